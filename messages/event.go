@@ -1,0 +1,43 @@
+package messages
+
+import "time"
+
+// EventKind is the kind of an event.
+type EventKind string
+
+// The kinds of events.
+const (
+	// EventDuplicateID: a second request with an id that was admitted before was dropped.
+	EventDuplicateID EventKind = "duplicate_id"
+	// EventReplayRefused: a replay that does not follow the newest failure was dropped.
+	EventReplayRefused EventKind = "replay_refused"
+	// EventAttemptEnd: an attempt ended whose request had moved on meanwhile; it tells what was spent.
+	EventAttemptEnd EventKind = "attempt_end"
+	// EventFreed: money became free in scopes; waiting requests may go on.
+	EventFreed EventKind = "freed"
+)
+
+// Event is something that happened beside the states of a request.
+type Event struct {
+	V    int       `json:"v"`
+	Kind EventKind `json:"kind"`
+	Key
+	Epoch int       `json:"epoch"`
+	At    time.Time `json:"at"`
+	// Detail says more; never text of a prompt or answer, secrets or personal data.
+	Detail string `json:"detail,omitempty"`
+	// IngressSeq is the dropped message's sequence (duplicate_id, replay_refused).
+	IngressSeq uint64 `json:"ingress_seq,omitempty"`
+	// Attempt is set for attempt_end.
+	Attempt *Attempt `json:"attempt,omitempty"`
+	// Scopes are the names of the scopes in which money became free (freed).
+	Scopes []string `json:"scopes,omitempty"`
+	Worker string   `json:"worker,omitempty"`
+}
+
+// DecodeEvent reads an event. Errors are *FieldErrors.
+func DecodeEvent(data []byte) (Event, error) {
+	var e Event
+	err := decodeOwn(data, &e, &e.V)
+	return e, err
+}

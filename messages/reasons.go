@@ -1,0 +1,123 @@
+package messages
+
+// Status is how a request ended.
+type Status string
+
+// The statuses of a result.
+const (
+	StatusSuccess     Status = "success"
+	StatusFailure     Status = "failure"
+	StatusPartial     Status = "partial"
+	StatusTimeout     Status = "timeout"
+	StatusRateLimited Status = "rate_limited"
+	StatusDenied      Status = "denied"
+)
+
+// Statuses lists the statuses.
+func Statuses() []Status {
+	return []Status{StatusSuccess, StatusFailure, StatusPartial, StatusTimeout, StatusRateLimited, StatusDenied}
+}
+
+// Reason is a code from the one published list that says why a request ended, waits or was refused.
+type Reason string
+
+// The reasons. ReasonList explains each.
+const (
+	ReasonOK                   Reason = "ok"
+	ReasonMalformed            Reason = "malformed"
+	ReasonUnsupportedVersion   Reason = "unsupported_version"
+	ReasonIDMismatch           Reason = "id_mismatch"
+	ReasonSubjectInvalid       Reason = "subject_invalid"
+	ReasonAuditReasonMissing   Reason = "audit_reason_missing"
+	ReasonAuditReasonTooShort  Reason = "audit_reason_too_short"
+	ReasonUserMissing          Reason = "user_missing"
+	ReasonDepartmentMissing    Reason = "department_missing"
+	ReasonModelUnknown         Reason = "model_unknown"
+	ReasonModelNotAllowed      Reason = "model_not_allowed"
+	ReasonLimitRequest         Reason = "limit_request"
+	ReasonLimitDay             Reason = "limit_day"
+	ReasonLimitMonth           Reason = "limit_month"
+	ReasonAgreementUnknown     Reason = "agreement_unknown"
+	ReasonAgreementNotYetValid Reason = "agreement_not_yet_valid"
+	ReasonAgreementExpired     Reason = "agreement_expired"
+	ReasonNotAvailableYet      Reason = "not_available_yet"
+	ReasonDeadlinePassed       Reason = "deadline_passed"
+	ReasonCancelled            Reason = "cancelled"
+	ReasonNoBackend            Reason = "no_backend"
+	ReasonBackendAuth          Reason = "backend_auth"
+	ReasonBackendQuota         Reason = "backend_quota"
+	ReasonBackendInvalid       Reason = "backend_invalid"
+	ReasonBackendRefused       Reason = "backend_refused"
+	ReasonBackendUnavailable   Reason = "backend_unavailable"
+	ReasonInDoubt              Reason = "in_doubt"
+	ReasonSLAMissed            Reason = "sla_missed"
+	ReasonClaimMissing         Reason = "claim_missing"
+	ReasonCrash                Reason = "crash"
+	ReasonWaitingMoney         Reason = "waiting_money"
+	ReasonNotBefore            Reason = "not_before"
+	ReasonBaseTooOld           Reason = "base_too_old"
+	ReasonDuplicateID          Reason = "duplicate_id"
+	ReasonReplayRefused        Reason = "replay_refused"
+)
+
+// ReasonInfo explains a reason to the people who meet it.
+type ReasonInfo struct {
+	Reason Reason `json:"reason"`
+	// Retry is true where sending the same request again later can help.
+	Retry bool `json:"retry"`
+	// Text says what happened.
+	Text string `json:"text"`
+	// Next says what to do about it.
+	Next string `json:"next"`
+}
+
+// ReasonList is the one published list, in the order in which the chain can meet them.
+func ReasonList() []ReasonInfo {
+	return []ReasonInfo{
+		{ReasonOK, false, "The request was processed.", "Nothing."},
+		{ReasonMalformed, false, "The document does not have the form of a request.", "Mend the field that the result names; the JSON Schema is in messages/schemas."},
+		{ReasonUnsupportedVersion, false, "The document has a wire version that this deployment does not read.", "Use a version that the result names."},
+		{ReasonIDMismatch, false, "Tenant, id or class in the document differ from those in the subject.", "Leave them out of the document, or make them agree."},
+		{ReasonSubjectInvalid, false, "Tenant or id in the subject break the grammar.", "Use A-Z, a-z, 0-9, _ and - only."},
+		{ReasonAuditReasonMissing, false, "audit_reason is missing or blank.", "Say why the model is asked."},
+		{ReasonAuditReasonTooShort, false, "audit_reason is shorter than the settings demand.", "Say it so that an auditor understands it."},
+		{ReasonUserMissing, false, "user_id is missing and the settings allow no unknown users.", "Name the user."},
+		{ReasonDepartmentMissing, false, "department is missing and the settings allow no unknown departments.", "Name the department."},
+		{ReasonModelUnknown, false, "The model has no price, so its cost cannot be bounded.", "Use a model of the price table, or add its price."},
+		{ReasonModelNotAllowed, false, "The model is not on the allow-list.", "Use an allowed model, or ask for this one to be allowed."},
+		{ReasonLimitRequest, false, "The request could cost more than one request may.", "Lower max_tokens, shorten the prompt or take a cheaper model."},
+		{ReasonLimitDay, true, "The money of the day is spent.", "Send it again tomorrow, or have the limit raised."},
+		{ReasonLimitMonth, true, "The money of the month is spent.", "Send it again next month, or have the limit raised."},
+		{ReasonAgreementUnknown, false, "No agreement has this trigger.", "Use a trigger of configs/agreements.yaml."},
+		{ReasonAgreementNotYetValid, true, "The agreement is not valid yet.", "Send it again when the agreement is valid."},
+		{ReasonAgreementExpired, false, "The agreement has expired.", "Have the agreement renewed."},
+		{ReasonNotAvailableYet, false, "This version can govern the request but cannot do what it asks.", "Wait for the version that can; nothing was pretended."},
+		{ReasonDeadlinePassed, false, "not_after passed before the request was done.", "Send it again with a later not_after under a new id."},
+		{ReasonCancelled, false, "The request was cancelled.", "Nothing."},
+		{ReasonNoBackend, true, "No backend serves the model.", "Configure a backend that does."},
+		{ReasonBackendAuth, true, "The backend refused our credentials.", "Mend the backend's credentials, then replay."},
+		{ReasonBackendQuota, true, "The backend's own quota is used up.", "Raise the quota with the provider, then replay."},
+		{ReasonBackendInvalid, false, "The backend calls the request invalid.", "Change the request as the attempt's message says, then replay."},
+		{ReasonBackendRefused, false, "The model refused to answer.", "Change the request."},
+		{ReasonBackendUnavailable, true, "The backend failed on every attempt.", "Replay when the backend is well."},
+		{ReasonInDoubt, true, "A call was cut off after it was sent, as often as may be paid for; it may have been billed.", "Check with the provider, then replay."},
+		{ReasonSLAMissed, true, "The answer came later than the agreement's SLA allows.", "Replay, or have the SLA changed."},
+		{ReasonClaimMissing, true, "The stored body of the request was not found.", "Check the claim store, then replay with the request."},
+		{ReasonCrash, true, "Processing the request crashed three times.", "Report the stack that the dead letter has, then replay."},
+		{ReasonWaitingMoney, true, "Open reservations hold the money that the request needs; it waits.", "Nothing: it goes on when money is free."},
+		{ReasonNotBefore, true, "The request waits for its not_before.", "Nothing: it goes on by itself."},
+		{ReasonBaseTooOld, true, "A writer slept through a purge; the request is decided once more.", "Nothing: it goes on by itself."},
+		{ReasonDuplicateID, false, "A request with this id was accepted before; that one counts.", "Use a new id for a new request."},
+		{ReasonReplayRefused, false, "The replay does not follow the newest failure of the request.", "Look at the request's timeline, then replay its newest epoch."},
+	}
+}
+
+// Explain finds the entry of a reason. Unknown reasons (of a newer version) explain themselves with their code.
+func Explain(r Reason) ReasonInfo {
+	for _, info := range ReasonList() {
+		if info.Reason == r {
+			return info
+		}
+	}
+	return ReasonInfo{Reason: r, Text: string(r)}
+}

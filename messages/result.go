@@ -1,0 +1,99 @@
+package messages
+
+import (
+	"time"
+)
+
+// ResultState says whether a result is there.
+type ResultState string
+
+// The states of a result.
+const (
+	ResultDone    ResultState = "done"
+	ResultPending ResultState = "pending"
+	ResultUnknown ResultState = "unknown"
+)
+
+// Result is what a producer gets: a projection of the envelope that never shows facts of policy.
+type Result struct {
+	V int `json:"v"`
+	Key
+	// State is done, pending (At says where the request stands) or unknown (no such request is known).
+	State ResultState `json:"state"`
+	At    string      `json:"at,omitempty"`
+	Epoch int         `json:"epoch"`
+
+	Status Status `json:"status,omitempty"`
+	Reason Reason `json:"reason,omitempty"`
+	// Message says in words what the reason means, Field which field it is about.
+	Message string `json:"message,omitempty"`
+	Field   string `json:"field,omitempty"`
+	// Retry is true where sending the same again later can help.
+	Retry bool `json:"retry"`
+	// Answer is the model's text.
+	Answer   string          `json:"answer,omitempty"`
+	Metadata *ResultMetadata `json:"metadata,omitempty"`
+
+	SubmittedAt time.Time `json:"submitted_at,omitzero"`
+	FinishedAt  time.Time `json:"finished_at,omitzero"`
+}
+
+// ResultMetadata says how an answer came about.
+type ResultMetadata struct {
+	Backend  string `json:"backend"`
+	Model    string `json:"model"`
+	CacheHit bool   `json:"cache_hit"`
+	// ProcessingTime is the seconds of the call that answered.
+	ProcessingTime float64 `json:"processing_time"`
+	// ResponseLength is in characters.
+	ResponseLength int    `json:"response_length"`
+	Tokens         Tokens `json:"tokens"`
+	// CostUSD is CostMicroUSD in dollars.
+	CostUSD      float64 `json:"cost_usd"`
+	CostMicroUSD int64   `json:"cost_microusd"`
+	Attempts     int     `json:"attempts"`
+	FinishReason string  `json:"finish_reason,omitempty"`
+}
+
+// Tokens counts tokens of a whole answer.
+type Tokens struct {
+	Input  int64 `json:"input"`
+	Output int64 `json:"output"`
+	Total  int64 `json:"total"`
+}
+
+// Project makes the producer's result of a done envelope whose bodies are inline.
+func Project(k Key, e *Envelope) Result {
+	r := Result{V: Version, Key: k, State: ResultDone, Epoch: e.Epoch, SubmittedAt: e.SubmittedAt}
+	if e.End == nil {
+		r.State = ResultPending
+		return r
+	}
+	info := Explain(e.End.Reason)
+	r.Status, r.Reason, r.Field, r.Retry = e.End.Status, e.End.Reason, e.End.Field, info.Retry
+	r.FinishedAt = e.End.FinishedAt
+	r.Message = info.Text
+	if e.End.Detail != "" {
+		r.Message += " " + e.End.Detail
+	}
+	if ai := e.AI; ai != nil && ai.Backend != "" {
+		r.Metadata = &ResultMetadata{
+			Backend: ai.Backend, Model: ai.Model, CacheHit: ai.CacheHit,
+			ProcessingTime: ai.ProcessingSeconds, ResponseLength: ai.AnswerLength,
+			Tokens:  Tokens{Input: ai.Usage.Input(), Output: ai.Usage.Output, Total: ai.Usage.Input() + ai.Usage.Output},
+			CostUSD: float64(e.End.CostMicroUSD) / 1e6, CostMicroUSD: e.End.CostMicroUSD,
+			Attempts: ai.Attempts, FinishReason: ai.FinishReason,
+		}
+	}
+	if e.End.Status == StatusSuccess || e.End.Status == StatusPartial {
+		r.Answer = e.AI.answer()
+	}
+	return r
+}
+
+func (s *AISection) answer() string {
+	if s == nil {
+		return ""
+	}
+	return s.Answer
+}

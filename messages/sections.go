@@ -1,0 +1,190 @@
+package messages
+
+import "time"
+
+// LayerName is the name of a layer as users know it.
+type LayerName string
+
+// The layers.
+const (
+	LayerCorporate LayerName = "corporate_llm"
+	LayerAI        LayerName = "ai_processing"
+	LayerOptimizer LayerName = "workflow_optimizer"
+)
+
+// Layers lists the layers in the order of the chain.
+func Layers() []LayerName { return []LayerName{LayerCorporate, LayerAI, LayerOptimizer} }
+
+// Verdict is what a layer made of a request.
+type Verdict string
+
+// The verdicts.
+const (
+	VerdictApproved      Verdict = "approved"
+	VerdictProcessed     Verdict = "processed"
+	VerdictValidated     Verdict = "validated"
+	VerdictNotApplicable Verdict = "not_applicable"
+	VerdictCarriedOver   Verdict = "carried_over"
+	VerdictWaiting       Verdict = "waiting"
+	VerdictDenied        Verdict = "denied"
+	VerdictFailed        Verdict = "failed"
+)
+
+// Stay is when and with what verdict a request stood in a layer. Every section has one.
+type Stay struct {
+	Verdict Verdict `json:"verdict"`
+	Reason  Reason  `json:"reason,omitempty"`
+	// StartedAt is when the layer first took the request up, FinishedAt when it let go of it.
+	StartedAt  time.Time `json:"started_at"`
+	FinishedAt time.Time `json:"finished_at"`
+	// Checks are the layer's named checks, in the order in which they were made.
+	Checks []Check `json:"checks,omitempty"`
+}
+
+// Check is one named check and how it went.
+type Check struct {
+	Name string `json:"name"`
+	// State is pass, fail or not_applicable.
+	State  string `json:"state"`
+	Detail string `json:"detail,omitempty"`
+}
+
+// AgreementRef names the agreement that a request runs under, in the version that was checked.
+type AgreementRef struct {
+	Trigger string `json:"trigger"`
+	// Version is the agreement's content version.
+	Version string `json:"version"`
+	// SLASeconds is the time that an answer may take; 0 means that none is agreed.
+	SLASeconds float64 `json:"sla_seconds,omitempty"`
+}
+
+// CorporateSection is what layer 1 decided.
+type CorporateSection struct {
+	Stay
+
+	UserID      string   `json:"user_id"`
+	Department  string   `json:"department"`
+	Priority    Priority `json:"priority"`
+	AuditReason string   `json:"audit_reason"`
+
+	// Model is the exact id after aliases; RequestedModel what the request said.
+	Model          string  `json:"model,omitempty"`
+	RequestedModel string  `json:"requested_model,omitempty"`
+	Temperature    float64 `json:"temperature"`
+	MaxTokens      int     `json:"max_tokens"`
+
+	// BoundMicroUSD is the worst case of one call. ReservedMicroUSD covers BillableAttempts of them.
+	BoundMicroUSD    int64 `json:"bound_microusd"`
+	ReservedMicroUSD int64 `json:"reserved_microusd"`
+	BillableAttempts int   `json:"billable_attempts"`
+	// Scopes are the names of the scopes of money that the reservation counts in.
+	Scopes []string `json:"scopes,omitempty"`
+	// PriceVersion is the version of the price row that bound and cost are computed from.
+	PriceVersion string `json:"price_version,omitempty"`
+	// PolicyVersion is the version of the settings that decided.
+	PolicyVersion string `json:"policy_version"`
+
+	Agreement *AgreementRef `json:"agreement,omitempty"`
+}
+
+// Usage is what one answer used, in tokens, in the classes that have prices of their own.
+type Usage struct {
+	// InputUncached excludes everything read from or written to the provider's cache.
+	InputUncached     int64 `json:"input_uncached"`
+	InputCacheRead    int64 `json:"input_cache_read,omitempty"`
+	InputCacheWrite5m int64 `json:"input_cache_write_5m,omitempty"`
+	InputCacheWrite1h int64 `json:"input_cache_write_1h,omitempty"`
+	// Output includes OutputReasoning.
+	Output          int64 `json:"output"`
+	OutputReasoning int64 `json:"output_reasoning,omitempty"`
+}
+
+// Input is the sum of all input classes.
+func (u Usage) Input() int64 {
+	return u.InputUncached + u.InputCacheRead + u.InputCacheWrite5m + u.InputCacheWrite1h
+}
+
+// AISection is what layer 2 did.
+type AISection struct {
+	Stay
+
+	// Backend says who answered; "offline" never is a model.
+	Backend string `json:"backend,omitempty"`
+	Model   string `json:"model,omitempty"`
+	// Answer is the text, or AnswerClaim says where it is.
+	Answer      string `json:"answer,omitempty"`
+	AnswerClaim *Claim `json:"answer_claim,omitempty"`
+	// AnswerLength is in characters.
+	AnswerLength int    `json:"answer_length"`
+	AnswerSHA256 string `json:"answer_sha256,omitempty"`
+	// FinishReason is the provider's word for why the answer ended.
+	FinishReason      string `json:"finish_reason,omitempty"`
+	ProviderRequestID string `json:"provider_request_id,omitempty"`
+	CacheHit          bool   `json:"cache_hit"`
+	Usage             Usage  `json:"usage"`
+	// CostMicroUSD is computed from Usage and the price row of PriceVersion.
+	CostMicroUSD int64  `json:"cost_microusd"`
+	PriceVersion string `json:"price_version,omitempty"`
+	// ProcessingSeconds is the time of the call that answered.
+	ProcessingSeconds float64 `json:"processing_seconds"`
+	Attempts          int     `json:"attempts"`
+
+	Agreement *AgreementRef `json:"agreement,omitempty"`
+}
+
+// OptimizerSection is what layer 3 did.
+type OptimizerSection struct {
+	Stay
+
+	Agreement *AgreementRef `json:"agreement,omitempty"`
+}
+
+// Billing says what is known about the bill of an attempt.
+type Billing string
+
+// The billings.
+const (
+	BillingNone    Billing = "none"
+	BillingKnown   Billing = "known"
+	BillingInDoubt Billing = "in_doubt"
+)
+
+// Attempt is one try at a backend, or one crash.
+type Attempt struct {
+	// K counts the attempts of the epoch from 1.
+	K     int       `json:"k"`
+	Layer LayerName `json:"layer"`
+	// Backend and Model say who was asked.
+	Backend string `json:"backend,omitempty"`
+	Model   string `json:"model,omitempty"`
+	// Class is the error class (providers' classes, or crash); empty for the attempt that answered.
+	Class string `json:"class,omitempty"`
+	// Code is the provider's own code or status.
+	Code string `json:"code,omitempty"`
+	// Detail never holds prompt, answer, secret or personal data.
+	Detail     string    `json:"detail,omitempty"`
+	StartedAt  time.Time `json:"started_at"`
+	DurationMS int64     `json:"duration_ms"`
+	// Tries counts the calls of this attempt: quick retries need no state of their own where nothing was billed.
+	Tries int `json:"tries,omitempty"`
+	// Repeats counts further attempts like this one that were folded into it (waiting for a busy backend).
+	Repeats int `json:"repeats,omitempty"`
+	// Billing decides what CostMicroUSD is: 0, the cost, or the bound.
+	Billing       Billing `json:"billing"`
+	CostMicroUSD  int64   `json:"cost_microusd"`
+	BoundMicroUSD int64   `json:"bound_microusd,omitempty"`
+	// Usage is set where the provider told it.
+	Usage *Usage `json:"usage,omitempty"`
+	// RetryAfterMS is what the provider asked us to wait.
+	RetryAfterMS int64  `json:"retry_after_ms,omitempty"`
+	Worker       string `json:"worker,omitempty"`
+}
+
+// Cost is what the attempts cost together, in micro-dollars, those in doubt at their bound.
+func Cost(history []Attempt) int64 {
+	var sum int64
+	for i := range history {
+		sum += history[i].CostMicroUSD
+	}
+	return sum
+}

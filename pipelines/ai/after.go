@@ -1,0 +1,117 @@
+package ai
+
+import (
+	"fmt"
+	"time"
+
+	"flowgate/messages"
+	"flowgate/pipelines"
+	"flowgate/pipelines/pricing"
+)
+
+// Step is what follows a fault.
+type Step int
+
+// The steps.
+const (
+	// StepQuick: again at once, in the same attempt; nothing was billed.
+	StepQuick Step = iota
+	// StepLater: publish the request again with a delay.
+	StepLater
+	// StepAgain: another attempt right away, announced anew (the last one is in doubt).
+	StepAgain
+	// StepEnd: the request ends.
+	StepEnd
+)
+
+// Quick retries inside one attempt (protocol: at most two, within 20 seconds).
+const (
+	QuickRetries = 2
+	QuickWindow  = 20 * time.Second
+)
+
+// Next says what follows the newest attempt of the history, which failed with class. tries counts its calls, since when it
+// ran them.
+func Next(history []messages.Attempt, f *Fault, tries int, since time.Duration, billable int, retry Retry) (Step, *pipelines.Refusal) {
+	quick := tries <= QuickRetries && since < QuickWindow
+	switch f.Class {
+	case ClassRateLimited, ClassOverloaded:
+		if quick && f.RetryAfter == 0 && f.Class == ClassOverloaded {
+			return StepQuick, nil
+		}
+		return StepLater, nil
+	case ClassTransient:
+		if quick && f.RetryAfter == 0 {
+			return StepQuick, nil
+		}
+		if n := CountClass(history, ClassTransient); n >= max(retry.Attempts, 1) {
+			return StepEnd, pipelines.Fail(messages.ReasonBackendUnavailable, fmt.Sprintf("%d attempts failed, the last with %s.", n, f.Error()))
+		}
+		return StepLater, nil
+	case ClassInDoubt:
+		if n := CountClass(history, ClassInDoubt); n >= max(billable, 1) {
+			return StepEnd, pipelines.Fail(messages.ReasonInDoubt, fmt.Sprintf("%d attempts in doubt.", n))
+		}
+		return StepAgain, nil
+	case ClassQuota:
+		return StepEnd, pipelines.Fail(messages.ReasonBackendQuota, f.Error())
+	case ClassAuth:
+		return StepEnd, pipelines.Fail(messages.ReasonBackendAuth, f.Error())
+	case ClassRefused:
+		return StepEnd, pipelines.Deny(messages.ReasonBackendRefused, "", f.Error())
+	case ClassInvalid:
+	}
+	return StepEnd, pipelines.Fail(messages.ReasonBackendInvalid, f.Error())
+}
+
+// CountClass counts the attempts of a class.
+func CountClass(history []messages.Attempt, class Class) int {
+	n := 0
+	for i := range history {
+		if history[i].Class == string(class) {
+			n += 1 + history[i].Repeats
+		}
+	}
+	return n
+}
+
+// Failed is the history's entry of a failed attempt.
+func Failed(a messages.Attempt, f *Fault, now time.Time) messages.Attempt {
+	a.Class, a.Code, a.Detail = string(f.Class), f.Code, f.Detail
+	a.DurationMS = now.Sub(a.StartedAt).Milliseconds()
+	a.RetryAfterMS = f.RetryAfter.Milliseconds()
+	a.Billing, a.CostMicroUSD = messages.BillingNone, 0
+	if f.Class == ClassInDoubt {
+		a.Billing, a.CostMicroUSD = messages.BillingInDoubt, a.BoundMicroUSD
+	}
+	return a
+}
+
+// Answered is the history's entry of the attempt that answered. An answer whose provider told no usage costs its bound.
+func Answered(a messages.Attempt, answer Answer, row pricing.Row, now time.Time) messages.Attempt {
+	a.DurationMS = now.Sub(a.StartedAt).Milliseconds()
+	usage := answer.Usage
+	a.Usage = &usage
+	a.Billing, a.CostMicroUSD = messages.BillingKnown, row.Cost(usage)
+	if answer.UsageUnknown {
+		a.Usage, a.Billing, a.CostMicroUSD = nil, messages.BillingInDoubt, a.BoundMicroUSD
+	}
+	return a
+}
+
+// Append adds an attempt to a history and keeps it bounded: attempts of one backend that only waited for it are folded.
+func Append(history []messages.Attempt, a messages.Attempt) []messages.Attempt {
+	if n := len(history); n > 0 {
+		last := &history[n-1]
+		waits := a.Class == string(ClassRateLimited) || a.Class == string(ClassOverloaded)
+		if waits && last.Class == a.Class && last.Backend == a.Backend && last.CostMicroUSD == 0 && a.CostMicroUSD == 0 {
+			a.Repeats = last.Repeats + 1
+			a.StartedAt = last.StartedAt
+			a.DurationMS += last.DurationMS
+			a.Tries += last.Tries
+			history[n-1] = a
+			return history
+		}
+	}
+	return append(history, a)
+}

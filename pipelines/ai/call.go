@@ -1,0 +1,78 @@
+package ai
+
+import (
+	"fmt"
+	"time"
+
+	"flowgate/messages"
+)
+
+// Call is one question to one backend.
+type Call struct {
+	// Key and Epoch travel in the provider's metadata, so that its logs and its bill can be joined with our record.
+	messages.Key
+
+	Epoch   int
+	Attempt int // counts the calls of the epoch from 1
+	// Model is the exact model id.
+	Model       string
+	Messages    []messages.Message
+	Temperature float64
+	MaxTokens   int
+	// Metadata is the request's, for backends that read it (the offline backend's script).
+	Metadata map[string][]byte
+}
+
+// Answer is what a backend answered.
+type Answer struct {
+	Text string
+	// Model is the model that answered, as the provider names it.
+	Model string
+	// FinishReason is the provider's word.
+	FinishReason      string
+	ProviderRequestID string
+	Usage             messages.Usage
+	// UsageUnknown is true where the provider did not tell what the answer used, or told what cannot be: Usage is then zero,
+	// and the answer costs its bound.
+	UsageUnknown bool
+	// Refused is true where the provider's filter or the model refused: a result, not an error.
+	Refused bool
+}
+
+// Class sorts faults of backends by what has to happen next.
+type Class string
+
+// The classes of faults.
+const (
+	ClassRateLimited Class = "rate_limited"
+	ClassOverloaded  Class = "overloaded"
+	ClassTransient   Class = "transient"
+	ClassQuota       Class = "quota"
+	ClassAuth        Class = "auth"
+	ClassInvalid     Class = "invalid"
+	ClassRefused     Class = "refused"
+	// ClassInDoubt: the request was sent and no answer came; it may have been billed.
+	ClassInDoubt Class = "in_doubt"
+)
+
+// Fault is the only error that a backend returns for a call that it made or tried.
+type Fault struct {
+	Class Class
+	// Code is the provider's own code or HTTP status.
+	Code string
+	// Detail never holds prompt, answer, secret or personal data.
+	Detail string
+	// RetryAfter is what the provider asked for; 0 where it did not.
+	RetryAfter time.Duration
+	// Err is the cause, for logs of the process's own trouble; may be nil.
+	Err error
+}
+
+func (f *Fault) Error() string {
+	if f.Code == "" {
+		return fmt.Sprintf("%s: %s", f.Class, f.Detail)
+	}
+	return fmt.Sprintf("%s (%s): %s", f.Class, f.Code, f.Detail)
+}
+
+func (f *Fault) Unwrap() error { return f.Err }

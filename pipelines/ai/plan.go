@@ -1,0 +1,129 @@
+// Package ai is layer 2, processing: which backend is asked what, what a fault means, what an answer cost.
+//
+// Read plan.go, then after.go.
+package ai
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+
+	"flowgate/messages"
+	"flowgate/pipelines"
+	"flowgate/pipelines/corporate"
+	"flowgate/pipelines/flow"
+	"flowgate/pipelines/pricing"
+)
+
+// Policy is the rule by which the layer decides.
+type Policy struct {
+	Agreements *flow.Book
+	Prices     *pricing.Table
+	// Retry is the delay policy of a model, by family.
+	Retry Retries
+}
+
+// Retries has the default delays and those of model families.
+type Retries struct {
+	Default  Retry
+	Families map[string]Retry
+}
+
+// Retry says how often and how fast transient faults are tried again.
+type Retry struct {
+	// Attempts is how many transient attempts end a request.
+	Attempts int
+	// BaseDelay is the first delay, multiplied by Factor each time, up to MaxDelay.
+	BaseDelay, MaxDelay time.Duration
+	Factor              float64
+}
+
+// For is the retry policy of a model: that of the family whose name its id contains, else the default.
+func (r Retries) For(model string) Retry {
+	for _, family := range []string{"claude", "titan", "llama", "nova", "gpt"} {
+		if retry, ok := r.Families[family]; ok && strings.Contains(model, family) {
+			return retry
+		}
+	}
+	return r.Default
+}
+
+// BackendFact is a backend as it is now.
+type BackendFact struct {
+	Name     string
+	Billable bool
+	// Models, where not empty, are the only exact ids that it serves.
+	Models map[string]bool
+}
+
+// Facts are what the handler gathered about one message.
+type Facts struct {
+	messages.Address
+
+	Now time.Time
+	// Backends in the order in which they are tried.
+	Backends []BackendFact
+}
+
+// Plan is what to do with a request.
+type Plan struct {
+	// Pass is true where the layer has nothing to do: not_applicable.
+	Pass    bool
+	Refusal *pipelines.Refusal
+	// Backend is who to ask Call.
+	Backend BackendFact
+	Call    Call
+}
+
+// Decide plans the next attempt of a request.
+func Decide(e *messages.Envelope, r *messages.Request, f Facts, p Policy) Plan {
+	if refused := Validate(e, p.Agreements, f.Now); refused != nil {
+		return Plan{Refusal: refused}
+	}
+	if e.Kind != messages.KindPrompt {
+		return Plan{Pass: true}
+	}
+	for _, b := range f.Backends {
+		if len(b.Models) > 0 && !b.Models[e.Corporate.Model] {
+			continue
+		}
+		return Plan{Backend: b, Call: call(e, r, f)}
+	}
+	return Plan{Refusal: pipelines.Fail(messages.ReasonNoBackend, "no configured backend serves "+e.Corporate.Model)}
+}
+
+// Validate checks an agreement again, as every layer does before it acts.
+func Validate(e *messages.Envelope, book *flow.Book, now time.Time) *pipelines.Refusal {
+	if e.Corporate == nil || e.Corporate.Agreement == nil {
+		return nil
+	}
+	a, found := book.Find(e.Corporate.Agreement.Trigger)
+	if !found {
+		return pipelines.Deny(messages.ReasonAgreementUnknown, "trigger", "")
+	}
+	if reason := a.Check(now); reason != "" {
+		return pipelines.Deny(reason, "trigger", "")
+	}
+	return nil
+}
+
+func call(e *messages.Envelope, r *messages.Request, f Facts) Call {
+	c := Call{
+		Key: f.Key, Epoch: e.Epoch, Attempt: NextAttempt(e.History),
+		Model: e.Corporate.Model, Messages: corporate.Conversation(r),
+		Temperature: e.Corporate.Temperature, MaxTokens: e.Corporate.MaxTokens,
+		Metadata: make(map[string][]byte, len(r.Metadata)),
+	}
+	for k, v := range r.Metadata {
+		c.Metadata[k] = json.RawMessage(v)
+	}
+	return c
+}
+
+// NextAttempt numbers the next attempt of an epoch, from 1.
+func NextAttempt(history []messages.Attempt) int {
+	if len(history) == 0 {
+		return 1
+	}
+	return history[len(history)-1].K + 1
+}

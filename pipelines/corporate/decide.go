@@ -1,0 +1,229 @@
+package corporate
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"flowgate/messages"
+	"flowgate/pipelines"
+	"flowgate/pipelines/pricing"
+)
+
+type refusal = pipelines.Refusal
+
+// Decide judges a request that could be read. The checks run in a fixed order; the first that fails refuses.
+func Decide(r *messages.Request, f Facts, p Policy) Decision {
+	d := begin(r, f, p)
+	for _, c := range []struct {
+		name  string
+		check func(*Decision, *messages.Request, Facts, Policy) (state, detail string, refused *refusal)
+	}{
+		{"identity", checkIdentity},
+		{"audit_reason", checkAuditReason},
+		{"user", checkUser},
+		{"department", checkDepartment},
+		{"deadline", checkDeadline},
+		{"agreement", checkAgreement},
+		{"model", checkModel},
+		{"cost", checkCost},
+	} {
+		state, detail, refused := c.check(&d, r, f, p)
+		d.Section.Checks = append(d.Section.Checks, messages.Check{Name: c.name, State: state, Detail: detail})
+		if refused != nil {
+			d.Refusal = refused
+			d.Amount, d.Scopes = 0, nil
+			return d
+		}
+	}
+	return d
+}
+
+// Unreadable is the decision about bytes that are no request (err says why).
+func Unreadable(err error, f Facts, p Policy) Decision {
+	d := begin(&messages.Request{}, f, p)
+	d.Kind = messages.KindUnknown
+	d.Refusal = pipelines.Invalid(err)
+	d.Section.Checks = []messages.Check{{Name: "document", State: fail, Detail: d.Refusal.Field + ": " + d.Refusal.Detail}}
+	return d
+}
+
+// Crashed is the decision about a message whose handling panicked too often.
+func Crashed(where string, f Facts, p Policy) Decision {
+	d := begin(&messages.Request{}, f, p)
+	d.Kind = messages.KindUnknown
+	d.Refusal = pipelines.Fail(messages.ReasonCrash, where)
+	return d
+}
+
+// States of a check.
+const (
+	pass          = "pass"
+	fail          = "fail"
+	notApplicable = "not_applicable"
+)
+
+func begin(r *messages.Request, f Facts, p Policy) Decision {
+	d := Decision{Kind: r.Kind(), ResumeAt: messages.StateAI, Section: messages.CorporateSection{
+		Stay:   messages.Stay{StartedAt: f.Now},
+		UserID: orUnknown(r.UserID), Department: orUnknown(r.Department), Priority: r.Priority,
+		AuditReason: strings.TrimSpace(r.AuditReason), PolicyVersion: p.Version, RequestedModel: r.Model,
+		Temperature: messages.DefaultTemperature, MaxTokens: messages.DefaultMaxTokens,
+	}}
+	if d.Section.Priority == "" {
+		d.Section.Priority = messages.PriorityNormal
+	}
+	if r.Temperature != nil {
+		d.Section.Temperature = *r.Temperature
+	}
+	if r.MaxTokens != nil {
+		d.Section.MaxTokens = *r.MaxTokens
+	}
+	lifetime := messages.DefaultLifetime
+	if f.Class == messages.ClassBatch {
+		lifetime = messages.DefaultBatchLifetime
+	}
+	d.NotAfter = f.SubmittedAt.Add(lifetime)
+	if r.NotAfter != nil {
+		d.NotAfter = *r.NotAfter
+	}
+	if r.NotBefore != nil && r.NotBefore.After(f.Now) {
+		d.NotBefore = *r.NotBefore
+	}
+	return d
+}
+
+func orUnknown(name string) string {
+	if name = strings.TrimSpace(name); name == "" {
+		return UnknownName
+	}
+	return name
+}
+
+func checkIdentity(_ *Decision, r *messages.Request, f Facts, _ Policy) (string, string, *refusal) {
+	if err := r.CheckAgainst(f.Address); err != nil {
+		return fail, err.Error(), pipelines.Invalid(err)
+	}
+	return pass, "", nil
+}
+
+func checkAuditReason(d *Decision, _ *messages.Request, _ Facts, p Policy) (string, string, *refusal) {
+	n := utf8.RuneCountInString(d.Section.AuditReason)
+	switch {
+	case n == 0:
+		return fail, "", pipelines.Deny(messages.ReasonAuditReasonMissing, "audit_reason", "")
+	case n < p.MinAuditReason:
+		detail := fmt.Sprintf("has %d characters, the settings demand %d", n, p.MinAuditReason)
+		return fail, detail, pipelines.Deny(messages.ReasonAuditReasonTooShort, "audit_reason", detail)
+	}
+	return pass, "", nil
+}
+
+func checkUser(d *Decision, _ *messages.Request, _ Facts, p Policy) (string, string, *refusal) {
+	if d.Section.UserID == UnknownName && !p.AllowUnknownUser {
+		return fail, "", pipelines.Deny(messages.ReasonUserMissing, "user_id", "")
+	}
+	return pass, "", nil
+}
+
+func checkDepartment(d *Decision, _ *messages.Request, _ Facts, p Policy) (string, string, *refusal) {
+	if d.Section.Department == UnknownName && !p.AllowUnknownDepartment {
+		return fail, "", pipelines.Deny(messages.ReasonDepartmentMissing, "department", "")
+	}
+	return pass, "", nil
+}
+
+func checkDeadline(d *Decision, _ *messages.Request, f Facts, _ Policy) (string, string, *refusal) {
+	if r := pipelines.Expired(&messages.Envelope{NotAfter: d.NotAfter}, f.Now); r != nil {
+		return fail, d.NotAfter.UTC().Format(time.RFC3339), r
+	}
+	return pass, "", nil
+}
+
+func checkAgreement(d *Decision, r *messages.Request, f Facts, p Policy) (string, string, *refusal) {
+	if r.Trigger == "" {
+		return notApplicable, "no trigger", nil
+	}
+	a, found := p.Agreements.Find(r.Trigger)
+	if !found {
+		return fail, "", pipelines.Deny(messages.ReasonAgreementUnknown, "trigger", "")
+	}
+	ref := a.Ref()
+	d.Section.Agreement = &ref
+	if reason := a.Check(f.Now); reason != "" {
+		return fail, ref.Version, pipelines.Deny(reason, "trigger", "")
+	}
+	return pass, ref.Version, nil
+}
+
+func checkModel(d *Decision, r *messages.Request, _ Facts, p Policy) (string, string, *refusal) {
+	if d.Kind != messages.KindPrompt {
+		return notApplicable, "no model is asked", nil
+	}
+	model := r.Model
+	if model == "" {
+		model = p.DefaultModel
+	}
+	if exact, ok := p.Aliases[model]; ok {
+		model = exact
+	}
+	if len(p.AllowedModels) > 0 && !p.AllowedModels[model] {
+		return fail, "", pipelines.Deny(messages.ReasonModelNotAllowed, "model", "")
+	}
+	d.Section.Model = model
+	return pass, model, nil
+}
+
+func checkCost(d *Decision, r *messages.Request, f Facts, p Policy) (string, string, *refusal) {
+	if d.Kind != messages.KindPrompt {
+		return notApplicable, "no model is asked", nil
+	}
+	row, found := p.Prices.Row(d.Section.Model, f.Now)
+	if !found {
+		return fail, "", pipelines.Deny(messages.ReasonModelUnknown, "model", "")
+	}
+	s := &d.Section
+	s.PriceVersion = row.Version
+	s.BoundMicroUSD = row.Bound(pricing.InputBound(Conversation(r)), int64(s.MaxTokens))
+	s.BillableAttempts = max(p.BillableAttempts, 1)
+	if limit := p.Limits.Request; limit > 0 {
+		if s.BoundMicroUSD > limit {
+			detail := fmt.Sprintf("it could cost %d micro-dollars, one request may cost %d", s.BoundMicroUSD, limit)
+			return fail, detail, pipelines.Deny(messages.ReasonLimitRequest, "max_tokens", detail)
+		}
+		// Fewer calls in doubt are allowed where their bounds together would pass the limit of one request.
+		if s.BoundMicroUSD > 0 {
+			s.BillableAttempts = min(s.BillableAttempts, int(limit/s.BoundMicroUSD))
+		}
+	}
+	reserve(d, f, p)
+	return pass, fmt.Sprintf("at most %d micro-dollars a call", s.BoundMicroUSD), nil
+}
+
+// reserve names the amount and the scopes of money. Without limits nothing is reserved.
+func reserve(d *Decision, f Facts, p Policy) {
+	day := f.Now.In(p.Location)
+	if p.Limits.Day > 0 {
+		d.Scopes = append(d.Scopes, Scope{"tenant:" + f.Tenant + ":day:" + day.Format("2006-01-02"), p.Limits.Day, messages.ReasonLimitDay})
+	}
+	if p.Limits.Month > 0 {
+		d.Scopes = append(d.Scopes, Scope{"tenant:" + f.Tenant + ":month:" + day.Format("2006-01"), p.Limits.Month, messages.ReasonLimitMonth})
+	}
+	if len(d.Scopes) == 0 {
+		return
+	}
+	d.Amount = d.Section.BoundMicroUSD * int64(d.Section.BillableAttempts)
+	d.Section.ReservedMicroUSD = d.Amount
+	for _, s := range d.Scopes {
+		d.Section.Scopes = append(d.Section.Scopes, s.Name)
+	}
+}
+
+// Conversation is what a model is asked: the request's messages, or its prompt as the one message of a user.
+func Conversation(r *messages.Request) []messages.Message {
+	if len(r.Messages) > 0 {
+		return r.Messages
+	}
+	return []messages.Message{{Role: "user", Content: r.Prompt}}
+}

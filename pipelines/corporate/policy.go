@@ -1,0 +1,77 @@
+// Package corporate is layer 1, governance: who asks, why, under which agreement, with which model, at what cost at most.
+//
+// Read decide.go, then conclude.go.
+package corporate
+
+import (
+	"time"
+
+	"flowgate/messages"
+	"flowgate/pipelines/flow"
+	"flowgate/pipelines/pricing"
+)
+
+// Policy is the versioned rule by which the layer decides.
+type Policy struct {
+	// Version names this policy in the record.
+	Version string
+	// MinAuditReason is the least length of an audit reason, in characters, after trimming.
+	MinAuditReason         int
+	AllowUnknownUser       bool
+	AllowUnknownDepartment bool
+	// DefaultModel is taken where a request names none.
+	DefaultModel string
+	// Aliases maps names to exact model ids.
+	Aliases map[string]string
+	// AllowedModels, where not empty, are the only exact ids that may be used.
+	AllowedModels map[string]bool
+	Prices        *pricing.Table
+	Agreements    *flow.Book
+	Limits        Limits
+	// BillableAttempts is how many calls that may have been billed an epoch may make; the reservation covers them all.
+	BillableAttempts int
+	// Location is the time zone of days and months.
+	Location *time.Location
+}
+
+// Limits are in micro-dollars; 0 means that there is no limit of that kind.
+type Limits struct {
+	Request, Day, Month int64
+}
+
+// Facts are what the handler gathered about one message.
+type Facts struct {
+	messages.Address
+
+	Now         time.Time
+	SubmittedAt time.Time
+	IngressSeq  uint64
+}
+
+// UnknownName stands for a user or department that nobody named.
+const UnknownName = "unknown"
+
+// Scope is one bound on money that a reservation counts in.
+type Scope struct {
+	Name string `json:"name"`
+	// Limit is in micro-dollars.
+	Limit int64 `json:"limit"`
+	// Reason refuses what does not fit.
+	Reason messages.Reason `json:"reason"`
+}
+
+// Decision is what the layer decided before the ledger was asked. It is stored with the admission, so that the same message
+// gets the same answer again.
+type Decision struct {
+	Kind    messages.Kind             `json:"kind"`
+	Section messages.CorporateSection `json:"section"`
+	Refusal *refusal                  `json:"refusal,omitempty"`
+	// NotBefore makes the request wait.
+	NotBefore time.Time `json:"not_before,omitzero"`
+	NotAfter  time.Time `json:"not_after,omitzero"`
+	// Amount is to be reserved in every scope, in micro-dollars.
+	Amount int64   `json:"amount"`
+	Scopes []Scope `json:"scopes,omitempty"`
+	// ResumeAt is the state that an approved request goes to.
+	ResumeAt messages.State `json:"resume_at"`
+}

@@ -1,0 +1,124 @@
+package flow
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"flowgate/messages"
+)
+
+// DefaultConfidence is the confidence_threshold of an agreement that names none.
+const DefaultConfidence = 0.8
+
+// MaxSLASeconds bounds sla_seconds: a year.
+const MaxSLASeconds = 366 * 24 * 3600
+
+// Agreement is what a request may run under.
+type Agreement struct {
+	// Trigger is the name by which requests ask for the agreement, such as "[Cost Analysis]".
+	Trigger string `json:"trigger"`
+	// FlowEncoding is @entity#category!action@object.
+	FlowEncoding string `json:"flow_encoding"`
+	// ExpandedMeaning says in words what the agreement is for.
+	ExpandedMeaning string `json:"expanded_meaning,omitempty"`
+	// Action is what is done; RealImplementation does it, Fallback stands in for it where it fails.
+	Action             string `json:"action"`
+	RealImplementation string `json:"real_implementation,omitempty"`
+	Fallback           string `json:"fallback,omitempty"`
+	// Parameters are the action's defaults.
+	Parameters map[string]any `json:"parameters,omitempty"`
+	// ExpectedOutput says in words what comes of it.
+	ExpectedOutput string `json:"expected_output,omitempty"`
+	// ConfidenceThreshold is above 0 and at most 1; 0 means left out, which NewBook makes DefaultConfidence.
+	ConfidenceThreshold float64 `json:"confidence_threshold"`
+
+	// Owner answers for the agreement.
+	Owner string `json:"owner,omitempty"`
+	// Version names this state of the agreement; left out it is made from the content.
+	Version string `json:"version,omitempty"`
+	// ValidFrom is the first moment at which the agreement is valid, ValidUntil the first at which it no longer is. Zero
+	// times set no bound.
+	ValidFrom  time.Time `json:"valid_from,omitzero"`
+	ValidUntil time.Time `json:"valid_until,omitzero"`
+	// SLASeconds is how long a request under the agreement may take; 0 means that none is agreed.
+	SLASeconds float64 `json:"sla_seconds,omitempty"`
+}
+
+// Check tells why the agreement is not valid at a moment; empty where it is.
+func (a Agreement) Check(at time.Time) messages.Reason {
+	switch {
+	case !a.ValidFrom.IsZero() && at.Before(a.ValidFrom):
+		return messages.ReasonAgreementNotYetValid
+	case !a.ValidUntil.IsZero() && !at.Before(a.ValidUntil):
+		return messages.ReasonAgreementExpired
+	}
+	return ""
+}
+
+// Ref names the agreement in records, in this version.
+func (a Agreement) Ref() messages.AgreementRef {
+	if a.Version == "" {
+		a.Version = a.contentVersion()
+	}
+	return messages.AgreementRef{Trigger: a.Trigger, Version: a.Version, SLASeconds: a.SLASeconds}
+}
+
+// contentVersion is the first twelve hexadecimal digits of the SHA-256 of the agreement as JSON without its version. Times
+// count as moments, an absent threshold as the default one.
+func (a Agreement) contentVersion() string {
+	a.Version = ""
+	a.ValidFrom, a.ValidUntil = a.ValidFrom.UTC(), a.ValidUntil.UTC()
+	a.ConfidenceThreshold = a.confidence()
+	data, err := json.Marshal(a)
+	if err != nil { // only parameters that no document can hold, which NewBook refuses
+		data = fmt.Appendf(nil, "%#v", a)
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:6])
+}
+
+func (a Agreement) confidence() float64 {
+	if a.ConfidenceThreshold == 0 {
+		return DefaultConfidence
+	}
+	return a.ConfidenceThreshold
+}
+
+// fault reports every fault of an agreement.
+func (a Agreement) fault() error {
+	var faults []error
+	add := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	switch {
+	case strings.TrimSpace(a.Trigger) == "":
+		add("trigger: is required")
+	case strings.TrimSpace(a.Trigger) != a.Trigger || strings.ContainsAny(a.Trigger, "\x00\r\n"):
+		add("trigger: must be one line without spaces around it")
+	case len(a.Trigger) > messages.MaxTextBytes:
+		add("trigger: must be at most %d bytes", messages.MaxTextBytes)
+	}
+	if _, err := ParseEncoding(a.FlowEncoding); err != nil {
+		faults = append(faults, fmt.Errorf("flow_encoding: %w", err))
+	}
+	if strings.TrimSpace(a.Action) == "" {
+		add("action: is required")
+	}
+	if c := a.confidence(); math.IsNaN(c) || c <= 0 || c > 1 {
+		add("confidence_threshold: %v is not above 0 and at most 1", c)
+	}
+	if s := a.SLASeconds; math.IsNaN(s) || s < 0 || s > MaxSLASeconds {
+		add("sla_seconds: %v is not from 0 to %d", s, MaxSLASeconds)
+	}
+	if !a.ValidFrom.IsZero() && !a.ValidUntil.IsZero() && !a.ValidFrom.Before(a.ValidUntil) {
+		add("valid_from: must lie before valid_until")
+	}
+	if _, err := json.Marshal(a.Parameters); err != nil {
+		faults = append(faults, fmt.Errorf("parameters: %w", err))
+	}
+	return errors.Join(faults...)
+}

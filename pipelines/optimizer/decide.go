@@ -1,0 +1,87 @@
+// Package optimizer is layer 3: operations on workflows, and the check of every result against what was agreed.
+package optimizer
+
+import (
+	"fmt"
+	"time"
+
+	"flowgate/messages"
+	"flowgate/pipelines"
+	"flowgate/pipelines/ai"
+	"flowgate/pipelines/flow"
+)
+
+// Facts are what the handler gathered about one message.
+type Facts struct {
+	messages.Address
+
+	Now time.Time
+}
+
+// Policy is the rule by which the layer decides.
+type Policy struct {
+	Agreements *flow.Book
+}
+
+// Decide fills in the layer's section and closes the envelope. There is no next state but done.
+func Decide(e *messages.Envelope, f Facts, p Policy) {
+	s := &messages.OptimizerSection{Stay: messages.Stay{StartedAt: f.Now, FinishedAt: f.Now}}
+	if e.Corporate != nil {
+		s.Agreement = e.Corporate.Agreement
+	}
+	e.Optimizer = s
+	refused := check(e, s, f, p)
+	switch {
+	case refused == nil && s.Verdict == "":
+		s.Verdict, s.Reason = messages.VerdictValidated, messages.ReasonOK
+	case refused != nil:
+		s.Verdict, s.Reason = messages.VerdictDenied, refused.Reason
+		if refused.Status == messages.StatusFailure {
+			s.Verdict = messages.VerdictFailed
+		}
+	}
+	pipelines.End(e, messages.LayerOptimizer, refused, f.Now)
+}
+
+func check(e *messages.Envelope, s *messages.OptimizerSection, f Facts, p Policy) *pipelines.Refusal {
+	note := func(name, state, detail string) {
+		s.Checks = append(s.Checks, messages.Check{Name: name, State: state, Detail: detail})
+	}
+	refused := ai.Validate(e, p.Agreements, f.Now)
+	switch {
+	case refused != nil:
+		note("agreement", "fail", "")
+		return refused
+	case s.Agreement == nil:
+		note("agreement", "not_applicable", "no trigger")
+	default:
+		note("agreement", "pass", s.Agreement.Version)
+	}
+	if e.Kind != messages.KindPrompt {
+		note("operation", "fail", "not available yet")
+		what := "operations on workflows"
+		if e.Kind == messages.KindAction {
+			what = "actions of agreements"
+		}
+		return pipelines.Deny(messages.ReasonNotAvailableYet, "", "This version does not execute "+what+".")
+	}
+	return checkSLA(e, s, note)
+}
+
+func checkSLA(e *messages.Envelope, s *messages.OptimizerSection, note func(name, state, detail string)) *pipelines.Refusal {
+	if s.Agreement == nil || s.Agreement.SLASeconds <= 0 || e.AI == nil {
+		note("sla", "not_applicable", "none agreed")
+		if s.Agreement == nil {
+			s.Verdict, s.Reason = messages.VerdictNotApplicable, messages.ReasonOK
+		}
+		return nil
+	}
+	took := e.AI.FinishedAt.Sub(e.SubmittedAt)
+	detail := fmt.Sprintf("took %.3f s of %.3f s", took.Seconds(), s.Agreement.SLASeconds)
+	if took.Seconds() > s.Agreement.SLASeconds {
+		note("sla", "fail", detail)
+		return pipelines.Fail(messages.ReasonSLAMissed, detail)
+	}
+	note("sla", "pass", detail)
+	return nil
+}

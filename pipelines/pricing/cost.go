@@ -1,0 +1,109 @@
+package pricing
+
+import (
+	"math"
+	"math/bits"
+
+	"flowgate/messages"
+)
+
+// perTokens is how many tokens a price is for.
+const perTokens = 1_000_000
+
+// Bytes that a message and a conversation cost beyond their text: role, separators, and what providers add. Measured
+// overheads are 3 to 8 tokens a message.
+const (
+	messageOverhead      = 16
+	conversationOverhead = 16
+)
+
+// Bound is the worst case of one call in micro-dollars: all of the input in the dearest class of the dearest tier that so
+// many tokens can reach, and a full answer. It is rounded up, and math.MaxInt64 where it does not fit. Negative counts are
+// taken as 0.
+func (r Row) Bound(inputTokens, maxOutputTokens int64) int64 {
+	r = r.filled()
+	worst := int64(0)
+	for _, t := range append([]Tier{r.base()}, r.Tiers...) {
+		if t.Above > 0 && inputTokens <= t.Above {
+			continue
+		}
+		dearest := max(t.Input, t.CacheRead, t.CacheWrite5m, t.CacheWrite1h)
+		worst = max(worst, total(charge{inputTokens, dearest}, charge{maxOutputTokens, t.Output}))
+	}
+	return worst
+}
+
+// Cost is what a call cost in micro-dollars: each class of tokens at its price in the tier that the whole input reached,
+// added up exactly and rounded up once, so that it is at most one micro-dollar above the true amount and never below it.
+// It never exceeds Bound(u.Input(), u.Output). Negative counts are taken as 0.
+func (r Row) Cost(u messages.Usage) int64 {
+	r = r.filled()
+	t := r.tier(inputOf(u))
+	return total(
+		charge{u.InputUncached, t.Input},
+		charge{u.InputCacheRead, t.CacheRead},
+		charge{u.InputCacheWrite5m, t.CacheWrite5m},
+		charge{u.InputCacheWrite1h, t.CacheWrite1h},
+		charge{u.Output, t.Output},
+	)
+}
+
+// InputBound is a number of tokens that the messages cannot exceed: every token of today's tokenizers stands for at least
+// one byte of text, and names, roles and separators are covered by a fixed allowance.
+func InputBound(msgs []messages.Message) int64 {
+	n := int64(conversationOverhead)
+	for i := range msgs {
+		n += int64(len(msgs[i].Content)) + int64(len(msgs[i].Name)) + messageOverhead
+	}
+	return n
+}
+
+// tier is the dearest-reaching tier of an input of so many tokens.
+func (r Row) tier(input int64) Tier {
+	t := r.base()
+	for _, next := range r.Tiers {
+		if input > next.Above {
+			t = next
+		}
+	}
+	return t
+}
+
+// inputOf adds the input classes without overflow.
+func inputOf(u messages.Usage) int64 {
+	sum := int64(0)
+	for _, n := range []int64{u.InputUncached, u.InputCacheRead, u.InputCacheWrite5m, u.InputCacheWrite1h} {
+		n = max(n, 0)
+		if sum > math.MaxInt64-n {
+			return math.MaxInt64
+		}
+		sum += n
+	}
+	return sum
+}
+
+type charge struct{ tokens, price int64 }
+
+// total adds charges in 128 bits, divides once and rounds up.
+func total(charges ...charge) int64 {
+	var hi, lo, carry uint64
+	for _, c := range charges {
+		h, l := bits.Mul64(uint64(max(c.tokens, 0)), uint64(max(c.price, 0))) //nolint:gosec // both are at least 0
+		lo, carry = bits.Add64(lo, l, 0)
+		hi, carry = bits.Add64(hi, h, carry)
+		if carry != 0 {
+			return math.MaxInt64
+		}
+	}
+	if hi >= perTokens {
+		return math.MaxInt64
+	}
+	quotient, rest := bits.Div64(hi, lo, perTokens)
+	if rest > 0 {
+		quotient++ // at most 2^64/1e6 * 1e6: no overflow below the next check
+	}
+	if quotient > math.MaxInt64 {
+		return math.MaxInt64
+	}
+	return int64(quotient)
+}

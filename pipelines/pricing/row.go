@@ -1,0 +1,144 @@
+package pricing
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// MaxPrice is the highest price that a row may have: a dollar a token, in micro-dollars per million tokens. No model comes
+// near it; a number above it is one in the wrong unit.
+const MaxPrice = 1_000_000_000_000
+
+// Row is what one model costs from one moment on. Prices are in micro-dollars per million tokens: $3 per million is
+// 3000000.
+//
+// A cache price of 0 means that the provider has none, and its tokens cost what others do: CacheRead and CacheWrite5m
+// default to Input, CacheWrite1h to CacheWrite5m. NewTable fills them in.
+type Row struct {
+	// Model is the exact id.
+	Model string
+	// EffectiveFrom is the first moment at which the row holds; the zero time means always.
+	EffectiveFrom time.Time
+	// Version names the row in records. NewTable makes it from the row's content where it is empty.
+	Version string
+
+	Input, Output, CacheRead, CacheWrite5m, CacheWrite1h int64
+
+	// Tiers are the prices of long inputs, by rising Above.
+	Tiers []Tier
+	// Free marks a model that costs nothing, such as one that runs on a machine of one's own. Without it a price of 0 is
+	// a fault.
+	Free bool
+
+	// RetiredOn is the day on which the provider retired the model; zero while it serves it. A retired row keeps its
+	// price: records refer to it, and another provider may serve the model still.
+	RetiredOn time.Time
+	// RetiredBy names whoever retired it, where that is not everybody who serves it.
+	RetiredBy string
+	// Successor is the model that the provider names for a retired one.
+	Successor string
+	// Source says where the prices come from, Note what else is worth knowing.
+	Source, Note string
+}
+
+// Tier is what a call costs whose whole input is larger than Above tokens: all of it, and its answer, at these prices.
+type Tier struct {
+	Above int64
+
+	Input, Output, CacheRead, CacheWrite5m, CacheWrite1h int64
+}
+
+// Retired tells whether the provider had retired the model at a moment.
+func (r Row) Retired(at time.Time) bool { return !r.RetiredOn.IsZero() && !at.Before(r.RetiredOn) }
+
+// filled is the row with every cache price that it leaves out, in tiers of its own.
+func (r Row) filled() Row {
+	base := r.base().filled()
+	r.CacheRead, r.CacheWrite5m, r.CacheWrite1h = base.CacheRead, base.CacheWrite5m, base.CacheWrite1h
+	tiers := make([]Tier, 0, len(r.Tiers))
+	for _, t := range r.Tiers {
+		tiers = append(tiers, t.filled())
+	}
+	r.Tiers = tiers
+	return r
+}
+
+func (r Row) base() Tier {
+	return Tier{Input: r.Input, Output: r.Output, CacheRead: r.CacheRead, CacheWrite5m: r.CacheWrite5m, CacheWrite1h: r.CacheWrite1h}
+}
+
+func (t Tier) filled() Tier {
+	if t.CacheRead == 0 {
+		t.CacheRead = t.Input
+	}
+	if t.CacheWrite5m == 0 {
+		t.CacheWrite5m = t.Input
+	}
+	if t.CacheWrite1h == 0 {
+		t.CacheWrite1h = t.CacheWrite5m
+	}
+	return t
+}
+
+// version is the first twelve hexadecimal digits of the SHA-256 of what a record depends on: model, first moment and
+// prices. Remarks and retirement do not change it.
+func (r Row) version() string {
+	var b strings.Builder
+	b.WriteString(strconv.Quote(r.Model))
+	b.WriteByte(' ')
+	b.WriteString(r.EffectiveFrom.UTC().Format(time.RFC3339Nano))
+	for _, t := range append([]Tier{r.base()}, r.Tiers...) {
+		fmt.Fprintf(&b, " %d:%d/%d/%d/%d/%d", t.Above, t.Input, t.Output, t.CacheRead, t.CacheWrite5m, t.CacheWrite1h)
+	}
+	sum := sha256.Sum256([]byte(b.String()))
+	return hex.EncodeToString(sum[:6])
+}
+
+// check reports every fault of a row.
+func (r Row) check() error {
+	var faults []error
+	if strings.TrimSpace(r.Model) == "" || strings.TrimSpace(r.Model) != r.Model {
+		faults = append(faults, fmt.Errorf("model %q: must be an exact id", r.Model))
+	}
+	faults = append(faults, r.base().check("", r.Free)...)
+	above := int64(0)
+	for i, t := range r.Tiers {
+		name := fmt.Sprintf("tiers[%d].", i)
+		if t.Above <= above {
+			faults = append(faults, fmt.Errorf("%sabove: %d must be larger than %d, which comes before it", name, t.Above, above))
+		}
+		above = max(above, t.Above)
+		faults = append(faults, t.check(name, r.Free)...)
+	}
+	return errors.Join(faults...)
+}
+
+func (t Tier) check(prefix string, free bool) []error {
+	var faults []error
+	for _, p := range []struct {
+		name  string
+		price int64
+		must  bool
+	}{
+		{"input", t.Input, true},
+		{"output", t.Output, true},
+		{"cache_read", t.CacheRead, false},
+		{"cache_write_5m", t.CacheWrite5m, false},
+		{"cache_write_1h", t.CacheWrite1h, false},
+	} {
+		switch {
+		case p.price < 0 || p.price > MaxPrice:
+			faults = append(faults, fmt.Errorf("%s%s: %d is not from 0 to %d micro-dollars per million tokens", prefix, p.name, p.price, int64(MaxPrice)))
+		case free && p.price != 0:
+			faults = append(faults, fmt.Errorf("%s%s: must be 0 in a free row, is %d", prefix, p.name, p.price))
+		case !free && p.must && p.price == 0:
+			faults = append(faults, fmt.Errorf("%s%s: is required; mark the row free if the model costs nothing", prefix, p.name))
+		}
+	}
+	return faults
+}

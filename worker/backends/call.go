@@ -1,0 +1,46 @@
+package backends
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"flowgate/pipelines/ai"
+)
+
+// checkCall tells whether a call can be asked at all. What settings have to judge was judged before.
+func checkCall(call *ai.Call) *ai.Fault {
+	bad := func(field, rule string) *ai.Fault {
+		return &ai.Fault{Class: ai.ClassInvalid, Code: "bad_call", Detail: field + ": " + rule}
+	}
+	switch {
+	case call.Model == "":
+		return bad("model", "is required")
+	case len(call.Messages) == 0:
+		return bad("messages", "must hold at least one")
+	case call.MaxTokens < 1:
+		return bad("max_tokens", "must be at least 1")
+	case math.IsNaN(call.Temperature) || math.IsInf(call.Temperature, 0):
+		return bad("temperature", "must be a finite number")
+	}
+	for i := range call.Messages {
+		switch call.Messages[i].Role {
+		case "system", "developer", "user", "assistant":
+		default:
+			return bad(fmt.Sprintf("messages[%d].role", i), "must be system, developer, user or assistant")
+		}
+	}
+	return nil
+}
+
+// optionErrors names every option that is wrong, at once.
+type optionErrors struct {
+	backend string
+	errs    []error
+}
+
+func (o *optionErrors) add(field, format string, args ...any) {
+	o.errs = append(o.errs, fmt.Errorf("%s backend: %s: %s", o.backend, field, fmt.Sprintf(format, args...)))
+}
+
+func (o *optionErrors) join() error { return errors.Join(o.errs...) }

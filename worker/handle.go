@@ -1,0 +1,320 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"flowgate/messages"
+	"flowgate/pipelines"
+)
+
+// process is a micro-batch's life: screened, judged, published, answered.
+func (r *Runtime) process(ctx context.Context, q Queue, batch []*Delivery) {
+	answering, stop := lingering(ctx, linger)
+	defer stop()
+	release := r.held.hold(batch)
+	defer release()
+	tasks := make([]*Task, 0, len(batch))
+	seen := make(map[messages.Key]bool, len(batch))
+	for _, d := range batch {
+		r.opts.Probe.At(StepFetched, d.queue(), d.Key)
+		t := &Task{Delivery: d, Started: r.now()}
+		if seen[d.Key] { // a second message of one family waits for the next micro-batch
+			r.settle(d, answerPark, time.Millisecond)
+			continue
+		}
+		if v, judged := r.screen(ctx, q, t); judged {
+			r.carryOut(answering, []*Task{t}, []Verdict{v})
+			continue
+		}
+		r.opts.Probe.At(StepScreened, d.queue(), d.Key)
+		seen[d.Key] = true
+		tasks = append(tasks, t)
+	}
+	if len(tasks) == 0 {
+		return
+	}
+	r.carryOut(answering, tasks, r.judge(ctx, q, tasks))
+}
+
+// linger is how long answers may still go out when work was cancelled: a verdict reached is worth publishing.
+const linger = 2 * time.Second
+
+// lingering is a context that ends d after its parent.
+func lingering(parent context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
+	var timer *time.Timer
+	var mu sync.Mutex
+	stop := context.AfterFunc(parent, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		timer = time.AfterFunc(d, cancel)
+	})
+	return ctx, func() {
+		stop()
+		mu.Lock()
+		if timer != nil {
+			timer.Stop()
+		}
+		mu.Unlock()
+		cancel()
+	}
+}
+
+// carryOut publishes what verdicts want published and answers every delivery.
+func (r *Runtime) carryOut(ctx context.Context, tasks []*Task, verdicts []Verdict) {
+	var pubs []*Publication
+	index := make([]int, len(tasks))
+	for i, v := range verdicts {
+		index[i] = -1
+		if v.Action == ActionAdvance {
+			r.opts.Probe.At(StepDecided, tasks[i].queue(), tasks[i].Key)
+			index[i] = len(pubs)
+			pubs = append(pubs, v.Next)
+		}
+	}
+	receipts := r.hop.Publish(ctx, pubs)
+	for i, t := range tasks {
+		var receipt Receipt
+		if index[i] >= 0 {
+			receipt = receipts[index[i]]
+			r.opts.Probe.At(StepPublished, t.queue(), t.Key)
+		}
+		r.conclude(ctx, t, verdicts[i], receipt)
+	}
+}
+
+// screen decides what needs no layer: what moved on meanwhile, what waits, what is past its time, what cannot be read.
+func (r *Runtime) screen(ctx context.Context, q Queue, t *Task) (v Verdict, judged bool) {
+	if t.State == "" { // requests and replays: layer 1 asks the ledger
+		return Verdict{}, false
+	}
+	t.Expect = t.Seq
+	envelope, err := messages.DecodeEnvelope(t.Data)
+	if t.SubjectErr != nil {
+		err = t.SubjectErr
+	}
+	if err != nil {
+		return r.unreadable(t, q, err), true
+	}
+	t.Envelope = envelope
+	if v, judged = r.standing(ctx, t); judged {
+		return v, true
+	}
+	if refused := pipelines.Expired(envelope, t.Started); refused != nil && t.State != messages.StateHold {
+		return r.end(t, q.Layer.Name(), refused), true
+	}
+	if v, judged = r.parked(t); judged {
+		return v, true
+	}
+	return r.afterPurge(ctx, t)
+}
+
+// standing asks, on every delivery that is not the first, whether the message is still the newest state of its request.
+func (r *Runtime) standing(ctx context.Context, t *Task) (Verdict, bool) {
+	if t.Times <= 1 {
+		return Verdict{}, false
+	}
+	newest, found, err := r.opts.Leader.Newest(ctx, t.P, t.Key)
+	switch {
+	case err != nil:
+		return Park(t.Started.Add(lag), err), true
+	case !found:
+		return Verdict{Action: ActionAck}, true
+	case newest.Seq == t.Seq:
+		return Verdict{}, false
+	}
+	if call := callingFor(newest, t.Seq); call != nil {
+		t.Expect, t.Doubt = newest.Seq, call // its heartbeats were silent for AckWait: take over
+		return Verdict{}, false
+	}
+	return Verdict{Action: ActionAck}, true
+}
+
+// longestPark: what waits longer is published again, so that the floor of the stream moves.
+const longestPark = 5 * time.Minute
+
+// parked hands back what must not be touched before its time.
+func (r *Runtime) parked(t *Task) (Verdict, bool) {
+	until := t.Envelope.NotBefore
+	if t.woken || !until.After(t.Started) {
+		return Verdict{}, false
+	}
+	if t.Started.Sub(t.Stored) < longestPark {
+		if latest := t.Stored.Add(longestPark); until.After(latest) {
+			until = latest
+		}
+		return Park(until, nil), true
+	}
+	t.Envelope.N++
+	v, err := t.advance(t.State)
+	if err != nil {
+		return Park(t.Started.Add(lag), err), true
+	}
+	return v, true
+}
+
+// afterPurge catches a writer that slept through a purge: it published with no state expected although the states that
+// would have refused it were gone. Layer 1 looks at the admission again.
+func (r *Runtime) afterPurge(ctx context.Context, t *Task) (Verdict, bool) {
+	base := t.Envelope.Base
+	if base == 0 || base+1 == t.Seq || t.State == messages.StateHold {
+		return Verdict{}, false
+	}
+	first, err := r.fresh.after(ctx, WorkStream(t.P))
+	if err != nil {
+		return Park(t.Started.Add(lag), err), true
+	}
+	if base+1 >= first {
+		return Verdict{}, false
+	}
+	t.Envelope.Wait = messages.ReasonBaseTooOld
+	t.Envelope.Slept = &messages.Slept{Seq: t.Seq, State: t.State}
+	v, err := t.advance(messages.StateHold)
+	if err != nil {
+		return Park(t.Started.Add(lag), err), true
+	}
+	return v, true
+}
+
+// unreadable ends what is in the WORK stream and is no envelope.
+func (r *Runtime) unreadable(t *Task, q Queue, cause error) Verdict {
+	t.Envelope = &messages.Envelope{
+		V: messages.Version, Kind: messages.KindUnknown, P: t.P, SubmittedAt: t.Stored,
+		Malformed: messages.NewMalformed(t.Subject, t.Data),
+	}
+	return r.end(t, q.Layer.Name(), pipelines.Invalid(cause))
+}
+
+// end publishes done.
+func (r *Runtime) end(t *Task, layer messages.LayerName, refused *pipelines.Refusal) Verdict {
+	pipelines.End(t.Envelope, layer, refused, r.now())
+	v, err := t.advance(messages.StateDone)
+	if err != nil {
+		return Park(t.Started.Add(lag), err)
+	}
+	return v
+}
+
+// advance is the verdict that publishes the task's envelope as the given state.
+func (t *Task) advance(s messages.State) (Verdict, error) {
+	data, err := messages.EncodeEnvelope(t.Envelope)
+	if err != nil {
+		return Verdict{}, err
+	}
+	return Verdict{Action: ActionAdvance, Next: t.Publication(s, data)}, nil
+}
+
+// Publication is the next state of the task's request, with the task's S and what a wake-up tells.
+func (t *Task) Publication(s messages.State, data []byte) *Publication {
+	p := &Publication{Address: t.Address, Data: data, Expect: t.Expect}
+	p.State = s
+	if e := t.Envelope; s == messages.StateDone && e != nil && e.End != nil {
+		p.Header = map[string][]string{
+			messages.HeaderStatus: {string(e.End.Status)}, messages.HeaderReason: {string(e.End.Reason)},
+			messages.HeaderEpoch: {fmt.Sprint(e.Epoch)},
+		}
+	}
+	return p
+}
+
+func (d *Delivery) queue() string {
+	if d.State == "" {
+		return "ingress"
+	}
+	return string(d.State)
+}
+
+// crashes ends a request after this many panics.
+const crashes = 3
+
+// judge hands tasks to the layer. A panic costs nobody but the task that caused it: the batch is judged again one by one.
+func (r *Runtime) judge(ctx context.Context, q Queue, tasks []*Task) []Verdict {
+	verdicts, where := guarded(func() []Verdict { return q.Layer.Handle(ctx, tasks) })
+	if where == "" && len(verdicts) == len(tasks) {
+		return verdicts
+	}
+	if len(tasks) > 1 {
+		verdicts = verdicts[:0]
+		for _, t := range tasks {
+			verdicts = append(verdicts, r.judge(ctx, q, []*Task{t})...)
+		}
+		return verdicts
+	}
+	return []Verdict{r.crashed(ctx, q, tasks[0], where)}
+}
+
+// crashed counts a panic: in the envelope's history where there is one, else in the deliveries.
+func (r *Runtime) crashed(ctx context.Context, q Queue, t *Task, where string) Verdict {
+	e := t.Envelope
+	if e == nil {
+		if t.Times < crashes {
+			return Park(t.Started.Add(lag), fmt.Errorf("panic: %s", where))
+		}
+		return q.Layer.Crashed(ctx, t, where)
+	}
+	e.History = append(e.History, messages.Attempt{
+		K: nextK(e.History), Layer: q.Layer.Name(), Class: classCrash, Detail: where, StartedAt: t.Started,
+		DurationMS: r.now().Sub(t.Started).Milliseconds(), Billing: messages.BillingNone, Worker: r.opts.Worker,
+	})
+	n := 0
+	for i := range e.History {
+		if e.History[i].Class == classCrash {
+			n++
+		}
+	}
+	if n >= crashes {
+		return q.Layer.Crashed(ctx, t, where)
+	}
+	e.N++
+	e.NotBefore = r.now().Add(lag)
+	v, err := t.advance(t.State)
+	if err != nil {
+		return Park(t.Started.Add(lag), err)
+	}
+	return v
+}
+
+const classCrash = "crash"
+
+func nextK(history []messages.Attempt) int {
+	if len(history) == 0 {
+		return 1
+	}
+	return history[len(history)-1].K + 1
+}
+
+// guarded runs f; where names the place of a panic, empty without one. A panic's value may hold data of a request, so only
+// errors of the Go runtime are told.
+func guarded(f func() []Verdict) (verdicts []Verdict, where string) {
+	defer func() {
+		if p := recover(); p != nil {
+			where = fmt.Sprintf("panic of type %T", p)
+			if e, ok := p.(runtime.Error); ok {
+				where = e.Error()
+			}
+			where += stack()
+		}
+	}()
+	return f(), ""
+}
+
+// stack names the functions above the panic.
+func stack() string {
+	pcs := make([]uintptr, 16)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(4, pcs)])
+	var b strings.Builder
+	for {
+		frame, more := frames.Next()
+		if strings.HasPrefix(frame.Function, "flowgate/") {
+			fmt.Fprintf(&b, " < %s:%d", strings.TrimPrefix(frame.Function, "flowgate/"), frame.Line)
+		}
+		if !more {
+			return b.String()
+		}
+	}
+}

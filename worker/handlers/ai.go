@@ -1,0 +1,302 @@
+package handlers
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+	"unicode/utf8"
+
+	"flowgate/messages"
+	"flowgate/pipelines"
+	"flowgate/pipelines/ai"
+	"flowgate/pipelines/pricing"
+	"flowgate/worker"
+)
+
+// Serving is a backend and the exact models that it serves (all, where none is named).
+type Serving struct {
+	worker.Backend
+
+	Models map[string]bool
+}
+
+// AI is layer 2.
+type AI struct {
+	Backends []Serving // in the order in which they are tried
+	Bodies   Bodies
+	Hop      *worker.Hop
+	Policy   func() ai.Policy
+	Worker   string
+	Now      func() time.Time
+	Probe    worker.Probe
+}
+
+var _ worker.Layer = (*AI)(nil)
+
+// Name is the layer's name.
+func (a *AI) Name() messages.LayerName { return messages.LayerAI }
+
+// Handle processes tasks one after the other; the runtime gives each a goroutine of its own.
+func (a *AI) Handle(ctx context.Context, tasks []*worker.Task) []worker.Verdict {
+	verdicts := make([]worker.Verdict, len(tasks))
+	for i, t := range tasks {
+		verdicts[i] = a.one(ctx, t)
+	}
+	return verdicts
+}
+
+// Crashed ends a task whose handling panicked too often.
+func (a *AI) Crashed(ctx context.Context, t *worker.Task, where string) worker.Verdict {
+	return refused(ctx, a.Bodies, t, a.Name(), pipelines.Fail(messages.ReasonCrash, where), a.Now())
+}
+
+// turn is one task in layer 2's hands.
+type turn struct {
+	*worker.Task
+
+	policy ai.Policy
+	plan   ai.Plan
+	row    pricing.Row
+	// spent are the attempts made in this turn.
+	spent []messages.Attempt
+}
+
+func (a *AI) one(ctx context.Context, t *worker.Task) worker.Verdict {
+	p := a.Policy()
+	if v, judged := a.doubt(ctx, t, p); judged {
+		return v
+	}
+	r, err := a.Bodies.request(ctx, t.Envelope)
+	var field *messages.FieldError
+	switch {
+	case err == nil:
+	case errors.As(err, &field):
+		return a.end(ctx, t, pipelines.Invalid(err))
+	case gone(err, t):
+		return a.end(ctx, t, pipelines.Fail(messages.ReasonClaimMissing, ""))
+	default:
+		return worker.Park(t.Started.Add(time.Second), err)
+	}
+	x := &turn{Task: t, policy: p}
+	x.plan = ai.Decide(t.Envelope, r, ai.Facts{Address: t.Address, Now: t.Started, Backends: a.facts()}, p)
+	switch {
+	case x.plan.Refusal != nil:
+		return a.end(ctx, t, x.plan.Refusal)
+	case x.plan.Pass:
+		t.Envelope.AI = a.section(t, messages.VerdictNotApplicable, messages.ReasonOK)
+		return a.next(ctx, t, messages.StateOptimizer)
+	}
+	var found bool
+	if x.row, found = p.Prices.ByVersion(x.plan.Call.Model, t.Envelope.Corporate.PriceVersion); !found {
+		if x.row, found = p.Prices.Row(x.plan.Call.Model, t.Started); !found {
+			return a.end(ctx, t, pipelines.Deny(messages.ReasonModelUnknown, "model", ""))
+		}
+	}
+	v := a.attempts(ctx, x)
+	v.Spent = x.spent
+	return v
+}
+
+func (a *AI) facts() []ai.BackendFact {
+	facts := make([]ai.BackendFact, len(a.Backends))
+	for i, b := range a.Backends {
+		facts[i] = ai.BackendFact{Name: b.Name(), Billable: b.Billable(), Models: b.Models}
+	}
+	return facts
+}
+
+// doubt takes a call over that another worker announced and never ended: its attempt is in doubt, at its bound.
+func (a *AI) doubt(ctx context.Context, t *worker.Task, p ai.Policy) (worker.Verdict, bool) {
+	if t.Doubt == nil {
+		return worker.Verdict{}, false
+	}
+	fault := &ai.Fault{Class: ai.ClassInDoubt, Detail: "taken over from " + t.Doubt.Worker}
+	e := t.Envelope
+	e.History = ai.Append(t.Doubt.History, ai.Failed(t.Doubt.Attempt, fault, t.Started))
+	step, refusal := ai.Next(e.History, fault, 1, 0, e.Corporate.BillableAttempts, p.Retry.For(e.Corporate.Model))
+	if step == ai.StepEnd {
+		return a.end(ctx, t, refusal), true
+	}
+	return worker.Verdict{}, false
+}
+
+// attempts calls until an answer, a delay or an end.
+func (a *AI) attempts(ctx context.Context, x *turn) worker.Verdict {
+	for {
+		x.plan.Call.Attempt = ai.NextAttempt(x.Envelope.History)
+		attempt := messages.Attempt{
+			K: x.plan.Call.Attempt, Layer: a.Name(), Backend: x.plan.Backend.Name, Model: x.plan.Call.Model,
+			StartedAt: a.Now(), Billing: messages.BillingNone, BoundMicroUSD: x.Envelope.Corporate.BoundMicroUSD, Worker: a.Worker,
+		}
+		if x.plan.Backend.Billable {
+			if v, lost := a.announce(ctx, x, attempt); lost {
+				return v
+			}
+		}
+		answer, fault, tries := a.call(ctx, x, attempt.StartedAt)
+		attempt.Tries = tries
+		a.Probe.At(worker.StepCalled, "ai", x.Key)
+		if fault == nil {
+			return a.answered(ctx, x, ai.Answered(attempt, answer, x.row, a.Now()), answer)
+		}
+		if ctx.Err() != nil && fault.Class != ai.ClassInDoubt {
+			return worker.Park(a.Now(), nil) // drained before anything was billed
+		}
+		attempt = ai.Failed(attempt, fault, a.Now())
+		x.spent = append(x.spent, attempt)
+		e := x.Envelope
+		e.History = ai.Append(e.History, attempt)
+		retry := x.policy.Retry.For(x.plan.Call.Model)
+		step, refusal := ai.Next(e.History, fault, tries, ai.QuickWindow, e.Corporate.BillableAttempts, retry)
+		switch {
+		case step == ai.StepEnd:
+			return a.end(ctx, x.Task, refusal)
+		case step == ai.StepAgain && ctx.Err() == nil:
+			continue
+		}
+		return a.later(ctx, x, fault, retry)
+	}
+}
+
+// announce publishes the state calling: to call is to win the comparison.
+func (a *AI) announce(ctx context.Context, x *turn, attempt messages.Attempt) (worker.Verdict, bool) {
+	data, err := encodeCalling(&messages.Calling{
+		V: messages.Version, Epoch: x.Envelope.Epoch, InputSeq: x.Seq, Worker: a.Worker, Attempt: attempt,
+		History: x.Envelope.History,
+	})
+	if err != nil {
+		return worker.Park(x.Started.Add(time.Second), err), true
+	}
+	receipt := a.Hop.Publish(ctx, []*worker.Publication{x.Publication(messages.StateCalling, data)})[0]
+	a.Probe.At(worker.StepAnnounced, "ai", x.Key)
+	switch receipt.Fate {
+	case worker.FateStored:
+		x.Expect = receipt.Seq
+		return worker.Verdict{}, false
+	case worker.FateMoved:
+		if n := receipt.Newest; n != nil && n.State == messages.StateCalling {
+			return worker.Verdict{Action: worker.ActionLeave, Spent: x.spent}, true
+		}
+		return worker.Verdict{Action: worker.ActionAck, Spent: x.spent}, true
+	case worker.FateUnknown:
+	}
+	return worker.Park(x.Started.Add(time.Second), fmt.Errorf("announcing a call: %w", receipt.Err)), true
+}
+
+// call asks the backend, with quick retries where nothing was billed.
+func (a *AI) call(ctx context.Context, x *turn, since time.Time) (ai.Answer, *ai.Fault, int) {
+	if !x.Envelope.NotAfter.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, x.Envelope.NotAfter)
+		defer cancel()
+	}
+	for tries := 1; ; tries++ {
+		answer, err := a.backend(x.plan.Backend.Name).Call(ctx, x.plan.Call)
+		if err == nil {
+			return answer, nil, tries
+		}
+		var fault *ai.Fault
+		if !errors.As(err, &fault) {
+			fault = &ai.Fault{Class: ai.ClassInDoubt, Detail: "the backend broke its contract", Err: err}
+		}
+		step, _ := ai.Next(nil, fault, tries, a.Now().Sub(since), 1, ai.Retry{Attempts: 1})
+		if step != ai.StepQuick || !quick().Pause(ctx, tries) {
+			return ai.Answer{}, fault, tries
+		}
+	}
+}
+
+// quick are the pauses between quick retries: full jitter.
+func quick() worker.Delays {
+	return worker.Delays{Base: 100 * time.Millisecond, Max: 2 * time.Second, Factor: 2, Jitter: 1}
+}
+
+func (a *AI) backend(name string) worker.Backend {
+	for _, b := range a.Backends {
+		if b.Name() == name {
+			return b
+		}
+	}
+	return nil
+}
+
+// later publishes the request again with a delay: a nak would bring back the old bytes.
+func (a *AI) later(ctx context.Context, x *turn, fault *ai.Fault, retry ai.Retry) worker.Verdict {
+	e := x.Envelope
+	delay := fault.RetryAfter
+	if delay <= 0 {
+		n := max(ai.CountClass(e.History, fault.Class), 1)
+		delay = worker.Delays{Base: retry.BaseDelay, Max: retry.MaxDelay, Factor: retry.Factor, Jitter: 0.5}.After(n)
+	} else {
+		delay += rand.N(delay/10 + time.Millisecond) //nolint:gosec // jitter is no secret
+	}
+	e.N++
+	e.NotBefore = a.Now().Add(delay)
+	if end := e.NotAfter.Add(time.Millisecond); !e.NotAfter.IsZero() && e.NotBefore.After(end) {
+		e.NotBefore = end // it ends then, as timeout
+	}
+	e.Base = 0
+	return a.next(ctx, x.Task, messages.StateAI)
+}
+
+// answered closes the layer's section.
+func (a *AI) answered(ctx context.Context, x *turn, attempt messages.Attempt, answer ai.Answer) worker.Verdict {
+	x.spent = append(x.spent, attempt)
+	e := x.Envelope
+	e.History = ai.Append(e.History, attempt)
+	s := a.section(x.Task, messages.VerdictProcessed, messages.ReasonOK)
+	s.Backend, s.Model, s.FinishReason, s.ProviderRequestID = x.plan.Backend.Name, x.plan.Call.Model, answer.FinishReason, answer.ProviderRequestID
+	s.Answer, s.AnswerLength, s.Usage = answer.Text, utf8.RuneCountInString(answer.Text), answer.Usage
+	sum := sha256.Sum256([]byte(answer.Text))
+	s.AnswerSHA256 = hex.EncodeToString(sum[:])
+	s.CostMicroUSD, s.PriceVersion = attempt.CostMicroUSD, x.row.Version
+	s.ProcessingSeconds = float64(attempt.DurationMS) / 1000
+	s.Attempts = attempts(e.History)
+	e.AI = s
+	if answer.Refused {
+		s.Verdict, s.Reason = messages.VerdictDenied, messages.ReasonBackendRefused
+		return a.end(ctx, x.Task, pipelines.Deny(messages.ReasonBackendRefused, "", ""))
+	}
+	return a.next(ctx, x.Task, messages.StateOptimizer)
+}
+
+func attempts(history []messages.Attempt) int {
+	n := 0
+	for i := range history {
+		n += 1 + history[i].Repeats
+	}
+	return n
+}
+
+func (a *AI) section(t *worker.Task, v messages.Verdict, reason messages.Reason) *messages.AISection {
+	s := &messages.AISection{Stay: messages.Stay{Verdict: v, Reason: reason, StartedAt: t.Started, FinishedAt: a.Now()}}
+	if t.Envelope.Corporate != nil {
+		s.Agreement = t.Envelope.Corporate.Agreement
+	}
+	return s
+}
+
+// next hands the request on; it counts and waits anew there.
+func (a *AI) next(ctx context.Context, t *worker.Task, state messages.State) worker.Verdict {
+	if state != messages.StateAI {
+		t.Envelope.N, t.Envelope.NotBefore, t.Envelope.Base = 0, time.Time{}, 0
+	}
+	return advance(ctx, a.Bodies, t, t.Envelope, state)
+}
+
+// end closes the request here.
+func (a *AI) end(ctx context.Context, t *worker.Task, r *pipelines.Refusal) worker.Verdict {
+	if t.Envelope.AI == nil {
+		v := messages.VerdictFailed
+		if r.Status == messages.StatusDenied {
+			v = messages.VerdictDenied
+		}
+		t.Envelope.AI = a.section(t, v, r.Reason)
+		t.Envelope.AI.Attempts = attempts(t.Envelope.History)
+	}
+	return refused(ctx, a.Bodies, t, a.Name(), r, a.Now())
+}

@@ -1,0 +1,355 @@
+package handlers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"flowgate/messages"
+	"flowgate/pipelines"
+	"flowgate/pipelines/corporate"
+	"flowgate/worker"
+)
+
+// DeadLetters finds the failures that replays follow.
+type DeadLetters interface {
+	// DeadLetter reads the envelope of the newest failed epoch of a request, or gives worker.ErrNotFound.
+	DeadLetter(ctx context.Context, key messages.Key) ([]byte, error)
+}
+
+// Admissions is the part of the ledger's store that tells how an epoch stands.
+type Admissions interface {
+	// Standing tells the sequence of an epoch's recorded intent (0: none) and whether its outcome is recorded.
+	Standing(ctx context.Context, key messages.Key, epoch int) (intentSeq uint64, ended bool, err error)
+}
+
+// Corporate is layer 1.
+type Corporate struct {
+	Ledger     worker.Ledger
+	Admissions Admissions
+	Dead       DeadLetters
+	Bodies     Bodies
+	Leader     *worker.Leader
+	// Policy is read once a micro-batch.
+	Policy func() corporate.Policy
+	// Ingress is the incarnation of the ingress stream.
+	Ingress string
+	// Partitions is how many WORK streams new requests are spread over.
+	Partitions int
+	Now        func() time.Time
+	Probe      worker.Probe
+}
+
+var _ worker.Layer = (*Corporate)(nil)
+
+// Name is the layer's name.
+func (c *Corporate) Name() messages.LayerName { return messages.LayerCorporate }
+
+// candidate is a task on its way to the ledger.
+type candidate struct {
+	task     *worker.Task
+	envelope *messages.Envelope
+	decision corporate.Decision
+	member   worker.Member
+	// index is the candidate's place among the verdicts.
+	index int
+}
+
+// Handle admits a micro-batch in one statement.
+func (c *Corporate) Handle(ctx context.Context, tasks []*worker.Task) []worker.Verdict {
+	verdicts := make([]worker.Verdict, len(tasks))
+	policy := c.Policy()
+	var candidates []*candidate
+	for i, t := range tasks {
+		entrant, v := c.gather(ctx, t, policy)
+		if entrant == nil {
+			verdicts[i] = v
+			continue
+		}
+		entrant.index = i
+		candidates = append(candidates, entrant)
+	}
+	c.admit(ctx, candidates, verdicts)
+	return verdicts
+}
+
+// Crashed ends a task whose handling panicked too often.
+func (c *Corporate) Crashed(ctx context.Context, t *worker.Task, where string) worker.Verdict {
+	facts := c.facts(t)
+	d := corporate.Crashed(where, facts, c.Policy())
+	verdicts := make([]worker.Verdict, 1)
+	c.admit(ctx, []*candidate{c.candidate(t, c.fresh(t), d)}, verdicts)
+	return verdicts[0]
+}
+
+// gather finds the facts and lets the layer decide; a nil candidate means that the verdict stands without the ledger.
+func (c *Corporate) gather(ctx context.Context, t *worker.Task, p corporate.Policy) (*candidate, worker.Verdict) {
+	switch {
+	case t.Envelope != nil && t.Envelope.Slept != nil:
+		return nil, c.slept(ctx, t)
+	case t.Envelope != nil:
+		return c.gatherHold(ctx, t, p)
+	case t.Replay:
+		return c.gatherReplay(ctx, t, p)
+	}
+	e := c.fresh(t)
+	return c.candidate(t, e, c.decide(t, e, t.Data, p)), worker.Verdict{}
+}
+
+func (c *Corporate) facts(t *worker.Task) corporate.Facts {
+	f := corporate.Facts{Address: t.Address, Now: t.Started, SubmittedAt: t.Stored, IngressSeq: t.Seq}
+	if t.Envelope != nil {
+		f.SubmittedAt, f.IngressSeq = t.Envelope.SubmittedAt, t.Envelope.IngressSeq
+	}
+	return f
+}
+
+// fresh is the envelope of a message of the ingress stream.
+func (c *Corporate) fresh(t *worker.Task) *messages.Envelope {
+	if t.Envelope != nil {
+		return t.Envelope
+	}
+	return &messages.Envelope{
+		V: messages.Version, Epoch: t.Epoch, IngressSeq: t.Seq, SubmittedAt: t.Stored,
+		P: messages.Partition(t.Key, c.Partitions),
+	}
+}
+
+// decide reads the document and lets the layer decide. What cannot be read is kept as malformed.
+func (c *Corporate) decide(t *worker.Task, e *messages.Envelope, document []byte, p corporate.Policy) corporate.Decision {
+	f := c.facts(t)
+	e.RequestSHA256 = messages.NewMalformed("", document).SHA256
+	err := t.SubjectErr
+	if err != nil {
+		err = &messages.FieldError{Field: "(subject)", Rule: "tenant and id must be of the subject's grammar", Reason: messages.ReasonSubjectInvalid}
+	}
+	var r messages.Request
+	if err == nil {
+		r, err = messages.DecodeRequest(document)
+	}
+	if err != nil {
+		e.Malformed = messages.NewMalformed(t.Subject, document)
+		if json.Valid(document) && t.SubjectErr == nil {
+			e.Request = document
+		}
+		return corporate.Unreadable(err, f, p)
+	}
+	e.Request = document
+	timeless(&r, e)
+	return corporate.Decide(&r, f, p)
+}
+
+// timeless drops the times of a request that is replayed as it was: they were meant for its first epoch.
+func timeless(r *messages.Request, e *messages.Envelope) {
+	if e.Replay != nil && !e.Replay.Edited {
+		r.NotBefore, r.NotAfter = nil, nil
+	}
+}
+
+// gatherHold decides a waiting request anew.
+func (c *Corporate) gatherHold(ctx context.Context, t *worker.Task, p corporate.Policy) (*candidate, worker.Verdict) {
+	r, err := c.Bodies.request(ctx, t.Envelope)
+	var field *messages.FieldError
+	f := c.facts(t)
+	var d corporate.Decision
+	switch {
+	case err == nil:
+		timeless(r, t.Envelope)
+		d = corporate.Decide(r, f, p)
+	case errors.As(err, &field):
+		d = corporate.Unreadable(err, f, p)
+	case gone(err, t):
+		d = corporate.Unreadable(&messages.FieldError{Field: "(body)", Rule: "is missing in the claim store", Reason: messages.ReasonClaimMissing}, f, p)
+	default:
+		return nil, worker.Park(t.Started.Add(time.Second), err)
+	}
+	if t.Envelope.Corporate != nil {
+		d.Section.StartedAt = t.Envelope.Corporate.StartedAt
+	}
+	if o := t.Envelope.Replay; o != nil && o.ResumeAt == messages.StateOptimizer {
+		d.ResumeAt = messages.StateOptimizer
+	}
+	entrant := c.candidate(t, t.Envelope, d)
+	entrant.member.Hold = true
+	return entrant, worker.Verdict{}
+}
+
+// slept judges a hold whose writer slept through a purge: it goes on only where the record knows no other intent.
+func (c *Corporate) slept(ctx context.Context, t *worker.Task) worker.Verdict {
+	e := t.Envelope
+	intent, ended, err := c.Admissions.Standing(ctx, t.Key, e.Epoch)
+	switch {
+	case err != nil && !errors.Is(err, worker.ErrNotFound):
+		return worker.Park(t.Started.Add(time.Second), err)
+	case ended, intent != 0 && intent != e.Slept.Seq:
+		return worker.Verdict{Action: worker.ActionAck}
+	}
+	state := e.Slept.State
+	e.Slept, e.Wait, e.Base = nil, "", 0
+	return c.advance(ctx, t, e, state)
+}
+
+// candidate makes the ledger's member out of a decision.
+func (c *Corporate) candidate(t *worker.Task, e *messages.Envelope, d corporate.Decision) *candidate {
+	m := worker.Member{
+		Address: t.Address, IngressStream: c.Ingress, IngressSeq: e.IngressSeq, RequestSHA256: e.RequestSHA256,
+		WaitUntil: d.NotBefore, Amount: d.Amount,
+	}
+	m.Epoch, m.P = e.Epoch, e.P
+	if d.Refusal != nil {
+		m.Refused, m.WaitUntil = d.Refusal.Reason, time.Time{}
+	}
+	for _, s := range d.Scopes {
+		m.Scopes = append(m.Scopes, worker.Scope(s))
+	}
+	return &candidate{task: t, envelope: e, decision: d, member: m}
+}
+
+// admit asks the ledger about every candidate at once and writes the verdicts.
+func (c *Corporate) admit(ctx context.Context, candidates []*candidate, verdicts []worker.Verdict) {
+	if len(candidates) == 0 {
+		return
+	}
+	members := make([]worker.Member, len(candidates))
+	bases, err := c.bases(ctx, candidates)
+	for i, x := range candidates {
+		if err == nil {
+			x.member.Decision, err = json.Marshal(x.decision)
+		}
+		members[i] = x.member
+	}
+	var grants []worker.Grant
+	if err == nil {
+		grants, err = c.Ledger.Admit(ctx, members)
+	}
+	for i, x := range candidates {
+		if err != nil {
+			verdicts[x.index] = worker.Park(x.task.Started.Add(time.Second), fmt.Errorf("admitting: %w", err))
+			continue
+		}
+		c.Probe.At(worker.StepAdmitted, "corporate", x.task.Key)
+		verdicts[x.index] = c.act(ctx, x, grants[i], bases[x.envelope.P])
+	}
+}
+
+// bases reads the last sequence of each WORK stream before the admission rows are read.
+func (c *Corporate) bases(ctx context.Context, candidates []*candidate) (map[int]uint64, error) {
+	bases := make(map[int]uint64, 1)
+	for _, x := range candidates {
+		p := x.envelope.P
+		if _, known := bases[p]; known {
+			continue
+		}
+		b, err := c.Leader.Bounds(ctx, worker.WorkStream(p))
+		if err != nil {
+			return nil, err
+		}
+		bases[p] = b.Last
+	}
+	return bases, nil
+}
+
+// waitAgain is when a request that waits for money is looked at again although nobody told that money is free.
+const waitAgain = 30 * time.Second
+
+// act concludes what the ledger granted.
+func (c *Corporate) act(ctx context.Context, x *candidate, g worker.Grant, base uint64) worker.Verdict {
+	t, e := x.task, x.envelope
+	event := func(kind messages.EventKind) worker.Verdict {
+		return worker.Verdict{Action: worker.ActionAck, Events: []messages.Event{
+			{Kind: kind, Key: t.Key, Epoch: e.Epoch, IngressSeq: e.IngressSeq},
+		}}
+	}
+	switch g.Outcome {
+	case worker.GrantPassed, worker.GrantGone:
+		return worker.Verdict{Action: worker.ActionAck}
+	case worker.GrantDuplicate:
+		return event(messages.EventDuplicateID)
+	case worker.GrantReplayRefused:
+		return event(messages.EventReplayRefused)
+	case worker.GrantAgain:
+		if err := json.Unmarshal(g.Decision, &x.decision); err != nil {
+			return worker.Park(t.Started.Add(time.Second), fmt.Errorf("decoding a stored decision: %w", err))
+		}
+	case worker.GrantNew:
+	}
+	if g.Err != nil {
+		return worker.Park(t.Started.Add(time.Second), g.Err)
+	}
+	d := x.decision
+	e.P = g.P
+	if t.Envelope == nil { // from the ingress stream: find what to expect
+		expect, v, judged := c.expect(ctx, t, e)
+		if judged {
+			return v
+		}
+		t.Expect = expect
+		t.P = e.P
+		if expect == 0 {
+			e.Base = base
+		}
+	}
+	if o := e.Replay; o != nil {
+		o.ResumeAt = d.ResumeAt
+		if d.ResumeAt != messages.StateOptimizer {
+			e.AI = nil
+		}
+	}
+	state := corporate.Conclude(e, d, corporate.Grant{
+		Approved: g.State == worker.AdmissionApproved, Waiting: g.State == worker.AdmissionWaiting, Reason: g.Reason, Now: c.Now(),
+	})
+	if state == messages.StateHold && e.NotBefore.IsZero() {
+		e.NotBefore = c.Now().Add(waitAgain/2 + rand.N(waitAgain)) //nolint:gosec // jitter is no secret
+	}
+	return c.advance(ctx, t, e, state)
+}
+
+// expect finds S for a message of the ingress stream. A request expects an empty family; a replay the end of a lower epoch.
+func (c *Corporate) expect(ctx context.Context, t *worker.Task, e *messages.Envelope) (seq uint64, v worker.Verdict, judged bool) {
+	if !t.Replay {
+		return 0, v, false
+	}
+	newest, found, err := c.Leader.Newest(ctx, e.P, t.Key)
+	if err != nil {
+		return 0, worker.Park(t.Started.Add(time.Second), err), true
+	}
+	if !found {
+		return 0, v, false
+	}
+	var at struct {
+		Epoch int `json:"epoch"`
+	}
+	if err := json.Unmarshal(newest.Data, &at); err != nil {
+		return 0, worker.Park(t.Started.Add(time.Second), err), true
+	}
+	switch {
+	case at.Epoch >= e.Epoch:
+		return 0, worker.Verdict{Action: worker.ActionAck}, true
+	case newest.State != messages.StateDone:
+		return 0, worker.Park(t.Started.Add(time.Second), nil), true
+	}
+	return newest.Seq, v, false
+}
+
+func (c *Corporate) advance(ctx context.Context, t *worker.Task, e *messages.Envelope, state messages.State) worker.Verdict {
+	return advance(ctx, c.Bodies, t, e, state)
+}
+
+// advance seals the envelope and makes the verdict that publishes it.
+func advance(ctx context.Context, b Bodies, t *worker.Task, e *messages.Envelope, state messages.State) worker.Verdict {
+	data, err := b.seal(ctx, t.Key, e)
+	if err != nil {
+		return worker.Park(t.Started.Add(time.Second), err)
+	}
+	t.Envelope = e
+	return worker.Verdict{Action: worker.ActionAdvance, Next: t.Publication(state, data)}
+}
+
+// refused ends a task at a layer.
+func refused(ctx context.Context, b Bodies, t *worker.Task, layer messages.LayerName, r *pipelines.Refusal, now time.Time) worker.Verdict {
+	pipelines.End(t.Envelope, layer, r, now)
+	return advance(ctx, b, t, t.Envelope, messages.StateDone)
+}

@@ -1,0 +1,82 @@
+package handlers
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"time"
+
+	"flowgate/messages"
+	"flowgate/pipelines/corporate"
+	"flowgate/worker"
+)
+
+// gatherReplay decides a replay: the request and the earlier sections come from our own store, never from the message.
+func (c *Corporate) gatherReplay(ctx context.Context, t *worker.Task, p corporate.Policy) (*candidate, worker.Verdict) {
+	ask, err := messages.DecodeReplay(t.Data)
+	if err == nil {
+		err = t.SubjectErr
+	}
+	if err != nil {
+		return nil, replayRefused(t, err.Error())
+	}
+	old, stored, err := c.dead(ctx, t)
+	switch {
+	case errors.Is(err, worker.ErrNotFound):
+		return nil, replayRefused(t, "no failure of this request is stored")
+	case err != nil:
+		return nil, worker.Park(t.Started.Add(time.Second), err)
+	}
+	if old.Epoch >= t.Epoch {
+		// This very replay may have ended before; the ledger knows. What is decided here is not used then.
+		old.AI = nil
+	}
+	e := c.fresh(t)
+	sum := sha256.Sum256(stored)
+	e.Replay = &messages.ReplayOrigin{
+		Reason: ask.Reason, By: ask.By, CarriedFrom: old.Epoch, CarriedSHA256: hex.EncodeToString(sum[:]), Edited: len(ask.Request) > 0,
+	}
+	document, err := c.document(ctx, ask, old)
+	if err != nil {
+		if !errors.Is(err, worker.ErrClaimMissing) {
+			return nil, worker.Park(t.Started.Add(time.Second), err)
+		}
+		return nil, replayRefused(t, "the stored body of the request is gone: replay with a request")
+	}
+	d := c.decide(t, e, document, p)
+	corporate.Resume(&d, old, ask.ResumeAt, e.Replay.Edited)
+	if d.ResumeAt == messages.StateOptimizer {
+		carried := *old.AI
+		carried.Verdict = messages.VerdictCarriedOver
+		e.AI = &carried
+	}
+	return c.candidate(t, e, d), worker.Verdict{}
+}
+
+func (c *Corporate) dead(ctx context.Context, t *worker.Task) (*messages.Envelope, []byte, error) {
+	stored, err := c.Dead.DeadLetter(ctx, t.Key)
+	if err != nil {
+		return nil, nil, err
+	}
+	old, err := messages.DecodeEnvelope(stored)
+	return old, stored, err
+}
+
+// document is what the replay asks: the operator's new request, or the old one.
+func (c *Corporate) document(ctx context.Context, ask messages.Replay, old *messages.Envelope) ([]byte, error) {
+	if len(ask.Request) > 0 {
+		return ask.Request, nil
+	}
+	document, err := c.Bodies.raw(ctx, old)
+	if err == nil && len(document) == 0 && old.Malformed != nil {
+		return old.Malformed.Head, nil
+	}
+	return document, err
+}
+
+func replayRefused(t *worker.Task, detail string) worker.Verdict {
+	return worker.Verdict{Action: worker.ActionAck, Events: []messages.Event{
+		{Kind: messages.EventReplayRefused, Key: t.Key, Epoch: t.Epoch, IngressSeq: t.Seq, Detail: detail},
+	}}
+}

@@ -1,0 +1,70 @@
+package worker
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// held are the deliveries in hand, whose heartbeats one goroutine sends.
+type held struct {
+	mu   sync.Mutex
+	next uint64
+	in   map[uint64]holding
+}
+
+type holding struct {
+	batch []*Delivery
+	since time.Time
+}
+
+func newHeld() *held { return &held{in: make(map[uint64]holding)} }
+
+func (h *held) hold(batch []*Delivery) (release func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.next++
+	id := h.next
+	h.in[id] = holding{batch: batch, since: time.Now()}
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.in, id)
+	}
+}
+
+// due lists the deliveries that have been in hand for longer than age.
+func (h *held) due(age time.Duration) []*Delivery {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var due []*Delivery
+	for _, holding := range h.in {
+		if time.Since(holding.since) >= age {
+			due = append(due, holding.batch...)
+		}
+	}
+	return due
+}
+
+// heartbeats tells the broker every third of AckWait what is still worked on.
+func (r *Runtime) heartbeats(ctx context.Context) {
+	ticker := time.NewTicker(r.opts.AckWait / 3)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		for _, d := range r.held.due(r.opts.AckWait / 6) {
+			if d.msg == nil {
+				continue
+			}
+			if err := r.beat(ctx, d); err != nil && ctx.Err() == nil {
+				r.log.Debug("heartbeat unheard", zap.String("request", d.Key.String()), zap.Error(err))
+			}
+		}
+	}
+}

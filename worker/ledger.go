@@ -1,0 +1,104 @@
+package worker
+
+import (
+	"context"
+	"time"
+
+	"flowgate/messages"
+)
+
+// Ledger is the admission table and the money behind it: one statement a micro-batch, one implicit commit.
+type Ledger interface {
+	// Admit judges the members in input order and returns one grant each, in the same order. Either every grant is
+	// durable when it returns, or it returns an error and nothing is. Members MUST be of distinct (tenant, id, epoch).
+	// Conflicts between batches are repeated inside, then halved; what then still fails is the error of the member
+	// (Grant.Err), not of the batch.
+	Admit(ctx context.Context, members []Member) ([]Grant, error)
+	// Waiting lists the oldest waiting epochs of the named scopes, at most limit, oldest first.
+	Waiting(ctx context.Context, scopes []string, limit int) ([]Waiter, error)
+}
+
+// Member is one epoch of a request that asks for its first decision, or, with Hold, for a new decision on its waiting.
+type Member struct {
+	messages.Address // Epoch is 0 for a request; P is the partition of a new row
+
+	// IngressStream is the incarnation of the ingress stream, IngressSeq the sequence there of the request or replay.
+	IngressStream string
+	IngressSeq    uint64
+	// RequestSHA256 is hexadecimal.
+	RequestSHA256 string
+	// Hold: the row exists and waits; it is decided anew WHERE state = 'waiting' AND outcome_at IS NULL.
+	Hold bool
+
+	// Refused is set where the layer itself refuses; nothing is reserved then.
+	Refused messages.Reason
+	// WaitUntil, where set, makes the member wait (not_before, a pause); nothing is reserved then.
+	WaitUntil time.Time
+	// Amount is what to reserve in every scope, in micro-dollars.
+	Amount int64
+	// Scopes are all reserved or none.
+	Scopes []Scope
+	// Decision is the layer's decision, kept so that the same ingress sequence gets the same answer again.
+	Decision []byte
+}
+
+// Scope is one bound on money: a name such as "tenant:acme:day:2026-01-31" and the limit that holds in it now.
+type Scope struct {
+	Name string
+	// Limit is in micro-dollars.
+	Limit int64
+	// Reason is what a request is refused with that does not fit.
+	Reason messages.Reason
+}
+
+// GrantOutcome is what the ledger found for a member.
+type GrantOutcome int
+
+// The outcomes of an admission.
+const (
+	// GrantNew: this call decided; State and Reason say what.
+	GrantNew GrantOutcome = iota
+	// GrantAgain: the same ingress sequence was decided before and neither intent nor outcome is recorded; State, Reason
+	// and Decision are the stored ones.
+	GrantAgain
+	// GrantPassed: the same ingress sequence was decided before and its intent or outcome is recorded: acknowledge.
+	GrantPassed
+	// GrantDuplicate: another ingress sequence has this (tenant, id, epoch): acknowledge and tell.
+	GrantDuplicate
+	// GrantReplayRefused: the replay does not follow the newest failure: no row was written.
+	GrantReplayRefused
+	// GrantGone: a hold whose row no longer waits: acknowledge; nothing was reserved.
+	GrantGone
+)
+
+// AdmissionState is the state of an admission row.
+type AdmissionState string
+
+// The states of an admission row.
+const (
+	AdmissionApproved AdmissionState = "approved"
+	AdmissionRefused  AdmissionState = "refused"
+	AdmissionWaiting  AdmissionState = "waiting"
+)
+
+// Grant is the ledger's answer for one member.
+type Grant struct {
+	Outcome GrantOutcome
+	State   AdmissionState
+	// Reason says why refused (the member's own, or its scope's) or waiting (waiting_money, not_before).
+	Reason messages.Reason
+	// P is the partition in the row.
+	P int
+	// IntentSeq is the sequence of the recorded intent of this epoch; 0 where there is none.
+	IntentSeq uint64
+	// Decision is the stored decision of GrantAgain; for GrantNew the member's own.
+	Decision []byte
+	// Err is set where this member alone could not be decided: a delayed retry.
+	Err error
+}
+
+// Waiter is an epoch that waits.
+type Waiter struct {
+	messages.Address
+	Since time.Time
+}

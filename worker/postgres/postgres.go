@@ -1,0 +1,128 @@
+// Package postgres is the system of record: the ledger of admissions and money, what the recorder keeps, batches, and the
+// questions that operators ask. It needs a database of Postgres 14 or later and no rights beyond making a schema in it;
+// everything is in the schema flowgate. A statement does the work of a whole micro-batch in one round trip; the rules are
+// in migrations/003_admit.sql and migrations/005_record_outcomes.sql.
+//
+// Read next: ledger.go, then record.go.
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"flowgate/worker"
+)
+
+var (
+	_ worker.Ledger      = (*DB)(nil)
+	_ worker.RecordStore = (*DB)(nil)
+)
+
+// Options says how a database is used. The zero value is DefaultOptions.
+type Options struct {
+	// MaxConns bounds the connections of the pool; held locks have one more each. 0: 8.
+	MaxConns int
+	// ConnectTimeout bounds making one connection. 0: 5 s.
+	ConnectTimeout time.Duration
+	// LockTimeout is what a statement waits for a lock before it is repeated. 0: 2 s.
+	LockTimeout time.Duration
+	// IdleInTransaction is when the server ends a transaction that nobody goes on with. 0: 5 s.
+	IdleInTransaction time.Duration
+}
+
+// DefaultOptions are the settings that a deployment starts with.
+func DefaultOptions() Options {
+	return Options{MaxConns: 8, ConnectTimeout: 5 * time.Second, LockTimeout: 2 * time.Second, IdleInTransaction: 5 * time.Second}
+}
+
+func (o Options) withDefaults() Options {
+	d := DefaultOptions()
+	if o.MaxConns == 0 {
+		o.MaxConns = d.MaxConns
+	}
+	if o.ConnectTimeout == 0 {
+		o.ConnectTimeout = d.ConnectTimeout
+	}
+	if o.LockTimeout == 0 {
+		o.LockTimeout = d.LockTimeout
+	}
+	if o.IdleInTransaction == 0 {
+		o.IdleInTransaction = d.IdleInTransaction
+	}
+	return o
+}
+
+// Validate reports every fault at once.
+func (o Options) Validate() error {
+	var faults []error
+	if o.MaxConns < 0 {
+		faults = append(faults, fmt.Errorf("max_conns is %d, must not be negative", o.MaxConns))
+	}
+	for name, d := range map[string]time.Duration{
+		"connect_timeout": o.ConnectTimeout, "lock_timeout": o.LockTimeout, "idle_in_transaction": o.IdleInTransaction,
+	} {
+		if d < 0 || d != 0 && d < time.Millisecond {
+			faults = append(faults, fmt.Errorf("%s is %s, must be at least 1ms", name, d))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// DB is one database. Its methods may be called from any goroutine.
+type DB struct {
+	pool *pool
+}
+
+// Open connects to a migrated database and makes sure that it answers. The schema MUST be the one of this build: see
+// Migrate and MigrationStatus. The caller closes the DB.
+func Open(ctx context.Context, url string, options Options) (*DB, error) {
+	if err := options.Validate(); err != nil {
+		return nil, fmt.Errorf("opening postgres: %w", err)
+	}
+	options = options.withDefaults()
+	config, err := connConfig(url, options)
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{pool: newPool(config, options.MaxConns)}
+	if err := db.Ping(ctx); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("opening postgres: %w", err)
+	}
+	return db, nil
+}
+
+// Close waits until no connection is in use and closes them all.
+func (db *DB) Close() { db.pool.close() }
+
+// Ping tells whether the database answers.
+func (db *DB) Ping(ctx context.Context) error {
+	return db.pool.with(ctx, func(conn *pgx.Conn) error { return conn.Ping(ctx) })
+}
+
+// connConfig reads the URL and sets what every connection of this package has.
+func connConfig(url string, options Options) (*pgx.ConnConfig, error) {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("reading the postgres url: %w", err) // pgx leaves the password out
+	}
+	config.ConnectTimeout = options.ConnectTimeout
+	dialer := &net.Dialer{
+		Timeout:         options.ConnectTimeout,
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 5 * time.Second, Count: 3},
+	}
+	config.DialFunc = dialer.DialContext
+	set := config.RuntimeParams
+	set["application_name"] = "flowgate"
+	set["timezone"] = "UTC"
+	set["lock_timeout"] = milliseconds(options.LockTimeout)
+	set["idle_in_transaction_session_timeout"] = milliseconds(options.IdleInTransaction)
+	return config, nil
+}
+
+func milliseconds(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }

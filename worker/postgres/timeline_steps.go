@@ -1,0 +1,81 @@
+package postgres
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// steps tells an epoch in one line each, in order of time.
+func (e *EpochTimeline) steps() []Step {
+	var steps []Step
+	add := func(at time.Time, what, text string) { steps = append(steps, Step{At: at, What: what, Text: text}) }
+	if i := e.Intent; i != nil && i.SubmittedAt != nil {
+		add(*i.SubmittedAt, "submitted", "")
+	} else if o := e.Outcome; o != nil && o.SubmittedAt != nil {
+		add(*o.SubmittedAt, "submitted", "")
+	}
+	if a := e.Admission; a != nil {
+		if a.DecidedAt.After(a.AdmittedAt) {
+			add(a.AdmittedAt, "admission waiting", "")
+		}
+		add(a.DecidedAt, "admission "+a.State, admissionText(a))
+	}
+	if i := e.Intent; i != nil {
+		add(i.StoredAt, "intent", fmt.Sprintf("model %s, at most %s a call, user %s, request %s, %q",
+			i.Model, dollars(i.Bound), i.UserID, shortDigest(i.RequestSha256), i.AuditReason))
+	}
+	for i := range e.Attempts {
+		add(e.Attempts[i].At, fmt.Sprintf("attempt %d", e.Attempts[i].K), attemptText(&e.Attempts[i]))
+	}
+	for i := range e.Layers {
+		if l := &e.Layers[i]; l.FinishedAt != nil {
+			add(*l.FinishedAt, l.Layer+" "+l.Verdict, value(l.Reason))
+		}
+	}
+	for i := range e.Events {
+		at := e.Events[i].StoredAt
+		if e.Events[i].At != nil {
+			at = *e.Events[i].At
+		}
+		add(at, "event "+e.Events[i].Kind, e.Events[i].Detail)
+	}
+	if o := e.Outcome; o != nil {
+		add(o.StoredAt, "outcome "+o.Status, outcomeText(o))
+	}
+	if d := e.DeadLetter; d != nil {
+		add(d.StoredAt, "dead letter", fmt.Sprintf("%d bytes", d.Bytes))
+	}
+	slices.SortStableFunc(steps, func(a, b Step) int { return a.At.Compare(b.At) })
+	return steps
+}
+
+func admissionText(a *Admission) string {
+	parts := []string{a.Reason}
+	if a.Reserved > 0 {
+		parts = append(parts, dollars(a.Reserved)+" reserved in "+strings.Join(a.Scopes, ", "))
+	}
+	return joined(parts)
+}
+
+func attemptText(a *Attempt) string {
+	return joined([]string{a.Backend, a.Model, a.Class, a.Billing + " " + dollars(a.Charged), fmt.Sprintf("%d ms", a.DurationMs)})
+}
+
+func outcomeText(o *Outcome) string {
+	return joined([]string{o.Reason, o.Field, o.Detail, "cost " + dollars(o.CostMicrousd)})
+}
+
+func joined(parts []string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ", ")
+}
+
+// dollars writes micro-dollars.
+func dollars(micro int64) string {
+	sign := ""
+	if micro < 0 {
+		sign, micro = "-", -micro
+	}
+	return fmt.Sprintf("%s$%d.%06d", sign, micro/1_000_000, micro%1_000_000)
+}

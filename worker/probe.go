@@ -1,0 +1,29 @@
+package worker
+
+import "flowgate/messages"
+
+// Step names a point in a message's life behind which a process can die.
+type Step string
+
+// The steps, in the order of a hop. The layers add their own (admitted, announced, called).
+const (
+	StepFetched   Step = "fetched"
+	StepScreened  Step = "screened"
+	StepAdmitted  Step = "admitted"
+	StepAnnounced Step = "announced"
+	StepCalled    Step = "called"
+	StepDecided   Step = "decided"
+	StepPublished Step = "published"
+	StepReported  Step = "reported"
+	StepAnswered  Step = "answered"
+)
+
+// Probe, where set, is told each step. Tests block in it to show what becomes of a process that dies or sleeps there.
+type Probe func(step Step, queue string, key messages.Key)
+
+// At tells the probe.
+func (p Probe) At(step Step, queue string, key messages.Key) {
+	if p != nil {
+		p(step, queue, key)
+	}
+}

@@ -1,0 +1,181 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+
+	"flowgate/messages"
+)
+
+// Publication is the next state of a request.
+type Publication struct {
+	messages.Address // State is the next one
+
+	Data []byte
+	// Header has what a wake-up tells; may be nil.
+	Header nats.Header
+	// Expect is S: the sequence of the state that was acted on, 0 where there is none.
+	Expect uint64
+
+	token string
+}
+
+// Fate is what became of a publication.
+type Fate int
+
+// The fates.
+const (
+	// FateStored: it is, or was for a moment, the newest state; Receipt.Seq is its sequence.
+	FateStored Fate = iota
+	// FateMoved: somebody else moved the request; Receipt.Newest is what stands there now.
+	FateMoved
+	// FateUnknown: the broker could not be asked until the context ended, or refused for a reason of its own.
+	FateUnknown
+)
+
+// Receipt tells the fate of a publication.
+type Receipt struct {
+	Fate   Fate
+	Seq    uint64
+	Newest *Newest
+	Err    error
+}
+
+// Hop publishes under the law: the newest message of a family decides, in the broker, who may go on.
+type Hop struct {
+	JS     jetstream.JetStream
+	Leader *Leader
+	// Backoff is the pause before a publication is repeated.
+	Backoff Delays
+}
+
+// Error codes of the broker.
+const (
+	codeWrongLastSequence jetstream.ErrorCode = 10071
+	codePassingConflict   jetstream.ErrorCode = 10164
+)
+
+// Publish publishes a micro-batch, all at once, and awaits every answer. Lost answers, passing conflicts and lost
+// connections are repeated with the same S and token until ctx ends. Publications MUST be of distinct families.
+func (h *Hop) Publish(ctx context.Context, pubs []*Publication) []Receipt {
+	receipts := make([]Receipt, len(pubs))
+	pending := make([]int, len(pubs))
+	for i, p := range pubs {
+		pending[i] = i
+		p.token = nuid.Next()
+	}
+	for round := 1; len(pending) > 0; round++ {
+		pending = h.round(ctx, pubs, receipts, pending)
+		if len(pending) > 0 && !h.Backoff.Pause(ctx, round) {
+			for _, i := range pending {
+				receipts[i] = Receipt{Fate: FateUnknown, Err: errors.Join(receipts[i].Err, ctx.Err())}
+			}
+			return receipts
+		}
+	}
+	return receipts
+}
+
+// round publishes what is pending once and returns what has to be repeated.
+func (h *Hop) round(ctx context.Context, pubs []*Publication, receipts []Receipt, pending []int) (again []int) {
+	futures := make([]jetstream.PubAckFuture, len(pending))
+	for n, i := range pending {
+		future, err := h.JS.PublishMsgAsync(pubs[i].message())
+		if err != nil {
+			receipts[i] = Receipt{Fate: FateUnknown, Err: fmt.Errorf("publishing %s: %w", pubs[i].State, err)}
+		}
+		futures[n] = future
+	}
+	for n, i := range pending {
+		if futures[n] != nil {
+			receipts[i] = h.await(ctx, pubs[i], futures[n])
+		}
+		if receipts[i].Fate == FateUnknown && repeatable(receipts[i].Err) {
+			again = append(again, i)
+		}
+	}
+	return again
+}
+
+func (h *Hop) await(ctx context.Context, p *Publication, future jetstream.PubAckFuture) Receipt {
+	select {
+	case ack := <-future.Ok():
+		return Receipt{Fate: FateStored, Seq: ack.Sequence}
+	case err := <-future.Err():
+		var refused *jetstream.APIError
+		if errors.As(err, &refused) && refused.ErrorCode == codeWrongLastSequence {
+			return h.resolve(ctx, p)
+		}
+		return Receipt{Fate: FateUnknown, Err: fmt.Errorf("publishing %s: %w", p.State, err)}
+	case <-ctx.Done():
+		return Receipt{Fate: FateUnknown, Err: ctx.Err()}
+	}
+}
+
+// resolve finds out after a mismatch whether this very publication had succeeded before, or somebody else's.
+func (h *Hop) resolve(ctx context.Context, p *Publication) Receipt {
+	for round := 1; ; round++ {
+		newest, found, err := h.Leader.Newest(ctx, p.P, p.Key)
+		switch {
+		case err == nil && found && newest.Token() == p.token:
+			return Receipt{Fate: FateStored, Seq: newest.Seq}
+		case err == nil && found:
+			return Receipt{Fate: FateMoved, Newest: newest}
+		case err == nil && round >= 5:
+			// Purged between refusal and reading: everybody else's state is gone, and so is ours.
+			return Receipt{Fate: FateMoved}
+		}
+		if !h.Backoff.Pause(ctx, round) {
+			return Receipt{Fate: FateUnknown, Err: errors.Join(err, ctx.Err())}
+		}
+	}
+}
+
+func (p *Publication) message() *nats.Msg {
+	header := make(nats.Header, len(p.Header)+3)
+	for k, v := range p.Header {
+		header[k] = v
+	}
+	header[messages.HeaderToken] = []string{p.token}
+	header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(p.Expect, 10)}
+	header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{messages.Family(p.P, p.Key)}
+	return &nats.Msg{Subject: messages.WorkSubject(p.P, p.State, p.Class, p.Key), Header: header, Data: p.Data}
+}
+
+// repeatable tells whether the same publication may be sent again: everything but the broker's own final words.
+func repeatable(err error) bool {
+	var refused *jetstream.APIError
+	if errors.As(err, &refused) {
+		return refused.ErrorCode == codePassingConflict || refused.Code == 503
+	}
+	switch {
+	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, context.Canceled),
+		errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrBadSubject):
+		return false
+	}
+	return err != nil
+}
+
+// PublishEvent publishes an event and awaits its ack.
+func (h *Hop) PublishEvent(ctx context.Context, data []byte, subject string) error {
+	msg := &nats.Msg{Subject: subject, Data: data}
+	for round := 1; ; round++ {
+		_, err := h.JS.PublishMsg(ctx, msg)
+		if err == nil {
+			return nil
+		}
+		if !repeatable(err) || !h.Backoff.Pause(ctx, round) {
+			return fmt.Errorf("publishing event %s: %w", subject, err)
+		}
+	}
+}
+
+// lag is how long an input stays unanswered whose request could not be moved for reasons of our own.
+const lag = time.Second

@@ -1,0 +1,149 @@
+package recorder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"flowgate/messages"
+	"flowgate/pipelines"
+	"flowgate/worker"
+)
+
+// batch decodes a run of messages.
+func (r *Recorder) batch(ctx context.Context, from worker.Position, msgs []jetstream.Msg) (worker.RecordBatch, error) {
+	b := worker.RecordBatch{From: from, To: from}
+	for _, msg := range msgs {
+		meta, err := msg.Metadata()
+		if err != nil {
+			return b, fmt.Errorf("reading metadata: %w", err)
+		}
+		b.To.Seq = meta.Sequence.Stream
+		if r.opts.Stream == worker.EventsStream {
+			r.event(&b, msg.Data(), meta)
+			continue
+		}
+		address, err := messages.ParseSubject(msg.Subject())
+		address.Key = messages.SafeKey(address.Key)
+		at := worker.Stored{Address: address, Seq: meta.Sequence.Stream, At: meta.Timestamp}
+		if err != nil {
+			r.log.Error("a state of no request", zap.Uint64("seq", at.Seq), zap.Error(err))
+			continue
+		}
+		if err := r.state(ctx, &b, at, msg.Data()); err != nil {
+			return b, err
+		}
+	}
+	return b, nil
+}
+
+func (r *Recorder) event(b *worker.RecordBatch, data []byte, meta *jetstream.MsgMetadata) {
+	event, err := messages.DecodeEvent(data)
+	if err != nil {
+		r.log.Error("an event of no form", zap.Uint64("seq", meta.Sequence.Stream), zap.Error(err))
+		return
+	}
+	b.Events = append(b.Events, worker.EventRecord{Seq: meta.Sequence.Stream, At: meta.Timestamp, Event: event})
+}
+
+func (r *Recorder) state(ctx context.Context, b *worker.RecordBatch, at worker.Stored, data []byte) error {
+	if at.State == messages.StateCalling {
+		call, err := messages.DecodeCalling(data)
+		if err != nil {
+			r.log.Error("a call of no form", zap.Uint64("seq", at.Seq), zap.Error(err))
+			return nil
+		}
+		at.Epoch = call.Epoch
+		b.Callings = append(b.Callings, worker.CallingRecord{Stored: at, Attempt: call.Attempt})
+		return nil
+	}
+	e, err := messages.DecodeEnvelope(data)
+	switch {
+	case err != nil && at.State == messages.StateDone:
+		e = unreadable(at, data, err)
+	case err != nil:
+		// Layer 2 ends it as malformed; that outcome is recorded.
+		r.log.Error("a state of no form", zap.Uint64("seq", at.Seq), zap.Error(err))
+		return nil
+	}
+	at.Epoch = e.Epoch
+	if at.State == messages.StateDone {
+		o, err := r.outcome(ctx, at, e)
+		if err == nil {
+			b.Outcomes = append(b.Outcomes, o)
+		}
+		return err
+	}
+	if e.Corporate == nil {
+		return nil
+	}
+	b.Intents = append(b.Intents, worker.Intent{
+		Stored: at, Kind: e.Kind, RequestSHA256: e.RequestSHA256, IngressSeq: e.IngressSeq, SubmittedAt: e.SubmittedAt,
+		Corporate: *e.Corporate, Again: e.N > 0,
+	})
+	return nil
+}
+
+// unreadable is the envelope of a done that nobody can read: the request has ended all the same.
+func unreadable(at worker.Stored, data []byte, cause error) *messages.Envelope {
+	e := &messages.Envelope{
+		V: messages.Version, Kind: messages.KindUnknown, P: at.P, SubmittedAt: at.At, Malformed: messages.NewMalformed("", data),
+	}
+	pipelines.End(e, messages.LayerOptimizer, pipelines.Invalid(cause), at.At)
+	return e
+}
+
+// outcome makes the record of a done. Its bodies are parted from its sections: they have retentions of their own.
+func (r *Recorder) outcome(ctx context.Context, at worker.Stored, e *messages.Envelope) (worker.Outcome, error) {
+	if e.End == nil {
+		pipelines.End(e, messages.LayerOptimizer, pipelines.Fail(messages.ReasonMalformed, "the state done has no end"), at.At)
+	}
+	o := worker.Outcome{
+		Stored: at, Kind: e.Kind, RequestSHA256: e.RequestSHA256, IngressSeq: e.IngressSeq, SubmittedAt: e.SubmittedAt, End: *e.End,
+		Corporate: e.Corporate, AI: e.AI, Optimizer: e.Optimizer, Replay: e.Replay, History: e.History, RequestClaim: e.RequestClaim,
+	}
+	var err error
+	if e.End.Replayable {
+		if o.DeadLetter, err = messages.EncodeEnvelope(e); err != nil {
+			return o, err
+		}
+	}
+	if o.Answer, err = r.answer(ctx, e.AI, at.At); err != nil {
+		return o, err
+	}
+	bare := *e
+	bare.Request, bare.RequestClaim, bare.Malformed = nil, nil, nil
+	if e.AI != nil {
+		section := *e.AI
+		section.Answer = ""
+		bare.AI = &section
+	}
+	o.Sections, err = messages.EncodeEnvelope(&bare)
+	return o, err
+}
+
+// answer reads the answer's text, from the claim store where it is there. A body that is missing for too long is recorded
+// as missing: the record of a request is worth more than its text.
+func (r *Recorder) answer(ctx context.Context, s *messages.AISection, stored time.Time) (string, error) {
+	if s == nil || s.AnswerClaim == nil {
+		if s == nil {
+			return "", nil
+		}
+		return s.Answer, nil
+	}
+	body, err := r.opts.Claims.Get(ctx, *s.AnswerClaim)
+	switch {
+	case err == nil:
+		return string(body), nil
+	case errors.Is(err, worker.ErrClaimMissing) && time.Since(stored) > patience:
+		r.log.Error("an answer's body is missing", zap.String("claim", s.AnswerClaim.Key))
+		return "", nil
+	}
+	return "", fmt.Errorf("reading an answer's body: %w", err)
+}
+
+const patience = 60 * time.Second

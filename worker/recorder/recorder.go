@@ -1,0 +1,256 @@
+// Package recorder reads the WORK and EVENTS streams in order and writes what it reads into Postgres: intents before
+// outcomes, attempts, settlements, each run of messages in one transaction with the position in the stream. Reading again
+// changes nothing.
+//
+// Read recorder.go, then decode.go.
+package recorder
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"flowgate/messages"
+	"flowgate/worker"
+)
+
+// Claims reads and drops the bodies that are too large for an envelope.
+type Claims interface {
+	Get(ctx context.Context, claim messages.Claim) ([]byte, error)
+	Delete(ctx context.Context, claim messages.Claim) error
+}
+
+// Options are what a recorder needs.
+type Options struct {
+	JS     jetstream.JetStream
+	Leader *worker.Leader
+	Hop    *worker.Hop
+	Store  worker.RecordStore
+	Claims Claims
+	// Stream is the stream to record: a WORK stream or EVENTS.
+	Stream string
+	// Lock makes this the only recorder of the stream: it blocks until it has the lock, and lost is closed when it is gone.
+	Lock func(ctx context.Context, name string) (release func(), lost <-chan struct{}, err error)
+	// Batch is the most messages of one transaction (default 1000), Linger how long one waits for more (default 10 ms).
+	Batch  int
+	Linger time.Duration
+	Worker string
+	Logger *zap.Logger
+	Probe  worker.Probe
+}
+
+// Recorder records one stream.
+type Recorder struct {
+	opts Options
+	log  *zap.Logger
+}
+
+// New wires and validates.
+func New(opts Options) (*Recorder, error) {
+	if opts.JS == nil || opts.Leader == nil || opts.Hop == nil || opts.Store == nil || opts.Lock == nil || opts.Stream == "" {
+		return nil, errors.New("recorder needs JetStream, a leader, a hop, a store, a lock and a stream")
+	}
+	if opts.Batch <= 0 {
+		opts.Batch = 1000
+	}
+	if opts.Linger <= 0 {
+		opts.Linger = 10 * time.Millisecond
+	}
+	if opts.Logger == nil {
+		opts.Logger = zap.NewNop()
+	}
+	return &Recorder{opts: opts, log: opts.Logger.With(zap.String("stream", opts.Stream))}, nil
+}
+
+// Run records until ctx ends. Trouble with broker or database is waited out; nothing is passed over.
+func (r *Recorder) Run(ctx context.Context) error {
+	delays := worker.DefaultDelays()
+	for round := 1; ctx.Err() == nil; round++ {
+		began := time.Now()
+		err := r.term(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if time.Since(began) > 10*time.Second {
+			round = 1
+		}
+		r.log.Warn("recording is interrupted", zap.Error(err))
+		if !delays.Pause(ctx, round) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// term is one term of office: from taking the lock until something breaks.
+func (r *Recorder) term(ctx context.Context) error {
+	release, lost, err := r.opts.Lock(ctx, "recorder "+r.opts.Stream)
+	if err != nil {
+		return fmt.Errorf("taking the recorder's lock: %w", err)
+	}
+	defer release()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() { // ends with the term
+		select {
+		case <-lost:
+			cancel()
+		case <-stop:
+		}
+	}()
+	from, gap, err := r.resume(ctx)
+	if err != nil {
+		return err
+	}
+	if gap.To.Seq > 0 {
+		r.log.Error("messages were purged before they were recorded",
+			zap.Uint64("after", gap.From.Seq), zap.Uint64("to", gap.GapTo))
+		if _, err := r.opts.Store.Commit(ctx, gap); err != nil {
+			return fmt.Errorf("recording a gap: %w", err)
+		}
+		from = gap.To
+	}
+	return r.read(ctx, from)
+}
+
+// resume finds the position to go on from. A first sequence above it is a gap; a last sequence below it, or another
+// creation time, is a new incarnation of the stream, which is read from its beginning.
+func (r *Recorder) resume(ctx context.Context) (from worker.Position, gap worker.RecordBatch, err error) {
+	from, err = r.opts.Store.Position(ctx, r.opts.Stream)
+	if err != nil {
+		return from, gap, fmt.Errorf("reading the recorder's position: %w", err)
+	}
+	from.Stream = r.opts.Stream
+	bounds, err := r.opts.Leader.Bounds(ctx, r.opts.Stream)
+	if err != nil {
+		return from, gap, err
+	}
+	at := from
+	if from.Incarnation != bounds.Incarnation() || bounds.Last < from.Seq {
+		at = worker.Position{Stream: r.opts.Stream, Incarnation: bounds.Incarnation()}
+	}
+	if bounds.First > at.Seq+1 {
+		to := worker.Position{Stream: at.Stream, Incarnation: at.Incarnation, Seq: bounds.First - 1}
+		gap = worker.RecordBatch{From: from, To: to}
+		if from.Incarnation != "" { // what was purged before the first recorder ever ran is no gap
+			gap.GapTo = to.Seq
+		}
+		return from, gap, nil
+	}
+	if at != from {
+		gap = worker.RecordBatch{From: from, To: at}
+		if _, err := r.opts.Store.Commit(ctx, gap); err != nil {
+			return from, worker.RecordBatch{}, fmt.Errorf("recording a new incarnation: %w", err)
+		}
+	}
+	return at, worker.RecordBatch{}, nil
+}
+
+// read consumes from a position on, in order.
+func (r *Recorder) read(ctx context.Context, from worker.Position) error {
+	consumer, err := r.opts.JS.CreateConsumer(ctx, r.opts.Stream, jetstream.ConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from.Seq + 1,
+		AckPolicy: jetstream.AckNonePolicy, FilterSubjects: r.filters(), MemoryStorage: true,
+		InactiveThreshold: time.Minute, MaxDeliver: 1, Replicas: 1,
+	})
+	if err != nil {
+		return fmt.Errorf("creating the recorder's consumer: %w", err)
+	}
+	source := &source{consumer: consumer, batch: r.opts.Batch, linger: r.opts.Linger}
+	for {
+		msgs, err := source.next(ctx)
+		if err != nil {
+			return err
+		}
+		if len(msgs) == 0 {
+			continue
+		}
+		batch, err := r.batch(ctx, from, msgs)
+		if err != nil {
+			return err
+		}
+		if err := r.commit(ctx, batch); err != nil {
+			return err
+		}
+		from = batch.To
+	}
+}
+
+func (r *Recorder) filters() []string {
+	p, isWork := strings.CutPrefix(r.opts.Stream, "FLOWGATE_WORK_")
+	if !isWork {
+		return nil
+	}
+	var filters []string
+	for _, s := range []messages.State{messages.StateAI, messages.StateCalling, messages.StateDone} {
+		filters = append(filters, "flowgate.work."+p+"."+string(s)+".*.*.*")
+	}
+	return filters
+}
+
+// commit writes a batch, waits out the database's trouble, and tells what money became free.
+func (r *Recorder) commit(ctx context.Context, batch worker.RecordBatch) error {
+	delays := worker.DefaultDelays()
+	for round := 1; ; round++ {
+		r.opts.Probe.At(worker.StepDecided, "recorder", messages.Key{})
+		done, err := r.opts.Store.Commit(ctx, batch)
+		if err == nil {
+			r.opts.Probe.At(worker.StepPublished, "recorder", messages.Key{})
+			r.afterwards(ctx, batch, done)
+			return nil
+		}
+		if errors.Is(err, worker.ErrPositionMoved) {
+			return err
+		}
+		r.log.Warn("recording", zap.Uint64("to", batch.To.Seq), zap.Error(err))
+		if !delays.Pause(ctx, round) {
+			return ctx.Err()
+		}
+	}
+}
+
+// afterwards does what may be lost: waking those who wait for money, dropping bodies that nobody needs any more.
+func (r *Recorder) afterwards(ctx context.Context, batch worker.RecordBatch, done worker.Committed) {
+	for _, key := range done.Second {
+		r.log.Error("second outcome", zap.String("request", key.String()))
+	}
+	byTenant := make(map[string][]string)
+	for _, scope := range done.Freed {
+		parts := strings.SplitN(scope, ":", 3)
+		if len(parts) == 3 && messages.CheckTenant(parts[1]) == nil {
+			byTenant[parts[1]] = append(byTenant[parts[1]], scope)
+		}
+	}
+	for tenant, scopes := range byTenant {
+		data, err := json.Marshal(&messages.Event{
+			V: messages.Version, Kind: messages.EventFreed, Key: messages.Key{Tenant: tenant}, At: time.Now().UTC(), Scopes: scopes, Worker: r.opts.Worker,
+		})
+		if err == nil {
+			err = r.opts.Hop.PublishEvent(ctx, data, messages.EventSubject(tenant, messages.EventFreed))
+		}
+		if err != nil {
+			r.log.Warn("telling that money is free", zap.Error(err))
+		}
+	}
+	for i := range batch.Outcomes {
+		r.drop(ctx, &batch.Outcomes[i])
+	}
+}
+
+// drop deletes the claims of an epoch that ended and cannot be replayed.
+func (r *Recorder) drop(ctx context.Context, o *worker.Outcome) {
+	if o.End.Replayable || o.RequestClaim == nil {
+		return
+	}
+	if err := r.opts.Claims.Delete(ctx, *o.RequestClaim); err != nil {
+		r.log.Debug("dropping a body", zap.Error(err)) // the sweep finds it
+	}
+}

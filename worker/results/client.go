@@ -1,0 +1,102 @@
+package results
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"flowgate/messages"
+)
+
+// ErrService says that the result service answered with an error, or not at all.
+var ErrService = errors.New("the result service did not answer")
+
+// patience bounds one question.
+const patience = 5 * time.Second
+
+// Get asks for the result of a request as it stands now.
+func Get(ctx context.Context, conn *nats.Conn, key messages.Key) (messages.Result, error) {
+	var result messages.Result
+	if err := messages.CheckKey(key); err != nil {
+		return result, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	inbox := conn.NewInbox()
+	sub, err := conn.SubscribeSync(inbox)
+	if err != nil {
+		return result, fmt.Errorf("asking for a result: %w", err)
+	}
+	defer func() { err = errors.Join(err, sub.Unsubscribe()) }()
+	if err := conn.PublishRequest(messages.GetResultSubject(key), inbox, nil); err != nil {
+		return result, fmt.Errorf("asking for a result: %w", err)
+	}
+	data, err := collect(ctx, sub)
+	if err != nil {
+		return result, err
+	}
+	if err := json.Unmarshal(data, &result); err != nil {
+		return result, fmt.Errorf("%w: undecodable answer", ErrService)
+	}
+	return result, nil
+}
+
+// collect puts the pieces of an answer together.
+func collect(ctx context.Context, sub *nats.Subscription) ([]byte, error) {
+	var data []byte
+	for n := 1; ; n++ {
+		msg, err := sub.NextMsgWithContext(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrService, err)
+		}
+		if code := msg.Header.Get("Nats-Service-Error-Code"); code != "" {
+			return nil, fmt.Errorf("%w: %s (%s)", ErrService, msg.Header.Get("Nats-Service-Error"), code)
+		}
+		if msg.Header.Get("Status") == "503" {
+			return nil, fmt.Errorf("%w: %w", ErrService, nats.ErrNoResponders)
+		}
+		data = append(data, msg.Data...)
+		total := 1
+		if chunks := msg.Header.Get(HeaderChunks); chunks != "" {
+			if total, err = strconv.Atoi(chunks); err != nil {
+				return nil, fmt.Errorf("%w: undecodable pieces", ErrService)
+			}
+		}
+		if n >= total {
+			return data, nil
+		}
+	}
+}
+
+// askAgain is how often a waiter asks although nothing woke it.
+const askAgain = 5 * time.Second
+
+// Wait waits until the given epoch of a request (or a later one) has ended, or ctx does; then it returns how the request
+// stands. A wake-up that is lost costs at most askAgain.
+func Wait(ctx context.Context, conn *nats.Conn, key messages.Key, epoch int) (messages.Result, error) {
+	wake := make(chan *nats.Msg, 16)
+	sub, err := conn.ChanSubscribe(messages.ResultSubject(key), wake)
+	if err != nil {
+		return messages.Result{}, fmt.Errorf("waiting for a result: %w", err)
+	}
+	defer func() { err = errors.Join(err, sub.Unsubscribe()) }()
+	again := time.NewTicker(askAgain)
+	defer again.Stop()
+	for {
+		result, err := Get(ctx, conn, key)
+		if err == nil && result.State == messages.ResultDone && result.Epoch >= epoch {
+			return result, nil
+		}
+		select {
+		case <-wake:
+		case <-again.C:
+		case <-ctx.Done():
+			return result, errors.Join(ctx.Err(), err)
+		}
+	}
+}

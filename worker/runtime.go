@@ -1,0 +1,154 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"flowgate/messages"
+)
+
+// Layer judges tasks. It gathers facts, asks its package of pipelines for the decision and acts on it; the runtime does
+// everything else.
+type Layer interface {
+	// Name is the layer's name.
+	Name() messages.LayerName
+	// Handle judges a micro-batch and returns one verdict each, in the same order. Tasks are of distinct families.
+	Handle(ctx context.Context, tasks []*Task) []Verdict
+	// Crashed ends a task whose handling panicked too often; where tells which code.
+	Crashed(ctx context.Context, t *Task, where string) Verdict
+}
+
+// Queue is one consumer and the layer that judges what it delivers.
+type Queue struct {
+	// Name is the durable consumer's name, Stream the stream it reads.
+	Name, Stream string
+	Layer        Layer
+	// Batch is the most deliveries of a micro-batch; Lanes how many micro-batches are in hand at once.
+	Batch, Lanes int
+	// Holds is true for the queue of requests that wait at layer 1.
+	Holds bool
+	// Single hands tasks over one by one, each with a goroutine of its own, Batch of them at once: for calls that take
+	// their time.
+	Single bool
+}
+
+// Options are what a runtime needs.
+type Options struct {
+	Conn   *nats.Conn
+	JS     jetstream.JetStream
+	Leader *Leader
+	// Hop publishes under the law; layers that announce calls share it.
+	Hop    *Hop
+	Queues []Queue
+	// Waiting lists the oldest waiting epochs of scopes; nil where this process has no layer 1.
+	Waiting func(ctx context.Context, scopes []string, limit int) ([]Waiter, error)
+	// Worker names this process; Earlier tells whether another name is that of a dead process under the same state lock.
+	Worker  string
+	Earlier func(worker string) bool
+	// AckWait is the consumers' (default 30 s). Heartbeats go out every third of it.
+	AckWait time.Duration
+	// Grace is how long a drain waits for work in hand (default 20 s).
+	Grace  time.Duration
+	Now    func() time.Time
+	Logger *zap.Logger
+	Probe  Probe
+}
+
+// Runtime moves requests from state to state.
+type Runtime struct {
+	opts  Options
+	hop   *Hop
+	log   *zap.Logger
+	now   func() time.Time
+	fresh *firstSequence
+	held  *held
+}
+
+// NewRuntime wires and validates.
+func NewRuntime(opts Options) (*Runtime, error) {
+	var faults []error
+	if opts.Conn == nil || opts.JS == nil || opts.Leader == nil || opts.Hop == nil {
+		faults = append(faults, errors.New("runtime needs a connection, JetStream, a leader and a hop"))
+	}
+	if opts.Worker == "" {
+		faults = append(faults, errors.New("runtime needs a worker name"))
+	}
+	for _, q := range opts.Queues {
+		if q.Layer == nil || q.Batch < 1 || q.Lanes < 1 {
+			faults = append(faults, fmt.Errorf("queue %s needs a layer, a batch and a lane", q.Name))
+		}
+	}
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	if opts.AckWait <= 0 {
+		opts.AckWait = 30 * time.Second
+	}
+	if opts.Grace <= 0 {
+		opts.Grace = 20 * time.Second
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Logger == nil {
+		opts.Logger = zap.NewNop()
+	}
+	if opts.Earlier == nil {
+		opts.Earlier = func(string) bool { return false }
+	}
+	return &Runtime{
+		opts: opts, log: opts.Logger, now: opts.Now,
+		hop:   opts.Hop,
+		fresh: newFirstSequence(opts.Leader),
+		held:  newHeld(),
+	}, nil
+}
+
+// Run works until ctx ends, then drains: it stops fetching, finishes what is in hand within the grace, hands the rest back
+// at once. It returns when every goroutine has ended.
+func (r *Runtime) Run(ctx context.Context) error {
+	work, cancelWork := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancelWork(nil)
+	var lanes, beats sync.WaitGroup
+	beats.Go(func() { r.heartbeats(work) })
+	beats.Go(func() { r.fresh.run(work) })
+	if r.opts.Waiting != nil {
+		lanes.Go(func() { r.wake(ctx, work) })
+	}
+	for i := range r.opts.Queues {
+		q := r.opts.Queues[i]
+		consumer, err := r.opts.JS.Consumer(ctx, q.Stream, q.Name)
+		if err != nil {
+			cancelWork(err)
+			lanes.Wait()
+			beats.Wait()
+			return fmt.Errorf("opening consumer %s of %s: %w", q.Name, q.Stream, err)
+		}
+		for range q.Lanes {
+			lanes.Go(func() { r.lane(ctx, work, q, consumer) })
+		}
+	}
+	done := make(chan struct{})
+	go func() { lanes.Wait(); close(done) }()
+	<-ctx.Done()
+	grace := time.NewTimer(r.opts.Grace)
+	defer grace.Stop()
+	select {
+	case <-done:
+	case <-grace.C:
+		cancelWork(errGrace)
+		<-done
+	}
+	cancelWork(nil)
+	beats.Wait()
+	return nil
+}
+
+var errGrace = errors.New("the grace of the drain is over")

@@ -1,0 +1,150 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"flowgate/messages"
+)
+
+// answer is what the queue is told about a delivery.
+type answer int
+
+const (
+	answerAck   answer = iota // it is done with
+	answerPark                // deliver it again later
+	answerLeave               // nothing: it stays unacknowledged
+)
+
+// settle answers the queue: the only place that does. Acks are not confirmed: a lost one is a redelivery, which reads the
+// newest state and is acknowledged again.
+func (r *Runtime) settle(d *Delivery, a answer, delay time.Duration) {
+	if d.msg == nil {
+		return
+	}
+	var err error
+	switch a {
+	case answerAck:
+		err = d.msg.Ack()
+	case answerPark:
+		err = d.msg.NakWithDelay(max(delay, time.Millisecond))
+	case answerLeave:
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
+		r.log.Warn("answering a delivery", zap.String("request", d.Key.String()), zap.Uint64("seq", d.Seq), zap.Error(err))
+	}
+	r.opts.Probe.At(StepAnswered, d.queue(), d.Key)
+}
+
+// beat tells the queue that a delivery is still worked on, as a request, so that an unheard beat is known.
+func (r *Runtime) beat(ctx context.Context, d *Delivery) error {
+	ctx, cancel := context.WithTimeout(ctx, r.opts.AckWait/3)
+	defer cancel()
+	_, err := r.opts.Conn.RequestWithContext(ctx, d.msg.Reply(), []byte("+WPI"))
+	return err
+}
+
+// report publishes events and awaits their acks.
+func (r *Runtime) report(ctx context.Context, events []messages.Event) error {
+	for i := range events {
+		e := events[i]
+		e.V, e.Worker, e.At = messages.Version, r.opts.Worker, r.now()
+		data, err := json.Marshal(&e)
+		if err != nil {
+			return err
+		}
+		if err := r.hop.PublishEvent(ctx, data, messages.EventSubject(e.Tenant, e.Kind)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// conclude carries a verdict out whose publication, if it has one, met its fate.
+func (r *Runtime) conclude(ctx context.Context, t *Task, v Verdict, receipt Receipt) {
+	if v.Err != nil {
+		r.log.Warn("handing a delivery back", zap.String("queue", t.queue()), zap.String("request", t.Key.String()), zap.Error(v.Err))
+	}
+	events, a, delay := v.Events, answerAck, time.Duration(0)
+	switch v.Action {
+	case ActionAdvance:
+		var lost bool
+		a, delay, lost = r.afterPublication(t, receipt)
+		if lost {
+			events = append(events, spent(t, v.Spent)...)
+		}
+	case ActionAck:
+		events = append(events, spent(t, v.Spent)...)
+	case ActionPark:
+		a, delay = answerPark, v.Until.Sub(r.now())
+	case ActionLeave:
+		a = answerLeave
+		events = append(events, spent(t, v.Spent)...)
+	}
+	if err := r.report(ctx, events); err != nil {
+		r.log.Warn("reporting events", zap.String("request", t.Key.String()), zap.Error(err))
+		a = answerLeave // redelivered: reported then
+	}
+	r.opts.Probe.At(StepReported, t.queue(), t.Key)
+	r.settle(t.Delivery, a, delay)
+}
+
+// afterPublication is the law's rule of acknowledging.
+func (r *Runtime) afterPublication(t *Task, receipt Receipt) (a answer, delay time.Duration, lost bool) {
+	switch receipt.Fate {
+	case FateStored:
+		return answerAck, 0, false
+	case FateMoved:
+		if n := receipt.Newest; n != nil && callingFor(n, t.Seq) != nil {
+			return r.holdOff(t, n, true)
+		}
+		if n := receipt.Newest; n != nil && n.Seq == t.Seq {
+			// Nobody moved it: the state expected was already gone (a call announced here was lost with a replica).
+			return answerPark, lag, true
+		}
+		return answerAck, 0, true
+	case FateUnknown:
+	}
+	r.log.Warn("publishing", zap.String("queue", t.queue()), zap.String("request", t.Key.String()), zap.Error(receipt.Err))
+	return answerPark, lag, false
+}
+
+// holdOff: the newest state is another worker's call for this very input. It must not be acknowledged.
+func (r *Runtime) holdOff(t *Task, n *Newest, lost bool) (answer, time.Duration, bool) {
+	if t.Times <= 1 {
+		return answerPark, r.opts.AckWait, lost
+	}
+	return answerLeave, 0, lost
+}
+
+// callingFor decodes a newest state that is calling for the given input, else nil.
+func callingFor(n *Newest, input uint64) *messages.Calling {
+	if n.State != messages.StateCalling {
+		return nil
+	}
+	c, err := messages.DecodeCalling(n.Data)
+	if err != nil || c.InputSeq != input {
+		return nil
+	}
+	return &c
+}
+
+func spent(t *Task, attempts []messages.Attempt) []messages.Event {
+	epoch := 0
+	if t.Envelope != nil {
+		epoch = t.Envelope.Epoch
+	}
+	var events []messages.Event
+	for i := range attempts {
+		if attempts[i].BoundMicroUSD == 0 && attempts[i].CostMicroUSD == 0 {
+			continue
+		}
+		events = append(events, messages.Event{Kind: messages.EventAttemptEnd, Key: t.Key, Epoch: epoch, Attempt: &attempts[i]})
+	}
+	return events
+}

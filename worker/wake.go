@@ -1,0 +1,98 @@
+package worker
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"go.uber.org/zap"
+
+	"flowgate/messages"
+)
+
+const (
+	// wakeEvery is the fallback where no event told that money is free.
+	wakeEvery = 30 * time.Second
+	// wakeBatch is how many waiting requests are taken up at once.
+	wakeBatch = 200
+)
+
+// wake takes up requests that wait for money when money was freed: the scope's oldest first, each with the sequence of its
+// newest state as S. Their parked deliveries find out later that the request moved on.
+func (r *Runtime) wake(ctx, work context.Context) {
+	var hold *Queue
+	for i := range r.opts.Queues {
+		if r.opts.Queues[i].Holds {
+			hold = &r.opts.Queues[i]
+		}
+	}
+	if hold == nil {
+		return
+	}
+	freed := make(chan []string, 64)
+	sub, err := r.opts.Conn.Subscribe(messages.EventSubject("*", messages.EventFreed), freedScopes(freed))
+	if err != nil {
+		r.log.Error("listening for freed money", zap.Error(err))
+		return
+	}
+	defer func() {
+		if err := sub.Unsubscribe(); err != nil {
+			r.log.Debug("ending the listening for freed money", zap.Error(err))
+		}
+	}()
+	for {
+		pause := time.NewTimer(wakeEvery/2 + rand.N(wakeEvery)) //nolint:gosec // jitter is no secret
+		var scopes []string
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			return
+		case scopes = <-freed:
+		case <-pause.C:
+		}
+		pause.Stop()
+		r.takeUp(work, *hold, scopes)
+	}
+}
+
+// freedScopes reads the scopes out of events; when nobody keeps up, the fallback finds them.
+func freedScopes(freed chan<- []string) nats.MsgHandler {
+	return func(msg *nats.Msg) {
+		event, err := messages.DecodeEvent(msg.Data)
+		if err != nil {
+			return
+		}
+		select {
+		case freed <- event.Scopes:
+		default:
+		}
+	}
+}
+
+// takeUp processes the oldest waiting requests of scopes (all scopes where none is named).
+func (r *Runtime) takeUp(ctx context.Context, hold Queue, scopes []string) {
+	waiters, err := r.opts.Waiting(ctx, scopes, wakeBatch)
+	if err != nil {
+		r.log.Warn("listing waiting requests", zap.Error(err))
+		return
+	}
+	var batch []*Delivery
+	for _, w := range waiters {
+		newest, found, err := r.opts.Leader.Newest(ctx, w.P, w.Key)
+		if err != nil {
+			r.log.Warn("reading a waiting request", zap.Error(err))
+			return
+		}
+		if !found || newest.State != messages.StateHold {
+			continue
+		}
+		batch = append(batch, &Delivery{
+			Address: newest.Address, Seq: newest.Seq, Times: 1, Stored: newest.Time,
+			Header: newest.Header, Data: newest.Data, woken: true,
+		})
+	}
+	if len(batch) > 0 {
+		r.process(ctx, hold, batch)
+	}
+}

@@ -46,6 +46,9 @@ func (r *Runtime) lane(fetch, work context.Context, q Queue, consumer jetstream.
 			release(slots, free, q.Single)
 		}
 		cancel()
+		if fetch.Err() != nil {
+			return
+		}
 		if err == nil || errors.Is(err, jetstream.ErrNoHeartbeat) || errors.Is(err, context.DeadlineExceeded) {
 			round = 1
 			continue

@@ -314,4 +314,7 @@ func TestRetiredRowsKeepTheirPrice(t *testing.T) {
 	if !ok || got.Input != r.Input || !got.Retired(day("2026-11-30")) || got.Retired(day("2026-11-29")) {
 		t.Errorf("%v %+v", ok, got)
 	}
+	if r.RetiredBy = "anthropic"; r.Retired(day("2026-12-01")) {
+		t.Error("a model that others serve counts as retired")
+	}
 }

@@ -38,7 +38,7 @@ type Row struct {
 	// RetiredOn is the day on which the provider retired the model; zero while it serves it. A retired row keeps its
 	// price: records refer to it, and another provider may serve the model still.
 	RetiredOn time.Time
-	// RetiredBy names whoever retired it, where that is not everybody who serves it.
+	// RetiredBy names the provider that retired it where others may serve it still; empty where none does.
 	RetiredBy string
 	// Successor is the model that the provider names for a retired one.
 	Successor string
@@ -53,8 +53,11 @@ type Tier struct {
 	Input, Output, CacheRead, CacheWrite5m, CacheWrite1h int64
 }
 
-// Retired tells whether the provider had retired the model at a moment.
-func (r Row) Retired(at time.Time) bool { return !r.RetiredOn.IsZero() && !at.Before(r.RetiredOn) }
+// Retired tells whether nobody served the model any more at a moment. A model that one provider of several retired
+// (RetiredBy) is not.
+func (r Row) Retired(at time.Time) bool {
+	return !r.RetiredOn.IsZero() && r.RetiredBy == "" && !at.Before(r.RetiredOn)
+}
 
 // filled is the row with every cache price that it leaves out, in tiers of its own.
 func (r Row) filled() Row {

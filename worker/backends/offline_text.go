@@ -41,7 +41,7 @@ func hashCall(call *ai.Call) [sha256.Size]byte {
 	}
 	text(call.Model)
 	number(math.Float64bits(call.Temperature + 0)) // -0 is 0
-	number(uint64(max(call.MaxTokens, 0)))         //nolint:gosec // not negative
+	number(uint64(max(call.MaxTokens, 0)))
 	for i := range call.Messages {
 		text(call.Messages[i].Role)
 		text(call.Messages[i].Name)

@@ -121,7 +121,7 @@ func (b *OpenAI) params(call *ai.Call) openai.ChatCompletionNewParams {
 	if b.tokens == MaxCompletionTokens {
 		params.MaxCompletionTokens = openai.Int(int64(call.MaxTokens))
 	} else {
-		params.MaxTokens = openai.Int(int64(call.MaxTokens)) //nolint:staticcheck // the only name that Ollama and older vLLM know
+		params.MaxTokens = openai.Int(int64(call.MaxTokens)) // the only name that Ollama and older vLLM know
 	}
 	return params
 }

@@ -276,7 +276,8 @@ func (b *lastByte) Close() error { b.end(); return nil }
 func TestOpenAIKeepsAnAnswerThatCameWhole(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	b := openAI(t, "http://127.0.0.1/v1")
-	b.chat = openai.NewChatCompletionService(option.WithBaseURL("http://127.0.0.1/v1/"), option.WithHTTPClient(doer{cancel}), option.WithMaxRetries(0))
+	b.chat = openai.NewChatCompletionService(
+		option.WithBaseURL("http://127.0.0.1/v1/"), option.WithHTTPClient(doer{cancel}), option.WithMaxRetries(0))
 	got, err := b.Call(ctx, workertest.NewCall("whole"))
 	if err != nil || got.Text != "paid for" || ctx.Err() == nil {
 		t.Errorf("answer %+v, error %v; want the answer although the context ended", got, err)

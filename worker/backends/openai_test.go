@@ -65,13 +65,13 @@ func TestOpenAIKeepsTheContract(t *testing.T) {
 		return workertest.Stage{
 			Backend: openAI(t, server.URL), Secrets: []string{testKey},
 			Fault: func(call ai.Call, class ai.Class, wait time.Duration) ai.Call {
-				server.ScriptReplies(call.Key.String(), replyOf(class, wait))
+				server.ScriptReplies(call.String(), replyOf(class, wait))
 				return call
 			},
 			Hold: func(call ai.Call) (ai.Call, <-chan struct{}) {
-				return call, server.Block(call.Key.String()).Arrived()
+				return call, server.Block(call.String()).Arrived()
 			},
-			Calls: func(call ai.Call) int { return server.Calls(call.Key.String()) },
+			Calls: func(call ai.Call) int { return server.Calls(call.String()) },
 		}
 	})
 }
@@ -158,6 +158,9 @@ func TestOpenAINamesTheBoundAsTheHostWantsIt(t *testing.T) {
 }
 
 func TestOpenAIUsageIsSortedIntoClasses(t *testing.T) {
+	words := workertest.OpenAIReply{
+		Status: 200, Body: `{"choices":[{"message":{"content":"x"}}],"usage":{"prompt_tokens":"many","completion_tokens":1}}`,
+	}
 	usage := func(u workertest.OpenAIUsage) workertest.OpenAIReply {
 		return workertest.ReplyCompletion("x", "stop", u)
 	}
@@ -168,8 +171,10 @@ func TestOpenAIUsageIsSortedIntoClasses(t *testing.T) {
 		known bool
 	}{
 		{
-			"all classes", usage(workertest.OpenAIUsage{Prompt: 1000, Completion: 300, Cached: 600, CacheWrite: 150, Reasoning: 200}),
-			messages.Usage{InputUncached: 250, InputCacheRead: 600, InputCacheWrite5m: 150, Output: 300, OutputReasoning: 200}, true,
+			"all classes",
+			usage(workertest.OpenAIUsage{Prompt: 1000, Completion: 300, Cached: 600, CacheWrite: 150, Reasoning: 200}),
+			messages.Usage{InputUncached: 250, InputCacheRead: 600, InputCacheWrite5m: 150, Output: 300, OutputReasoning: 200},
+			true,
 		},
 		{"no details", usage(workertest.OpenAIUsage{Prompt: 12, Completion: 3}), messages.Usage{InputUncached: 12, Output: 3}, true},
 		{"all from the cache", usage(workertest.OpenAIUsage{Prompt: 8, Cached: 8, Completion: 1}), messages.Usage{InputCacheRead: 8, Output: 1}, true},
@@ -178,9 +183,7 @@ func TestOpenAIUsageIsSortedIntoClasses(t *testing.T) {
 		{"more cached than there is", usage(workertest.OpenAIUsage{Prompt: 5, Cached: 6, Completion: 1}), messages.Usage{}, false},
 		{"more reasoning than output", usage(workertest.OpenAIUsage{Prompt: 5, Completion: 1, Reasoning: 2}), messages.Usage{}, false},
 		{"negative", usage(workertest.OpenAIUsage{Prompt: 5, Completion: -1}), messages.Usage{}, false},
-		{"words", workertest.OpenAIReply{
-			Status: 200, Body: `{"choices":[{"message":{"content":"x"}}],"usage":{"prompt_tokens":"many","completion_tokens":1}}`,
-		}, messages.Usage{}, false},
+		{"words", words, messages.Usage{}, false},
 	} {
 		server := workertest.NewOpenAI(t)
 		server.ScriptReplies("", test.reply)

@@ -55,7 +55,6 @@ func (s *scanner) lines(r *bufio.Reader) error {
 		raw, err := r.ReadSlice('\n')
 		length := len(raw)
 		long := errors.Is(err, bufio.ErrBufferFull)
-		first := bytes.Clone(raw[:min(length, 1)])
 		for errors.Is(err, bufio.ErrBufferFull) {
 			raw, err = r.ReadSlice('\n')
 			length += len(raw)
@@ -65,7 +64,7 @@ func (s *scanner) lines(r *bufio.Reader) error {
 		}
 		if length > 0 {
 			s.number++
-			if err := s.take(raw, len(first) > 0 && long); err != nil {
+			if err := s.take(raw, long); err != nil {
 				return err
 			}
 			s.offset += int64(length)

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -106,6 +107,22 @@ func list(diffs []Difference) string {
 		parts[i] = d.String()
 	}
 	return strings.Join(parts, "; ")
+}
+
+// PartitionsFound is one more than the highest partition whose WORK stream exists; 0: there is none. A topology of fewer
+// would leave requests without readers.
+func PartitionsFound(ctx context.Context, js jetstream.JetStream) (int, error) {
+	found := 0
+	names := js.StreamNames(ctx)
+	for name := range names.Name() {
+		if p, err := strconv.Atoi(strings.TrimPrefix(name, strings.TrimSuffix(WorkStream(0), "0"))); err == nil && name == WorkStream(p) {
+			found = max(found, p+1)
+		}
+	}
+	if err := names.Err(); err != nil {
+		return 0, fmt.Errorf("listing streams: %w", err)
+	}
+	return found, nil
 }
 
 // Check tells where JetStream is not as the topology says. Things beside the topology are not looked at.

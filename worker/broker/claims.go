@@ -1,19 +1,22 @@
 package broker
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 
 	"flowgate/messages"
 	"flowgate/worker"
@@ -61,10 +64,35 @@ func (c *Claims) Put(ctx context.Context, key messages.Key, epoch int, body []by
 	if err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
 		return messages.Claim{}, fmt.Errorf("looking for body %s: %w", claim.Key, err)
 	}
-	if _, err := c.bodies.Put(ctx, jetstream.ObjectMeta{Name: claim.Key}, bytes.NewReader(body)); err != nil {
+	if err := c.store(ctx, claim.Key, body, sum); err != nil {
 		return messages.Claim{}, fmt.Errorf("storing body %s: %w", claim.Key, err)
 	}
 	return claim, nil
+}
+
+// store writes an object as the client library does, but the object only after its pieces are durable, and without the
+// library's publisher for each object: nats.go 1.55 can leave its goroutine behind.
+func (c *Claims) store(ctx context.Context, name string, body []byte, sum [sha256.Size]byte) error {
+	info := jetstream.ObjectInfo{
+		ObjectMeta: jetstream.ObjectMeta{Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: pieceSize}},
+		Bucket:     BucketBodies, NUID: nuid.Next(), Size: uint64(len(body)),
+		Digest: "SHA-256=" + base64.URLEncoding.EncodeToString(sum[:]),
+	}
+	for piece := range slices.Chunk(body, pieceSize) {
+		if _, err := c.js.Publish(ctx, subjectPieces+info.NUID, piece); err != nil {
+			return err
+		}
+		info.Chunks++
+	}
+	data, err := json.Marshal(info)
+	if err != nil {
+		return err
+	}
+	m := nats.NewMsg(objectSubject(name))
+	m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
+	m.Data = data
+	_, err = c.js.PublishMsg(ctx, m)
+	return err
 }
 
 // Get reads a body and checks its size and digest. A body that is not there is ErrMissing, another one ErrAltered.
@@ -101,11 +129,23 @@ func (c *Claims) remove(ctx context.Context, name string) error {
 	if err := c.bodies.Delete(ctx, name); err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
 		return fmt.Errorf("deleting body %s: %w", name, err)
 	}
-	marker := "$O." + BucketBodies + ".M." + base64.URLEncoding.EncodeToString([]byte(name))
-	if _, err := purge(ctx, c.js, streamBodies, purgeRequest{Subject: marker}); err != nil {
+	if _, err := purge(ctx, c.js, streamBodies, purgeRequest{Subject: objectSubject(name)}); err != nil {
 		return fmt.Errorf("deleting body %s: %w", name, err)
 	}
 	return nil
+}
+
+// Names of the stream that holds the bucket and of its subjects, as the client library has them.
+const (
+	streamBodies  = "OBJ_" + BucketBodies
+	subjectPieces = "$O." + BucketBodies + ".C."
+	subjectObject = "$O." + BucketBodies + ".M."
+	// pieceSize is the library's, in bytes.
+	pieceSize = 128 << 10
+)
+
+func objectSubject(name string) string {
+	return subjectObject + base64.URLEncoding.EncodeToString([]byte(name))
 }
 
 // claimKey is <tenant>/<id>/<epoch>/<sha256>.

@@ -12,11 +12,6 @@ import (
 	"flowgate/messages"
 )
 
-const (
-	streamBodies  = "OBJ_" + BucketBodies
-	subjectPieces = "$O." + BucketBodies + ".C."
-)
-
 // DeletePrefix removes every body whose key begins with prefix, such as "acme/" or "acme/order-7/", and tells how many.
 func (c *Claims) DeletePrefix(ctx context.Context, prefix string) (int, error) {
 	objects, err := c.list(ctx)

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -133,15 +134,21 @@ func TestProducer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		all, err := nc.SubscribeSync("flowgate.result.>")
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := nc.Flush(); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := publish(t, js, transition(messages.StateDone, k, 0, "t")); err != nil {
 			t.Fatal(err)
 		}
-		m, err := sub.NextMsg(5 * time.Second)
-		if err != nil || m.Header.Get(messages.HeaderToken) != "t" {
-			t.Fatal(m, err)
+		for _, sub := range []*nats.Subscription{sub, all} {
+			m, err := sub.NextMsg(5 * time.Second)
+			if err != nil || m.Header.Get(messages.HeaderToken) != "t" {
+				t.Fatal(m, err)
+			}
 		}
 	})
 }
@@ -206,20 +213,22 @@ func TestProducerCannotReachInsideByReplySubject(t *testing.T) {
 	srv := workertest.Server(t)
 	operator, js := workertest.Conn(t, srv)
 	workertest.Topology(t, js, queues())
-	nc := workertest.Producer(t, srv)
+	nc := workertest.Producer(t, srv, nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})) // traces are refused
 	k := messages.Key{Tenant: "acme", ID: "r1"}
 	heard, err := operator.SubscribeSync("flowgate.>")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, reply := range []string{
+	inside := []string{
 		messages.WorkSubject(0, messages.StateDone, messages.ClassStd, k), messages.ReplaySubject(messages.ClassStd, k, 1),
 		messages.EventSubject("acme", "x"), messages.ResultSubject(k), "$JS.API.STREAM.PURGE.FLOWGATE_WORK_0",
-	} {
-		m := nats.NewMsg(messages.RequestSubject(messages.ClassStd, messages.Key{Tenant: "acme", ID: string(rune('a' + i))}))
-		m.Reply = reply
-		m.Header.Set("Nats-Trace-Dest", reply)
-		if err := nc.PublishMsg(m); err != nil {
+	}
+	for i, reply := range inside {
+		replied := nats.NewMsg(messages.RequestSubject(messages.ClassStd, messages.Key{Tenant: "acme", ID: "reply-" + strconv.Itoa(i)}))
+		replied.Reply = reply
+		traced := nats.NewMsg(messages.RequestSubject(messages.ClassStd, messages.Key{Tenant: "acme", ID: "trace-" + strconv.Itoa(i)}))
+		traced.Header.Set("Nats-Trace-Dest", reply)
+		if err := errors.Join(nc.PublishMsg(replied), nc.PublishMsg(traced)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -231,6 +240,12 @@ func TestProducerCannotReachInsideByReplySubject(t *testing.T) {
 		t.Fatalf("answered with %s", last.Data)
 	}
 	nothingStored(t, js)
+	for i := range inside {
+		_, found, err := broker.Newest(t.Context(), js, broker.StreamIngress, "flowgate.request.std.acme.reply-"+strconv.Itoa(i))
+		if err != nil || !found {
+			t.Errorf("the request with reply subject %s was not taken: %v", inside[i], err)
+		}
+	}
 	for {
 		m, err := heard.NextMsg(10 * time.Millisecond)
 		if errors.Is(err, nats.ErrTimeout) {

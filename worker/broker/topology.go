@@ -150,8 +150,10 @@ func (o TopologyOptions) Validate() error {
 		name  string
 		bytes int64
 	}{
-		{"ingress_max_bytes", o.IngressMaxBytes}, {"work_max_bytes", o.WorkMaxBytes},
-		{"events_max_bytes", o.EventsMaxBytes}, {"bodies_max_bytes", o.BodiesMaxBytes},
+		{"ingress_max_bytes", o.IngressMaxBytes},
+		{"work_max_bytes", o.WorkMaxBytes},
+		{"events_max_bytes", o.EventsMaxBytes},
+		{"bodies_max_bytes", o.BodiesMaxBytes},
 		{"cache_max_bytes", o.CacheMaxBytes},
 	}
 	for _, b := range bounds {

@@ -29,6 +29,9 @@ func TestTopology(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if n, err := broker.PartitionsFound(t.Context(), js); err != nil || n != 0 {
+			t.Error(n, err)
+		}
 		if want := 4 + 3 + 3 + 2*9; len(diffs) != want {
 			t.Fatalf("%d differences, want %d: %v", len(diffs), want, diffs)
 		}
@@ -51,6 +54,11 @@ func TestTopology(t *testing.T) {
 			}
 		}
 		noDifferences(t, js, topology)
+	})
+	t.Run("its partitions are found", func(t *testing.T) {
+		if n, err := broker.PartitionsFound(t.Context(), js); err != nil || n != 2 {
+			t.Fatal(n, err)
+		}
 	})
 	t.Run("a change by hand is told by thing and field, and undone", func(t *testing.T) {
 		changed := topology.Streams[0]

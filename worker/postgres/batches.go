@@ -115,8 +115,8 @@ type BatchCounts struct {
 	// Statuses and Reasons count those that ended.
 	Statuses map[string]int `json:"statuses"`
 	Reasons  map[string]int `json:"reasons"`
-	// CostMicrousd is what all epochs have cost together.
-	CostMicrousd int64 `json:"cost_microusd"`
+	// CostMicroUSD is what all epochs have cost together.
+	CostMicroUSD int64 `json:"cost_microusd"`
 }
 
 // In the order of bytes "." follows "-", so this is one range of the primary key.
@@ -141,7 +141,7 @@ func (db *DB) BatchCounts(ctx context.Context, tenant, batchID string) (BatchCou
 			return struct{}{}, err
 		}
 		c.add(status, reason, worker.AdmissionState(state), n)
-		c.CostMicrousd += cost
+		c.CostMicroUSD += cost
 		return struct{}{}, nil
 	}, batchCountsSQL, tenant, batchID)
 	if err != nil {

@@ -191,10 +191,10 @@ func (s *scopeRefs) add(m *worker.Member) {
 }
 
 const waitingSQL = `SELECT a.tenant, a.id, a.epoch, a.class, a.p, w.since
-FROM (SELECT tenant, id, epoch, min(since) AS since
+FROM (SELECT w.tenant, w.id, w.epoch, min(w.since) AS since
       FROM flowgate.scope s
       CROSS JOIN LATERAL (SELECT * FROM flowgate.waiter w WHERE w.scope_id = s.id ORDER BY w.since LIMIT $2) w
-      WHERE s.name = ANY ($1) GROUP BY tenant, id, epoch) w
+      WHERE s.name = ANY ($1) GROUP BY w.tenant, w.id, w.epoch) w
 JOIN flowgate.admission a USING (tenant, id, epoch)
 WHERE a.state = 'waiting' AND a.outcome_at IS NULL
 ORDER BY w.since, a.tenant, a.id, a.epoch LIMIT $2`

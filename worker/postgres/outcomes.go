@@ -30,7 +30,7 @@ type Outcome struct {
 	Department   string     `json:"department"`
 	Model        string     `json:"model,omitempty"`
 	Backend      string     `json:"backend,omitempty"`
-	CostMicrousd int64      `json:"cost_microusd"`
+	CostMicroUSD int64      `json:"cost_microusd"`
 	TokensIn     int64      `json:"tokens_in"`
 	TokensOut    int64      `json:"tokens_out"`
 	PriceVersion string     `json:"price_version,omitempty"`
@@ -62,8 +62,8 @@ type OutcomeUsage struct {
 	Backend      string `json:"backend"`
 	PriceVersion string `json:"price_version"`
 	CacheHit     bool   `json:"cache_hit"`
-	CostMicrousd int64  `json:"cost_microusd"`
-	// Usage is that of the answer, Attempts are all of the epoch with theirs; the costs of these add up to CostMicrousd.
+	CostMicroUSD int64  `json:"cost_microusd"`
+	// Usage is that of the answer, Attempts are all of the epoch with theirs; the costs of these add up to CostMicroUSD.
 	Usage    messages.Usage     `json:"usage"`
 	Attempts []messages.Attempt `json:"attempts,omitempty"`
 }
@@ -85,7 +85,7 @@ func (db *DB) OutcomeTokens(ctx context.Context, f Filter) ([]OutcomeUsage, erro
 func scanUsage(row pgx.CollectableRow) (OutcomeUsage, error) {
 	var u OutcomeUsage
 	var usage, history []byte
-	err := row.Scan(&u.Tenant, &u.ID, &u.Epoch, &u.Status, &u.Model, &u.Backend, &u.PriceVersion, &u.CostMicrousd, &u.CacheHit, &usage, &history)
+	err := row.Scan(&u.Tenant, &u.ID, &u.Epoch, &u.Status, &u.Model, &u.Backend, &u.PriceVersion, &u.CostMicroUSD, &u.CacheHit, &usage, &history)
 	if err != nil {
 		return u, err
 	}

@@ -93,7 +93,7 @@ func (s *storedEnvelope) envelope() *messages.Envelope {
 	if err != nil || e.End == nil {
 		e = &messages.Envelope{V: messages.Version, Kind: messages.Kind(s.Kind), Epoch: s.Epoch, SubmittedAt: timeOf(s.SubmittedAt), End: &messages.End{
 			Status: messages.Status(s.Status), Reason: messages.Reason(s.Reason), Field: s.Field, Detail: s.Detail,
-			Layer: messages.LayerName(s.Layer), Replayable: s.Replayable, CostMicroUSD: s.CostMicrousd, FinishedAt: timeOf(s.FinishedAt),
+			Layer: messages.LayerName(s.Layer), Replayable: s.Replayable, CostMicroUSD: s.CostMicroUSD, FinishedAt: timeOf(s.FinishedAt),
 		}}
 	}
 	if s.Answer != "" {

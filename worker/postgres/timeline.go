@@ -55,7 +55,7 @@ type Admission struct {
 	DecidedAt     time.Time  `json:"decided_at"`
 	IngressStream string     `json:"ingress_stream"`
 	IngressSeq    int64      `json:"ingress_seq"`
-	RequestSha256 string     `json:"request_sha256"`
+	RequestSHA256 string     `json:"request_sha256"`
 	Reserved      int64      `json:"reserved_microusd"`
 	Scopes        []string   `json:"scopes,omitempty"`
 	IntentSeq     *int64     `json:"intent_seq,omitempty"`
@@ -78,7 +78,7 @@ type Intent struct {
 	Reserved      int64      `json:"reserved_microusd"`
 	PriceVersion  string     `json:"price_version,omitempty"`
 	PolicyVersion string     `json:"policy_version"`
-	RequestSha256 string     `json:"request_sha256"`
+	RequestSHA256 string     `json:"request_sha256"`
 }
 
 // Attempt is one try at a backend with what it is charged.
@@ -86,7 +86,7 @@ type Attempt struct {
 	Epoch      int       `json:"epoch"`
 	K          int       `json:"k"`
 	At         time.Time `json:"at"`
-	DurationMs int64     `json:"duration_ms"`
+	DurationMS int64     `json:"duration_ms"`
 	Backend    string    `json:"backend"`
 	Model      string    `json:"model"`
 	Class      string    `json:"class,omitempty"`

@@ -24,7 +24,7 @@ func (e *EpochTimeline) steps() []Step {
 	}
 	if i := e.Intent; i != nil {
 		add(i.StoredAt, "intent", fmt.Sprintf("model %s, at most %s a call, user %s, request %s, %q",
-			i.Model, dollars(i.Bound), i.UserID, shortDigest(i.RequestSha256), i.AuditReason))
+			i.Model, dollars(i.Bound), i.UserID, shortDigest(i.RequestSHA256), i.AuditReason))
 	}
 	for i := range e.Attempts {
 		add(e.Attempts[i].At, fmt.Sprintf("attempt %d", e.Attempts[i].K), attemptText(&e.Attempts[i]))
@@ -60,11 +60,11 @@ func admissionText(a *Admission) string {
 }
 
 func attemptText(a *Attempt) string {
-	return joined([]string{a.Backend, a.Model, a.Class, a.Billing + " " + dollars(a.Charged), fmt.Sprintf("%d ms", a.DurationMs)})
+	return joined([]string{a.Backend, a.Model, a.Class, a.Billing + " " + dollars(a.Charged), fmt.Sprintf("%d ms", a.DurationMS)})
 }
 
 func outcomeText(o *Outcome) string {
-	return joined([]string{o.Reason, o.Field, o.Detail, "cost " + dollars(o.CostMicrousd)})
+	return joined([]string{o.Reason, o.Field, o.Detail, "cost " + dollars(o.CostMicroUSD)})
 }
 
 func joined(parts []string) string {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -178,4 +179,35 @@ func withDatabase(admin, name string) (string, error) {
 	}
 	u.Path = "/" + name
 	return u.String(), nil
+}
+
+// OrdinaryRole makes a role that may make schemas in the database of that URL and nothing else, and returns the URL with
+// which it connects.
+func OrdinaryRole(t testing.TB, database string) string {
+	t.Helper()
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := strings.TrimPrefix(u.Path, "/")
+	role := name + "_role"
+	for _, sql := range []string{
+		fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD 'ordinary'", role),
+		fmt.Sprintf("GRANT CREATE ON DATABASE %s TO %s", name, role),
+	} {
+		if err := administer(t.Context(), database, sql); err != nil {
+			t.Fatalf("making an ordinary role: %v", err)
+		}
+	}
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		if err := administer(ctx, database, fmt.Sprintf("DROP OWNED BY %s CASCADE", role)); err != nil {
+			t.Errorf("dropping what the role owns: %v", err)
+		}
+		if err := administer(ctx, database, "DROP ROLE "+role); err != nil {
+			t.Errorf("dropping the role: %v", err)
+		}
+	})
+	u.User = url.UserPassword(role, "ordinary")
+	return u.String()
 }

@@ -26,8 +26,15 @@ DECLARE
     -- balances, by scope
     b_id integer[]; b_settled bigint[]; b_before bigint[]; b_reserved bigint[]; b_oldest timestamptz[];
     -- grants, by member; w_ is what to write: 1 a new row, 2 a new decision on a waiting one
-    g_outcome integer[]; g_state text[]; g_reason text[]; g_p integer[]; g_decision bytea[];
-    w_kind integer[]; w_reserved bigint[]; w_since timestamptz[];
+    -- (filled first: an array that begins elsewhere than at 1 comes out of unnest shifted)
+    g_outcome integer[] := array_fill(NULL::integer, ARRAY[n]);
+    g_state text[] := array_fill(NULL::text, ARRAY[n]);
+    g_reason text[] := array_fill(NULL::text, ARRAY[n]);
+    g_p integer[] := array_fill(NULL::integer, ARRAY[n]);
+    g_decision bytea[] := array_fill(NULL::bytea, ARRAY[n]);
+    w_kind integer[] := array_fill(NULL::integer, ARRAY[n]);
+    w_reserved bigint[] := array_fill(NULL::bigint, ARRAY[n]);
+    w_since timestamptz[] := array_fill(NULL::timestamptz, ARRAY[n]);
     r_id integer[];
     i integer; r integer; s integer; low integer; high integer := 0;
     amount bigint; since timestamptz; next timestamptz;

@@ -1,0 +1,397 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	_ "embed" // requests of the demo
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"flowgate/configs"
+	"flowgate/messages"
+	"flowgate/worker/batch"
+	"flowgate/worker/postgres"
+)
+
+//go:embed demo.jsonl
+var demoRequests []byte
+
+// demoData are the e-mails that the demo reads where they are there.
+const demoData = "enron-100.jsonl"
+
+func newDemo(g *globals) *cobra.Command {
+	var keep bool
+	cmd := &cobra.Command{
+		Use: "demo", Short: "Watch real work pass through the three layers, in one minute", Args: cobra.NoArgs,
+		Long: "Starts everything in a fresh folder, sends a hundred e-mails (or the 25 requests that ship with the product) and four\n" +
+			"sabotaged requests, shows what became of each, replays the dead letter and checks the record. It needs no network and\n" +
+			"asks no model: the offline backend answers, and says so.",
+		Example: "  flowgate demo\n  flowgate demo --json\n  flowgate demo --state /tmp/demo --keep",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(cmd.Context(), 5*time.Minute)
+			defer cancel()
+			dir, remove, err := demoFolder(g, keep)
+			if err != nil {
+				return err
+			}
+			d := &demo{cmd: cmd, g: g, dir: dir, began: time.Now()}
+			return errors.Join(d.run(ctx), remove())
+		},
+	}
+	cmd.Flags().BoolVar(&keep, "keep", false, "keep the state folder")
+	return cmd
+}
+
+// demoFolder is a fresh folder, removed afterwards unless it is to be kept.
+func demoFolder(g *globals, keep bool) (string, func() error, error) {
+	if g.state != "" {
+		if entries, err := os.ReadDir(g.state); err == nil && len(entries) > 0 {
+			return "", nil, usageError{fmt.Errorf("%s is not empty: the demo wants a fresh folder", g.state)}
+		}
+		return g.state, func() error { return nil }, nil
+	}
+	dir, err := os.MkdirTemp("", "flowgate-demo-")
+	if err != nil {
+		return "", nil, environmentError{err}
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // Postgres runs under another user; what is secret lies deeper
+		return "", nil, environmentError{err}
+	}
+	if keep {
+		return dir, func() error { return nil }, nil
+	}
+	return dir, func() error { return os.RemoveAll(dir) }, nil
+}
+
+// demo is one run.
+type demo struct {
+	cmd   *cobra.Command
+	g     *globals
+	dir   string
+	began time.Time
+	node  *node
+	c     *client
+	sent  []demoLine
+	data  string
+}
+
+// demoLine is one request of the demo.
+type demoLine struct {
+	key      messages.Key
+	class    messages.Class
+	document []byte
+}
+
+// The sabotaged requests.
+const (
+	demoDead      = "sabotage-backend"
+	demoMalformed = "sabotage-malformed"
+	demoTooDear   = "sabotage-too-dear"
+)
+
+func (d *demo) run(ctx context.Context) error {
+	settings := configs.Default()
+	settings.Flowgate.Listen = "127.0.0.1:0"
+	settings.Flowgate.Backends.Allowed = []string{"offline"}
+	d.say("Starting broker, database and three layers in %s. The offline backend answers: it is no model.", d.dir)
+	var err error
+	if d.node, err = startNode(ctx, d.dir, settings, d.g.logger(), nil); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.node.stop()) }()
+	d.c = &client{conn: d.node.conn, js: d.node.js, db: d.node.db}
+	if err = d.load(); err != nil {
+		return err
+	}
+	report, err := d.work(ctx)
+	if err != nil {
+		return err
+	}
+	if d.g.json {
+		err = printJSON(d.cmd.OutOrStdout(), report)
+	}
+	if err == nil && !report.OK {
+		err = errSaid
+	}
+	return err
+}
+
+func (d *demo) say(format string, a ...any) {
+	if !d.g.json {
+		fmt.Fprintf(d.cmd.OutOrStdout(), format+"\n", a...)
+	}
+}
+
+func (d *demo) key(id string) messages.Key { return messages.Key{Tenant: d.g.tenant, ID: id} }
+
+// load reads the requests and adds the sabotaged ones.
+func (d *demo) load() error {
+	folder := os.Getenv("FLOWGATE_DATA")
+	if folder == "" {
+		folder = filepath.Join("..", "shared", "data")
+	}
+	options := batch.Options{Tenant: d.g.tenant}
+	d.data = filepath.Join(folder, demoData)
+	file, err := batch.Open(d.data, options)
+	if errors.Is(err, os.ErrNotExist) {
+		d.data = "the 25 requests that ship with the product"
+		file, err = batch.Read("demo.jsonl", bytes.NewReader(demoRequests), options)
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close() //nolint:errcheck // it was only read
+	for i := range file.Len() {
+		document, err := file.Document(i)
+		if err != nil {
+			return err
+		}
+		d.sent = append(d.sent, demoLine{d.key("demo-" + strconv.Itoa(i+1)), file.Line(i).Class, document})
+	}
+	d.sent = append(
+		d.sent,
+		demoLine{d.key(demoDead), messages.ClassStd, []byte(`{"prompt":"Summarise the incident report of last night in two sentences.",
+			"audit_reason":"sabotage: the backend fails in the first epoch","model":"claude-sonnet-4-5","max_tokens":128,
+			"metadata":{"offline_faults":[{"class":"transient","epoch":0}]}}`)},
+		demoLine{d.key(demoMalformed), messages.ClassStd, []byte(`{"prompt":"Translate the imprint.","audit_reason":"sabotage: a number as text","max_tokens":"many"}`)},
+		demoLine{d.key(demoTooDear), messages.ClassStd, []byte(`{"prompt":"Write a very long report.","audit_reason":"sabotage: could cost more than one dollar",
+			"model":"claude-sonnet-4-5","max_tokens":200000}`)},
+		// The first request once more, in another class.
+		demoLine{d.sent[0].key, messages.ClassRT, d.sent[0].document},
+	)
+	return nil
+}
+
+// work sends, waits, shows, replays and checks.
+func (d *demo) work(ctx context.Context) (*demoReport, error) {
+	d.say("Sending %d requests from %s, four of them sabotaged.", len(d.sent), d.data)
+	if err := d.send(ctx); err != nil {
+		return nil, err
+	}
+	report, err := d.measure(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.show(report); err != nil {
+		return nil, err
+	}
+	if err := d.replayDead(ctx, report); err != nil {
+		return nil, err
+	}
+	if report.Findings, err = auditCheck(ctx, d.c); err != nil {
+		return nil, err
+	}
+	report.judge()
+	report.Seconds = time.Since(d.began).Seconds()
+	if d.g.json {
+		return report, nil
+	}
+	d.say("\nThe record, the money and the queue (flowgate audit check):")
+	if err := showFindings(d.cmd.OutOrStdout(), d.g, report.Findings); err != nil && !errors.Is(err, errSaid) {
+		return nil, err
+	}
+	d.say("\nDone in %.1f s. Next: `flowgate up` in one terminal, `flowgate submit --reason \"why you ask\" --wait \"Say OK\"` in another;", report.Seconds)
+	d.say("`flowgate batch submit FILE.jsonl` for many; `flowgate --help` for the rest.")
+	return report, nil
+}
+
+// send publishes every line and waits until every request has ended and is recorded.
+func (d *demo) send(ctx context.Context) (err error) {
+	for _, l := range d.sent {
+		if _, err := publishRequest(ctx, d.c.js, l.class, l.key, l.document); err != nil {
+			return err
+		}
+	}
+	requests := uint64(len(d.sent) - 1)                                                         // one is a duplicate
+	bar := batch.NewBar(d.cmd.ErrOrStderr(), isTerminal(os.Stderr) && !d.g.json, int(requests)) //nolint:gosec // it is small
+	defer func() { err = errors.Join(err, bar.Close()) }()
+	for {
+		done, err := d.c.db.CountOutcomes(ctx, d.g.tenant)
+		if err != nil {
+			return err
+		}
+		if !d.g.json {
+			bar.Update(batch.Progress{Summary: batch.Summary{Total: int(requests), Outputs: int(done)}}) //nolint:gosec // they are small
+		}
+		duplicates, err := d.c.db.CountEvents(ctx, d.g.tenant, string(messages.EventDuplicateID))
+		if err != nil {
+			return err
+		}
+		if done >= requests && duplicates > 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for %d requests, %d have ended: %w", requests, done, ctx.Err())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// replayDead has the dead letter done again and shows its timeline.
+func (d *demo) replayDead(ctx context.Context, r *demoReport) error {
+	d.say("\nReplaying the dead letter %s: the backend is well now.", demoDead)
+	document := []byte(`{"reason":"the demo's backend is well again","by":"demo"}`)
+	epoch, err := replay(ctx, d.c, messages.ClassStd, d.key(demoDead), document)
+	if err != nil {
+		return err
+	}
+	result, err := await(ctx, d.c, d.key(demoDead), epoch, time.Minute)
+	if err != nil {
+		return err
+	}
+	r.Replay = demoReplay{ID: demoDead, Epoch: result.Epoch, Status: result.Status}
+	if err := d.recorded(ctx, epoch); err != nil || d.g.json {
+		return err
+	}
+	d.say("\nIts timeline over the layers (flowgate audit show %s):", demoDead)
+	return showTimeline(ctx, d.cmd.OutOrStdout(), d.g, d.c.db, d.key(demoDead))
+}
+
+// recorded waits until the recorder has written an epoch's outcome.
+func (d *demo) recorded(ctx context.Context, epoch int) error {
+	for {
+		_, ended, err := d.c.db.Standing(ctx, d.key(demoDead), epoch)
+		if err != nil || ended {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// demoReport is what the demo found, and its JSON.
+type demoReport struct {
+	OK         bool                 `json:"ok"`
+	Backend    string               `json:"backend"`
+	Lines      int                  `json:"lines"`
+	Statuses   map[string]int       `json:"statuses"`
+	Reasons    map[string]int       `json:"reasons"`
+	Duplicates uint64               `json:"duplicate_id"`
+	Dead       []demoDeadLetter     `json:"dead_letters"`
+	Layers     []postgres.LayerTime `json:"layers"`
+	TokensIn   int64                `json:"tokens_in"`
+	TokensOut  int64                `json:"tokens_out"`
+	// Cost is the sum over the outcomes, Recomputed the sum from tokens and price rows, in micro-dollars.
+	Cost       int64              `json:"cost_microusd"`
+	Recomputed int64              `json:"recomputed_microusd"`
+	Replay     demoReplay         `json:"replay"`
+	Findings   []postgres.Finding `json:"audit_check"`
+	Seconds    float64            `json:"seconds"`
+}
+
+type demoDeadLetter struct {
+	ID     string `json:"id"`
+	Reason string `json:"reason"`
+	Field  string `json:"field,omitempty"`
+	Detail string `json:"detail,omitempty"`
+}
+
+type demoReplay struct {
+	ID     string          `json:"id"`
+	Epoch  int             `json:"epoch"`
+	Status messages.Status `json:"status"`
+}
+
+// judge tells whether everything went as the demo promises.
+func (r *demoReport) judge() {
+	r.OK = r.Replay.Status == messages.StatusSuccess && r.Replay.Epoch == 1 && r.Cost == r.Recomputed && r.Duplicates == 1 &&
+		r.Statuses["success"] == r.Lines-4 && r.Statuses["failure"] == 2 && r.Statuses["denied"] == 1
+	for _, f := range r.Findings {
+		r.OK = r.OK && f.OK
+	}
+}
+
+// measure reads the record.
+func (d *demo) measure(ctx context.Context) (*demoReport, error) {
+	r := &demoReport{Backend: "offline", Lines: len(d.sent), Statuses: make(map[string]int), Reasons: make(map[string]int)}
+	all := postgres.Filter{Tenant: d.g.tenant, Limit: -1}
+	outcomes, err := d.c.db.ListOutcomes(ctx, all)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range outcomes {
+		r.Statuses[o.Status]++
+		r.Reasons[o.Reason]++
+		r.TokensIn += o.TokensIn
+		r.TokensOut += o.TokensOut
+		r.Cost += o.CostMicroUSD
+		if o.Replayable {
+			r.Dead = append(r.Dead, demoDeadLetter{o.ID, o.Reason, o.Field, o.Detail})
+		}
+	}
+	if r.Duplicates, err = d.c.db.CountEvents(ctx, d.g.tenant, string(messages.EventDuplicateID)); err != nil {
+		return nil, err
+	}
+	if r.Recomputed, err = d.recompute(ctx, all); err != nil {
+		return nil, err
+	}
+	r.Layers, err = d.c.db.LayerTimes(ctx, d.g.tenant)
+	return r, err
+}
+
+// recompute adds up what the recorded tokens cost by the price rows that the record names.
+func (d *demo) recompute(ctx context.Context, all postgres.Filter) (sum int64, err error) {
+	usages, err := d.c.db.OutcomeTokens(ctx, all)
+	if err != nil {
+		return 0, err
+	}
+	for _, u := range usages {
+		for _, a := range u.Attempts {
+			if a.Usage == nil {
+				continue
+			}
+			row, found := d.node.prices.ByVersion(a.Model, u.PriceVersion)
+			if !found {
+				return 0, fmt.Errorf("outcome %s names a price row that is not there: %s %s", u.ID, a.Model, u.PriceVersion)
+			}
+			sum += row.Cost(*a.Usage)
+		}
+	}
+	return sum, nil
+}
+
+// show prints the tables.
+func (d *demo) show(r *demoReport) error {
+	if d.g.json {
+		return nil
+	}
+	out := d.cmd.OutOrStdout()
+	var rows [][]string
+	for _, s := range messages.Statuses() {
+		if n := r.Statuses[string(s)]; n > 0 {
+			rows = append(rows, []string{string(s), strconv.Itoa(n)})
+		}
+	}
+	rows = append(rows, []string{"duplicate_id", strconv.FormatUint(r.Duplicates, 10)})
+	d.say("\nWhat became of %d lines:", r.Lines)
+	if err := table(out, "RESULT REQUESTS", rows); err != nil {
+		return err
+	}
+	rows = nil
+	for _, l := range r.Layers {
+		rows = append(rows, []string{l.Layer, strconv.FormatInt(l.Requests, 10), fmt.Sprintf("%.1f", l.P50), fmt.Sprintf("%.1f", l.P95)})
+	}
+	d.say("")
+	if err := table(out, "LAYER REQUESTS P50_MS P95_MS", rows); err != nil {
+		return err
+	}
+	d.say("\nTokens %d in, %d out. Money %s by the price table, %d micro-dollars off when recomputed from tokens.", r.TokensIn, r.TokensOut,
+		dollars(r.Cost), r.Cost-r.Recomputed)
+	d.say("(The offline backend declares its tokens; nothing was paid.)")
+	d.say("\nDead letters:")
+	rows = nil
+	for _, l := range r.Dead {
+		rows = append(rows, []string{l.ID, l.Reason, l.Field, l.Detail})
+	}
+	return table(out, "ID REASON FIELD WHY", rows)
+}

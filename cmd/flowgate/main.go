@@ -1,0 +1,158 @@
+// Command flowgate is the governed, durable queue worker for language-model work: `flowgate up` runs everything in one
+// process, the other commands submit, ask, inspect and replay.
+//
+// Read next: node.go (what runs), rules.go (settings into layers), and one file per subcommand.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"flowgate/configs"
+	"flowgate/messages"
+	"flowgate/worker/postgres/private"
+	"flowgate/worker/state"
+)
+
+// Exit codes.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitEnvironment = 3
+)
+
+// usageError is a fault in what the caller gave; environmentError one of the machine.
+type (
+	usageError       struct{ error }
+	environmentError struct{ error }
+)
+
+func (e usageError) Unwrap() error       { return e.error }
+func (e environmentError) Unwrap() error { return e.error }
+
+// errSaid ends a command with exit code 1 whose output said why.
+var errSaid = errors.New("said")
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := newRoot()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil && !errors.Is(err, errSaid) {
+		fmt.Fprintln(os.Stderr, "flowgate:", err)
+	}
+	return exitCode(err)
+}
+
+func exitCode(err error) int {
+	var usage usageError
+	var environment environmentError
+	var held *state.HeldError
+	var field *messages.FieldError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &usage), errors.As(err, &field):
+		return exitUsage
+	case errors.As(err, &environment), errors.As(err, &held), errors.Is(err, private.ErrNoBinaries), errors.Is(err, syscall.EADDRINUSE):
+		return exitEnvironment
+	}
+	return exitFailed
+}
+
+// globals are the flags of every command.
+type globals struct {
+	config, state, tenant string
+	json, verbose         bool
+}
+
+func (g *globals) load() (configs.Settings, error) {
+	settings, warnings, err := configs.Load(g.config, os.LookupEnv)
+	if err != nil {
+		return settings, usageError{err}
+	}
+	if g.verbose {
+		for _, w := range warnings {
+			fmt.Fprintln(os.Stderr, "flowgate: setting", w)
+		}
+	}
+	return settings, messages.CheckTenant(g.tenant)
+}
+
+// dir is the state folder: the flag, else the settings, else the default.
+func (g *globals) dir(s configs.Settings) (string, error) {
+	switch {
+	case g.state != "":
+		return g.state, nil
+	case s.Flowgate.StateDir != "":
+		return s.Flowgate.StateDir, nil
+	}
+	return state.DefaultDir()
+}
+
+// logger writes JSON lines to standard error: warnings, and with -v everything.
+func (g *globals) logger() *zap.Logger {
+	level := zapcore.WarnLevel
+	if g.verbose {
+		level = zapcore.DebugLevel
+	}
+	encoder := zap.NewProductionEncoderConfig()
+	encoder.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(encoder), zapcore.Lock(os.Stderr), level))
+}
+
+func newRoot() *cobra.Command {
+	g := &globals{}
+	root := &cobra.Command{
+		Use:           "flowgate",
+		Short:         "A governed, durable queue worker for language-model work",
+		Long:          "flowgate takes requests for language models from a queue, passes each through three governed layers\n(corporate governance, AI processing, workflow optimizer) and keeps a record of every decision.",
+		Example:       "  flowgate demo\n  flowgate up\n  flowgate submit --reason \"weekly summary for the board\" --wait \"Summarise: …\"",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&g.config, "config", "", "settings `file` (default: built-in settings)")
+	flags.StringVar(&g.state, "state", "", "state `folder` (default: $FLOWGATE_STATE, else ~/.local/state/flowgate)")
+	flags.StringVar(&g.tenant, "tenant", "default", "tenant to act for")
+	flags.BoolVar(&g.json, "json", false, "print JSON")
+	flags.BoolVarP(&g.verbose, "verbose", "v", false, "log everything to standard error")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(
+		newUp(g), newDemo(g), newMigrate(g), newSubmit(g), newResult(g), newBatch(g), newDead(g), newReplay(g), newAudit(g),
+		newBench(g), newVersion(g),
+	)
+	for _, c := range root.Commands() {
+		usageArgs(c)
+	}
+	return root
+}
+
+// usageArgs makes faults in arguments usage errors, with the way to help.
+func usageArgs(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return usageError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())}
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		usageArgs(sub)
+	}
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"flowgate/messages"
+	"flowgate/worker/results"
+)
+
+func newResult(g *globals) *cobra.Command {
+	var wait bool
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use: "result ID", Short: "Print the result of a request", Args: cobra.ExactArgs(1),
+		Long:    "Prints the result of a request, or where it stands. Exit code 0: it succeeded or is on its way; 1: it ended otherwise, or is not known.",
+		Example: "  flowgate result 0199f2c4-6f0e-7b6e-9a55-0d6c8a3f1b20 --wait",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			key := messages.Key{Tenant: g.tenant, ID: args[0]}
+			if err := messages.CheckKey(key); err != nil {
+				return usageError{err}
+			}
+			c, err := reach(cmd.Context(), g, false)
+			if err != nil {
+				return err
+			}
+			defer c.close()
+			var result messages.Result
+			if wait {
+				result, err = await(cmd.Context(), c, key, 0, timeout)
+			} else {
+				result, err = results.Get(cmd.Context(), c.conn, key)
+			}
+			if err != nil {
+				return err
+			}
+			return showResult(cmd.OutOrStdout(), g, result)
+		},
+	}
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the request has ended")
+	cmd.Flags().DurationVar(&timeout, "timeout", 10*time.Minute, "longest wait")
+	return cmd
+}
+
+// await waits for the end of an epoch; an end of the wait is no fault of the request.
+func await(ctx context.Context, c *client, key messages.Key, epoch int, timeout time.Duration) (messages.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	result, err := results.Wait(ctx, c.conn, key, epoch)
+	if err != nil && ctx.Err() != nil {
+		return result, fmt.Errorf("%s is still %s; ask later with `flowgate result %s`", key.ID, where(result), key.ID)
+	}
+	return result, err
+}
+
+func where(r messages.Result) string {
+	if r.At != "" {
+		return "at " + r.At
+	}
+	if r.State == "" {
+		return "unheard of"
+	}
+	return string(r.State)
+}
+
+// showResult prints a result; what did not succeed is exit code 1.
+func showResult(w io.Writer, g *globals, r messages.Result) error {
+	err := writeResult(w, g, r)
+	if err == nil && (r.State == messages.ResultUnknown || r.State == messages.ResultDone && r.Status != messages.StatusSuccess && r.Status != messages.StatusPartial) {
+		err = errSaid
+	}
+	return err
+}
+
+func writeResult(w io.Writer, g *globals, r messages.Result) error {
+	if g.json {
+		return printJSON(w, r)
+	}
+	var err error
+	say := func(format string, a ...any) {
+		_, e := fmt.Fprintf(w, format+"\n", a...)
+		err = errors.Join(err, e)
+	}
+	switch r.State {
+	case messages.ResultUnknown:
+		say("%s: no such request is known", r.ID)
+		return err
+	case messages.ResultPending:
+		say("%s: pending, %s", r.ID, where(r))
+		return err
+	case messages.ResultDone:
+	}
+	say("%s: %s (%s), epoch %d", r.ID, r.Status, r.Reason, r.Epoch)
+	if r.Status != messages.StatusSuccess {
+		if r.Field != "" {
+			say("  field     %s", printable(r.Field))
+		}
+		say("  why       %s", printable(r.Message))
+		say("  next      %s", messages.Explain(r.Reason).Next)
+	}
+	if m := r.Metadata; m != nil {
+		say("  backend   %s, model %s, %d attempt(s), %.3f s", m.Backend, printable(m.Model), m.Attempts, m.ProcessingTime)
+		say("  tokens    %d in, %d out; cost %s", m.Tokens.Input, m.Tokens.Output, dollars(m.CostMicroUSD))
+	}
+	if r.Answer != "" {
+		say("\n%s", r.Answer)
+	}
+	return err
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"time"
+
+	"flowgate/configs"
+	"flowgate/messages"
+	"flowgate/pipelines/ai"
+	"flowgate/pipelines/corporate"
+	"flowgate/pipelines/flow"
+	"flowgate/pipelines/optimizer"
+	"flowgate/pipelines/pricing"
+	"flowgate/worker"
+	"flowgate/worker/backends"
+	"flowgate/worker/handlers"
+	"flowgate/worker/postgres"
+)
+
+// loadRules reads agreements and prices: those that ship with the product, or the operator's.
+func (n *node) loadRules(context.Context) error {
+	agreements, err := configs.LoadAgreements(n.settings.Flowgate.AgreementsFile)
+	if err != nil {
+		return usageError{err}
+	}
+	if n.agreements, err = flow.NewBook(agreements); err != nil {
+		return usageError{err}
+	}
+	if n.prices, err = configs.LoadPrices(n.settings.Flowgate.PricesFile); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+// layers makes the three layers out of settings.
+func (n *node) layers(ctx context.Context) (map[messages.LayerName]worker.Layer, error) {
+	ingress, err := n.leader.Bounds(ctx, worker.IngressStream)
+	if err != nil {
+		return nil, err
+	}
+	serving, err := n.backends()
+	if err != nil {
+		return nil, err
+	}
+	rules := governance(n.settings, n.prices, n.agreements)
+	bodies := handlers.Bodies{Claims: n.claims}
+	processing := ai.Policy{Agreements: n.agreements, Prices: n.prices, Retry: retries(n.settings)}
+	validation := optimizer.Policy{Agreements: n.agreements}
+	return map[messages.LayerName]worker.Layer{
+		messages.LayerCorporate: &handlers.Corporate{
+			Ledger: n.db, Admissions: n.db, Dead: deadLetters{n.db}, Bodies: bodies, Leader: n.leader,
+			Policy: func() corporate.Policy { return rules }, Ingress: ingress.Incarnation(), Partitions: 1,
+			Now: time.Now, Probe: n.probe,
+		},
+		messages.LayerAI: &handlers.AI{
+			Backends: serving, Bodies: bodies, Hop: n.hop, Policy: func() ai.Policy { return processing },
+			Worker: n.folder.WorkerID(), Now: time.Now, Probe: n.probe,
+		},
+		messages.LayerOptimizer: &handlers.Optimizer{
+			Bodies: bodies, Policy: func() optimizer.Policy { return validation }, Now: time.Now,
+		},
+	}, nil
+}
+
+type deadLetters struct{ db *postgres.DB }
+
+func (d deadLetters) DeadLetter(ctx context.Context, key messages.Key) ([]byte, error) {
+	letter, err := d.db.DeadLetter(ctx, key, -1)
+	if err != nil {
+		return nil, err
+	}
+	return letter.Envelope, nil
+}
+
+// governance is layer 1's policy out of settings.
+func governance(s configs.Settings, prices *pricing.Table, agreements *flow.Book) corporate.Policy {
+	allowed := make(map[string]bool)
+	for _, m := range s.Flowgate.Admission.AllowedModels {
+		allowed[m] = true
+	}
+	limits := s.CostOptimization.Limits
+	p := corporate.Policy{
+		MinAuditReason: s.Flowgate.Admission.MinAuditReason, AllowUnknownUser: s.Flowgate.Admission.AllowUnknownUser,
+		AllowUnknownDepartment: s.Flowgate.Admission.AllowUnknownDepartment,
+		DefaultModel:           s.AWS.Bedrock.DefaultModel, Aliases: s.AWS.Bedrock.ModelMapping, AllowedModels: allowed,
+		BillableAttempts: s.Flowgate.BillableAttempts,
+		Limits: corporate.Limits{
+			Request: limits.RequestLimit.MicroUSD(), Day: limits.DailyLimit.MicroUSD(), Month: limits.MonthlyLimit.MicroUSD(),
+		},
+	}
+	p.Version = policyVersion(p, s.Flowgate.Timezone, agreements)
+	p.Prices, p.Agreements, p.Location = prices, agreements, s.Flowgate.Location()
+	return p
+}
+
+// policyVersion names a policy by its content: the same rules have the same name on every machine.
+func policyVersion(p corporate.Policy, zone string, agreements *flow.Book) string {
+	h := sha256.New()
+	refs := make([]messages.AgreementRef, 0)
+	for _, a := range agreements.Agreements() {
+		refs = append(refs, a.Ref())
+	}
+	if err := json.NewEncoder(h).Encode([]any{p, zone, refs}); err != nil {
+		panic(err) // plain data
+	}
+	return hex.EncodeToString(h.Sum(nil)[:6])
+}
+
+// retries are the delay policies out of settings, by model family.
+func retries(s configs.Settings) ai.Retries {
+	policy := func(r configs.RetryPolicy) ai.Retry {
+		return ai.Retry{Attempts: r.MaxRetries, BaseDelay: r.BaseDelay, MaxDelay: r.MaxDelay, Factor: r.BackoffFactor}
+	}
+	all := ai.Retries{Default: policy(s.Retry.Default), Families: make(map[string]ai.Retry)}
+	for family, r := range s.Retry.Families() {
+		all.Families[family] = policy(r)
+	}
+	return all
+}
+
+// backends are those that settings allow and that can be used here, in the order in which they are tried.
+func (n *node) backends() ([]handlers.Serving, error) {
+	s := n.settings.Flowgate
+	var serving []handlers.Serving
+	for _, name := range s.Backends.Order {
+		switch {
+		case !s.Backends.Allows(name):
+		case name == backends.OpenAIName && s.Backends.OpenAI.Configured():
+			b, err := backends.NewOpenAI(backends.OpenAIOptions{
+				APIKey: s.Backends.OpenAI.APIKey.Reveal(), BaseURL: s.Backends.OpenAI.BaseURL, Timeout: s.Backends.OpenAI.Timeout,
+				AllowInsecure: s.Backends.OpenAI.AllowInsecure, MaxTokensField: backends.MaxTokensField(s.Backends.OpenAI.MaxTokensField),
+				MaxConnections: s.Concurrency.AI,
+			})
+			if err != nil {
+				return nil, usageError{err}
+			}
+			n.down.push("closing the openai backend", func() error { b.Close(); return nil })
+			models := make(map[string]bool)
+			for _, m := range s.Backends.OpenAI.Models {
+				models[m] = true
+			}
+			serving = append(serving, handlers.Serving{Backend: b, Models: models})
+		case name == backends.OfflineName && (!s.Production() || s.Backends.Offline.AllowInProduction):
+			b, err := backends.NewOffline(backends.OfflineOptions{Latency: s.Backends.Offline.Latency})
+			if err != nil {
+				return nil, usageError{err}
+			}
+			serving = append(serving, handlers.Serving{Backend: b})
+		}
+	}
+	for _, b := range serving {
+		n.serving = append(n.serving, b.Name())
+	}
+	return serving, nil
+}

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/spf13/cobra"
+
+	"flowgate/messages"
+	"flowgate/worker/results"
+)
+
+// submission is what the flags of submit say.
+type submission struct {
+	file, id, class                       string
+	reason, user, department, model       string
+	priority, trigger, notBefore, expires string
+	maxTokens                             int
+	temperature                           float64
+	wait                                  bool
+	timeout                               time.Duration
+}
+
+func newSubmit(g *globals) *cobra.Command {
+	var s submission
+	cmd := &cobra.Command{
+		Use: "submit [PROMPT]", Short: "Publish one request", Args: cobra.MaximumNArgs(1),
+		Long: "Publishes one request: a prompt with flags, a document from a file, or one from standard input (-f -). Without --id it\n" +
+			"gets a new one. It is accepted when the broker has stored it; --wait waits for its result.",
+		Example: "  flowgate submit --reason \"weekly summary for the board\" --wait \"Summarise: sales rose by 4 %\"\n" +
+			"  flowgate submit -f request.json --id invoice-4711\n" +
+			"  echo '{\"prompt\":\"Say OK\",\"audit_reason\":\"checking the gateway\"}' | flowgate submit -f - --wait --json",
+		RunE: func(cmd *cobra.Command, args []string) error { return s.run(cmd, g, args) },
+	}
+	f := cmd.Flags()
+	f.StringVarP(&s.file, "file", "f", "", "read the request's document from a `file` (- is standard input)")
+	f.StringVar(&s.id, "id", "", "request `id` (default: a new UUID)")
+	f.StringVar(&s.class, "class", "", "rt, std or batch (default: from the priority)")
+	f.StringVar(&s.reason, "reason", "", "audit reason: why the model is asked")
+	f.StringVar(&s.user, "user", "", "user id")
+	f.StringVar(&s.department, "department", "", "department")
+	f.StringVar(&s.model, "model", "", "model id or alias")
+	f.StringVar(&s.priority, "priority", "", "low, normal or high")
+	f.StringVar(&s.trigger, "trigger", "", "trigger of the FLOW agreement to run under")
+	f.StringVar(&s.notBefore, "run-at", "", "not before this `time` (RFC 3339)")
+	f.StringVar(&s.expires, "not-after", "", "end it as timeout after this `time` (RFC 3339)")
+	f.IntVar(&s.maxTokens, "max-tokens", 0, "bound of the answer in tokens")
+	f.Float64Var(&s.temperature, "temperature", 0, "0 to 2")
+	f.BoolVar(&s.wait, "wait", false, "wait for the result")
+	f.DurationVar(&s.timeout, "timeout", 10*time.Minute, "longest wait")
+	return cmd
+}
+
+func (s *submission) run(cmd *cobra.Command, g *globals, args []string) error {
+	document, err := s.document(cmd, args)
+	if err != nil {
+		return usageError{err}
+	}
+	request, err := messages.DecodeRequest(document)
+	if err != nil {
+		return usageError{err}
+	}
+	key := messages.Key{Tenant: g.tenant, ID: s.id}
+	if key.ID == "" {
+		key.ID = request.ID
+	}
+	if key.ID == "" {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return fmt.Errorf("making an id: %w", err)
+		}
+		key.ID = id.String()
+	}
+	class := messages.ClassOf(request.Priority)
+	if request.Class != "" {
+		class = request.Class
+	}
+	if s.class != "" {
+		if class, err = messages.ParseClass(s.class); err != nil {
+			return usageError{err}
+		}
+	}
+	if err := errors.Join(messages.CheckKey(key), request.CheckAgainst(messages.Address{Key: key, Class: class})); err != nil {
+		return usageError{err}
+	}
+	return s.send(cmd, g, class, key, document)
+}
+
+func (s *submission) send(cmd *cobra.Command, g *globals, class messages.Class, key messages.Key, document []byte) error {
+	c, err := reach(cmd.Context(), g, false)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	there, err := publishRequest(cmd.Context(), c.js, class, key, document)
+	if err != nil {
+		return err
+	}
+	if there {
+		result, err := results.Get(cmd.Context(), c.conn, key)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "flowgate: %s was submitted before; that request counts\n", key.ID)
+		if !s.wait {
+			return showResult(cmd.OutOrStdout(), g, result)
+		}
+	}
+	if s.wait {
+		result, err := await(cmd.Context(), c, key, 0, s.timeout)
+		if err != nil {
+			return err
+		}
+		return showResult(cmd.OutOrStdout(), g, result)
+	}
+	if g.json {
+		return printJSON(cmd.OutOrStdout(), map[string]any{"tenant": key.Tenant, "id": key.ID, "class": class, "accepted": true})
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s accepted; ask for it with `flowgate result %s`\n", key.ID, key.ID)
+	return err
+}
+
+// publishRequest publishes until the broker has stored it. there is true where a request of this id still stands in the
+// ingress stream.
+func publishRequest(ctx context.Context, js jetstream.JetStream, class messages.Class, key messages.Key, document []byte) (there bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	_, err = js.PublishMsg(ctx, &nats.Msg{Subject: messages.RequestSubject(class, key), Data: document}, jetstream.WithRetryAttempts(20))
+	var refused *jetstream.APIError
+	switch {
+	case err == nil:
+		return false, nil
+	case errors.As(err, &refused) && isAlreadyThere(refused):
+		return true, nil
+	case errors.As(err, &refused):
+		return false, fmt.Errorf("the broker refuses the request: %w", err)
+	}
+	return false, environmentError{fmt.Errorf("publishing the request: %w", err)}
+}
+
+// isAlreadyThere tells a subject that is taken from a stream that is full: both have one code.
+func isAlreadyThere(refused *jetstream.APIError) bool {
+	return refused.ErrorCode == 10077 && strings.Contains(refused.Description, "maximum messages per subject exceeded")
+}
+
+// document builds or reads the request's document.
+func (s *submission) document(cmd *cobra.Command, args []string) ([]byte, error) {
+	if s.file == "" && len(args) == 0 && s.trigger == "" {
+		return nil, errors.New("give a prompt, or a document with -f FILE; see `flowgate submit --help`")
+	}
+	fields := make(map[string]any)
+	if s.file != "" {
+		if len(args) > 0 {
+			return nil, errors.New("give either a prompt or -f FILE")
+		}
+		data, err := readBounded(cmd, s.file)
+		if err != nil || !s.flagged(cmd) {
+			return data, err
+		}
+		if _, err := messages.DecodeRequest(data); err != nil {
+			return nil, err
+		}
+		var raw map[string]json.RawMessage
+		if err := json.Unmarshal(data, &raw); err != nil {
+			return nil, fmt.Errorf("reading %s: %w", s.file, err)
+		}
+		for k, v := range raw {
+			fields[k] = v
+		}
+	} else if len(args) > 0 {
+		fields["prompt"] = args[0]
+	}
+	for name, field := range s.fields() {
+		if cmd.Flags().Changed(name) {
+			fields[field.name] = field.value
+		}
+	}
+	if _, ok := fields["audit_reason"]; !ok {
+		fields["audit_reason"] = ""
+	}
+	return json.Marshal(fields)
+}
+
+type field struct {
+	name  string
+	value any
+}
+
+func (s *submission) fields() map[string]field {
+	return map[string]field{
+		"reason": {"audit_reason", s.reason}, "user": {"user_id", s.user}, "department": {"department", s.department},
+		"model": {"model", s.model}, "priority": {"priority", s.priority}, "trigger": {"trigger", s.trigger},
+		"run-at": {"not_before", s.notBefore}, "not-after": {"not_after", s.expires},
+		"max-tokens": {"max_tokens", s.maxTokens}, "temperature": {"temperature", s.temperature},
+	}
+}
+
+func (s *submission) flagged(cmd *cobra.Command) bool {
+	for name := range s.fields() {
+		if cmd.Flags().Changed(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// readBounded reads a document; what is over the limit is not read to its end.
+func readBounded(cmd *cobra.Command, name string) ([]byte, error) {
+	in := cmd.InOrStdin()
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close() //nolint:errcheck // it was only read
+		in = file
+	}
+	data, err := io.ReadAll(io.LimitReader(in, messages.MaxRequestBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", name, err)
+	}
+	if len(data) > messages.MaxRequestBytes {
+		return nil, &messages.FieldError{Field: "(document)", Rule: fmt.Sprintf("must be at most %d bytes", messages.MaxRequestBytes), Got: "more"}
+	}
+	if len(strings.TrimSpace(string(data))) == 0 {
+		return nil, fmt.Errorf("%s is empty", name)
+	}
+	return data, nil
+}

@@ -1,0 +1,38 @@
+package configs
+
+import (
+	"fmt"
+	"io"
+	"os"
+)
+
+// The largest files that are read, in bytes.
+const (
+	MaxSettingsBytes   = 1 << 20
+	MaxAgreementsBytes = 1 << 20
+	MaxPricesBytes     = 16 << 20
+)
+
+// readFile reads a file of at most limit bytes.
+func readFile(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, fmt.Errorf("opening configuration: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // opened for reading: nothing can be lost
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("examining configuration: %w", err)
+	}
+	if info.IsDir() {
+		return nil, &Fault{File: path, Text: "is a directory; name a file in it"}
+	}
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading configuration: %w", err)
+	}
+	if int64(len(data)) > limit {
+		return nil, &Fault{File: path, Text: fmt.Sprintf("is larger than %d bytes", limit)}
+	}
+	return data, nil
+}

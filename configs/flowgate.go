@@ -1,0 +1,177 @@
+package configs
+
+import (
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Flowgate is our own section: how this deployment runs.
+type Flowgate struct {
+	// Environment is the deployment's name for what it is: development, testing, staging, production, or a name under
+	// environments.
+	Environment string `yaml:"environment"`
+	// StateDir is the folder of everything that this machine keeps; empty is ~/.local/state/flowgate. FLOWGATE_STATE wins
+	// over it.
+	StateDir string `yaml:"state_dir"`
+	// Listen is where the embedded NATS server accepts producers: host:port, port 0 for any free one, empty for none.
+	Listen string `yaml:"listen"`
+	// NATSURL is a NATS server to use instead of the embedded one. NATS_URL wins over it.
+	NATSURL Secret `yaml:"nats_url"`
+	// DatabaseURL is a Postgres to use instead of the private one. DATABASE_URL wins over it.
+	DatabaseURL Secret `yaml:"database_url"`
+	// Sync says when the embedded server flushes to disk.
+	Sync Sync `yaml:"sync"`
+	// AckWait is after how much silence of a worker its message goes to another; at least 1s.
+	AckWait time.Duration `yaml:"ack_wait"`
+	// Hold is how long a message stays in the WORK stream at least after every reader is past it; at least 1s.
+	Hold time.Duration `yaml:"hold"`
+	// Timezone is the IANA name of the zone in which days and months of limits begin.
+	Timezone string `yaml:"timezone"`
+	// MicroBatch is how many messages a cheap layer takes at once; 1 to 1000.
+	MicroBatch int `yaml:"micro_batch"`
+	// BillableAttempts is how many calls that may have been billed a request may make; 1 to 10. Money is reserved for all.
+	BillableAttempts int `yaml:"billable_attempts"`
+	// TransientAttempts is how many transient failures end a request where retry says nothing else; 1 to 100.
+	TransientAttempts int `yaml:"transient_attempts"`
+
+	// AgreementsFile and PricesFile take the place of the agreements that ship with the product, and override its prices.
+	AgreementsFile string `yaml:"agreements_file"`
+	PricesFile     string `yaml:"prices_file"`
+
+	Concurrency Concurrency `yaml:"concurrency"`
+	Admission   Admission   `yaml:"admission"`
+	Backends    Backends    `yaml:"backends"`
+}
+
+// Sync says when a write reaches the disk.
+type Sync string
+
+// The ways to sync.
+const (
+	// SyncAlways flushes before a message counts as accepted: safe against power loss.
+	SyncAlways Sync = "always"
+	// SyncInterval flushes from time to time: faster, and what was accepted last is lost with the power.
+	SyncInterval Sync = "interval"
+)
+
+// Concurrency bounds what a process does at once.
+type Concurrency struct {
+	// AI is how many calls are in flight at once; 1 to 10000.
+	AI int `yaml:"ai"`
+}
+
+// Admission is what layer 1 demands.
+type Admission struct {
+	// MinAuditReason is the least length of an audit reason, in characters; 1 to 1000.
+	MinAuditReason int `yaml:"min_audit_reason"`
+	// AllowUnknownUser admits requests without user_id, AllowUnknownDepartment those without department, as "unknown".
+	AllowUnknownUser       bool `yaml:"allow_unknown_user"`
+	AllowUnknownDepartment bool `yaml:"allow_unknown_department"`
+	// AllowedModels, where it has any, are the only exact model ids that may be used.
+	AllowedModels []string `yaml:"allowed_models"`
+}
+
+func defaultFlowgate() Flowgate {
+	return Flowgate{
+		Environment: "development", Listen: "127.0.0.1:4222", Sync: SyncAlways,
+		AckWait: 30 * time.Second, Hold: 10 * time.Minute, Timezone: "UTC",
+		MicroBatch: 200, BillableAttempts: 2, TransientAttempts: 3,
+		Concurrency: Concurrency{AI: 64},
+		Admission:   Admission{MinAuditReason: 10, AllowUnknownUser: true, AllowUnknownDepartment: true, AllowedModels: []string{}},
+		Backends:    defaultBackends(),
+	}
+}
+
+// Production tells whether this deployment is one where a pretended answer would do harm.
+func (f Flowgate) Production() bool { return f.Environment == "production" }
+
+// Location is the zone that Timezone names; UTC before Validate has passed.
+func (f Flowgate) Location() *time.Location {
+	location, err := time.LoadLocation(f.Timezone)
+	if err != nil {
+		return time.UTC
+	}
+	return location
+}
+
+var environmentForm = regexp.MustCompile(`^[a-z0-9_-]{1,63}$`)
+
+func (f Flowgate) validate(out *faults, environments map[string]EnvironmentSettings) {
+	known := []string{"development", "testing", "staging", "production"}
+	if _, given := environments[f.Environment]; !environmentForm.MatchString(f.Environment) || !given && !slices.Contains(known, f.Environment) {
+		out.add("flowgate.environment", "must be %s, or a name under environments", strings.Join(known, ", "))
+	}
+	if f.Listen != "" {
+		_, port, err := net.SplitHostPort(f.Listen)
+		if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil {
+			out.add("flowgate.listen", "must be host:port, such as 127.0.0.1:4222, or empty")
+		}
+	}
+	f.validateURLs(out)
+	if f.Sync != SyncAlways && f.Sync != SyncInterval {
+		out.add("flowgate.sync", "must be %s or %s", SyncAlways, SyncInterval)
+	}
+	if f.AckWait < time.Second || f.AckWait > time.Hour {
+		out.add("flowgate.ack_wait", "must be from 1s to 1h")
+	}
+	if f.Hold < time.Second || f.Hold > 30*24*time.Hour {
+		out.add("flowgate.hold", "must be from 1s to 720h")
+	}
+	if _, err := time.LoadLocation(f.Timezone); err != nil || f.Timezone == "" || f.Timezone == "Local" {
+		out.add("flowgate.timezone", "must be the name of a time zone, such as UTC or Europe/Berlin")
+	}
+	out.between("flowgate.micro_batch", f.MicroBatch, 1, 1000)
+	out.between("flowgate.billable_attempts", f.BillableAttempts, 1, 10)
+	out.between("flowgate.transient_attempts", f.TransientAttempts, 1, 100)
+	out.between("flowgate.concurrency.ai", f.Concurrency.AI, 1, 10_000)
+	out.between("flowgate.admission.min_audit_reason", f.Admission.MinAuditReason, 1, 1000)
+	out.names("flowgate.admission.allowed_models", f.Admission.AllowedModels)
+	f.Backends.validate(out)
+}
+
+// validateURLs never shows a URL, since it may hold a password.
+func (f Flowgate) validateURLs(out *faults) {
+	for _, one := range strings.Split(f.NATSURL.Reveal(), ",") {
+		if f.NATSURL.IsSet() && !absolute(strings.TrimSpace(one), "nats", "tls", "ws", "wss") {
+			out.add("flowgate.nats_url", "must be nats://host:4222 (or tls, ws, wss), several separated by commas")
+			break
+		}
+	}
+	database := f.DatabaseURL.Reveal()
+	if database != "" && !strings.Contains(database, "=") && !absolute(database, "postgres", "postgresql") ||
+		strings.Contains(database, "://") && !absolute(database, "postgres", "postgresql") {
+		out.add("flowgate.database_url", "must be postgres://user@host:5432/database, or key=value pairs")
+	}
+}
+
+// absolute tells whether a text is a URL with a host (or, as Postgres allows, a query that names one) and one of the schemes.
+func absolute(text string, schemes ...string) bool {
+	u, err := url.Parse(text)
+	return err == nil && slices.Contains(schemes, u.Scheme) && (u.Host != "" || u.RawQuery != "")
+}
+
+// between reports a number out of its bounds.
+func (f *faults) between(key string, value, least, most int) {
+	if value < least || value > most {
+		f.add(key, "must be from %d to %d", least, most)
+	}
+}
+
+// names reports empty and repeated names of a list.
+func (f *faults) names(key string, names []string) {
+	seen := map[string]bool{}
+	for _, n := range names {
+		switch {
+		case strings.TrimSpace(n) == "" || strings.TrimSpace(n) != n:
+			f.add(key, "must hold names without spaces around them")
+		case seen[n]:
+			f.add(key, "names %q twice", clip(n))
+		}
+		seen[n] = true
+	}
+}

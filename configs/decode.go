@@ -297,7 +297,7 @@ func isScalar(v reflect.Value) bool {
 	if v.Type() == reflect.TypeFor[time.Time]() {
 		return true
 	}
-	_, ok := v.Addr().Interface().(textual)
+	_, ok := reflect.TypeAssert[textual](v.Addr())
 	return ok
 }
 

@@ -27,8 +27,8 @@ func expand(text string, env Lookup) (string, error) {
 			b.WriteString(text)
 			return b.String(), nil
 		}
-		if strings.HasSuffix(before, "$") {
-			b.WriteString(strings.TrimSuffix(before, "$") + "${")
+		if literal, escaped := strings.CutSuffix(before, "$"); escaped {
+			b.WriteString(literal + "${")
 			text = after
 			continue
 		}

@@ -62,7 +62,7 @@ func (f *faults) join() error { return errors.Join(*f...) }
 
 // nearest is the known name that a misspelt one most likely means; empty where none is near.
 func nearest(name string, known []string) string {
-	best, least := "", 1+min(2, max(1, len(name)/2-1))
+	best, least := "", 1+min(2, max(1, len(name)/2))
 	for _, k := range known {
 		if n := editDistance(name, k); n < least {
 			best, least = k, n

@@ -19,7 +19,7 @@ func readFile(path string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening configuration: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // opened for reading: nothing can be lost
+	defer func() { _ = f.Close() }() // opened for reading: nothing can be lost
 	info, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("examining configuration: %w", err)

@@ -136,7 +136,7 @@ func (f Flowgate) validate(out *faults, environments map[string]EnvironmentSetti
 
 // validateURLs never shows a URL, since it may hold a password.
 func (f Flowgate) validateURLs(out *faults) {
-	for _, one := range strings.Split(f.NATSURL.Reveal(), ",") {
+	for one := range strings.SplitSeq(f.NATSURL.Reveal(), ",") {
 		if f.NATSURL.IsSet() && !absolute(strings.TrimSpace(one), "nats", "tls", "ws", "wss") {
 			out.add("flowgate.nats_url", "must be nats://host:4222 (or tls, ws, wss), several separated by commas")
 			break

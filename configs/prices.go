@@ -213,7 +213,7 @@ func repeatedKey(data []byte) *Fault {
 	for d := json.NewDecoder(bytes.NewReader(data)); ; {
 		t, err := d.Token()
 		if err != nil {
-			return nil
+			return nil //nolint:nilerr // the end: that the JSON is valid was checked before
 		}
 		var top *level
 		if len(levels) > 0 {

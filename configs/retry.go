@@ -68,8 +68,7 @@ func (r Retry) validate(out *faults) {
 	r.Default.validate(&inherited, key)
 	wrong := map[string]bool{}
 	for _, one := range inherited {
-		var fault *Fault
-		if errors.As(one, &fault) {
+		if fault, ok := errors.AsType[*Fault](one); ok {
 			wrong[strings.TrimPrefix(fault.Key, key)] = true
 		}
 	}
@@ -81,8 +80,7 @@ func (r Retry) validate(out *faults) {
 		families[family].validate(&found, own)
 		for _, one := range found {
 			// What a family only inherits is reported where it stands.
-			var fault *Fault
-			if errors.As(one, &fault) && !wrong[strings.TrimPrefix(fault.Key, own)] {
+			if fault, ok := errors.AsType[*Fault](one); ok && !wrong[strings.TrimPrefix(fault.Key, own)] {
 				*out = append(*out, one)
 			}
 		}

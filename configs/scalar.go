@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,15 +27,7 @@ type literal struct {
 }
 
 func (l literal) is(types ...ast.NodeType) bool {
-	if l.expanded {
-		return true
-	}
-	for _, t := range types {
-		if l.node == t {
-			return true
-		}
-	}
-	return false
+	return l.expanded || slices.Contains(types, l.node)
 }
 
 func (d *decoder) scalar(p place, n ast.Node, into reflect.Value) {
@@ -80,7 +73,7 @@ func (d *decoder) literal(p place, n ast.Node) (literal, bool) {
 
 // set writes a scalar into a value. It gives the rule that the scalar breaks, or nothing.
 func set(into reflect.Value, l literal, unit string) string {
-	if t, ok := into.Addr().Interface().(textual); ok {
+	if t, ok := reflect.TypeAssert[textual](into.Addr()); ok {
 		if err := t.fromText(l.text); err != nil {
 			return err.Error()
 		}

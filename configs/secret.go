@@ -30,7 +30,7 @@ func (s Secret) String() string {
 
 // Format is what fmt prints for every verb.
 func (s Secret) Format(f fmt.State, _ rune) {
-	_, _ = io.WriteString(f, s.String()) //nolint:errcheck // fmt keeps the error of its writer itself
+	_, _ = io.WriteString(f, s.String()) // fmt keeps the error of its writer itself
 }
 
 // GoString is what %#v prints where Format is not asked.

@@ -169,7 +169,7 @@ func TestFaultsNameFileLineAndKeyAllAtOnce(t *testing.T) {
   sync: interval
 retry:
   default: {max_delay: soon, quite_another_thing: 1}
-logging: {levle: INFO}
+logging: {levl: INFO}
 cost_optimization:
   limits: {daily_limit: 0, request_limit: 1.0000001}
 nothing: 1
@@ -185,7 +185,7 @@ aws: {bedrock: {default_model: '${MODEL}'}}
 		"my.yaml:8: flowgate.sync: is there twice",
 		"my.yaml:10: retry.default.max_delay: must be a number of seconds",
 		"my.yaml:10: retry.default.quite_another_thing: is not a known key",
-		"my.yaml:11: logging.levle: is not a known key; did you mean level?",
+		"my.yaml:11: logging.levl: is not a known key; did you mean level?",
 		"my.yaml:13: cost_optimization.limits.daily_limit: must be above 0; write none for no limit",
 		"my.yaml:13: cost_optimization.limits.request_limit: must be dollars, such as 10 or 0.25, with at most six decimals, or none",
 		"my.yaml:14: nothing: is not a known key",

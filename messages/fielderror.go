@@ -112,19 +112,16 @@ func statedVersion(data []byte) error {
 	var stated struct {
 		V json.RawMessage `json:"v"`
 	}
-	if err := json.Unmarshal(data, &stated); err != nil {
-		return nil //nolint:nilerr // whoever asks has the document's own fault
-	}
 	var v int
-	if len(stated.V) == 0 || string(stated.V) == "null" || json.Unmarshal(stated.V, &v) != nil {
-		return nil
+	readable := json.Unmarshal(data, &stated) == nil && json.Unmarshal(stated.V, &v) == nil
+	if !readable || string(stated.V) == "null" {
+		return nil // whoever asks has the document's own fault
 	}
 	return checkVersion(v)
 }
 
 // fieldError translates an error of encoding/json about reading data into v.
 func fieldError(data []byte, err error, v any, lenient bool) error {
-	var wrong *json.UnmarshalTypeError
 	var syntax *json.SyntaxError
 	switch {
 	case errors.As(err, &syntax) && strings.Contains(err.Error(), "exceeded max depth"):
@@ -140,7 +137,7 @@ func fieldError(data []byte, err error, v any, lenient bool) error {
 	if fault := locate(data, v, lenient); fault != nil {
 		return fault
 	}
-	if errors.As(err, &wrong) {
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return wrongType(wrong).rooted()
 	}
 	return &FieldError{Field: document, Rule: "must be valid JSON of this document's form"}

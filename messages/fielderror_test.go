@@ -37,7 +37,7 @@ func TestFaultsNameFieldAndRule(t *testing.T) {
 		with(`"priority":"urgent"`):     `field priority: must be low, normal or high (got "urgent")`,
 		with(`"not_after":"soon"`):      `field not_after: must be a time of RFC 3339 in quotes, such as "2026-01-31T12:00:00Z"`,
 		with(`"model":null`):            `field model: must not be null; leave it out`,
-		with(`"modle":"x"`):             `field modle: is not a field of this document`,
+		with(`"modell":"x"`):            `field modell: is not a field of this document`,
 		with(`"model":"a","model":"b"`): `field model: must stand once`,
 		with(`"v":7`):                   `field v: must be a version from 1 to 1 (got 7)`,
 		with(`"metadata":{"a":{"jane@example.com":1,"jane@example.com":2}}`): `field metadata: must have every key once`,

@@ -32,8 +32,8 @@ const (
 const (
 	DefaultMaxTokens   = 2000
 	DefaultTemperature = 0.7
-	// DefaultLifetime ends a request that names no not_after.
+	// DefaultLifetime ends a request that names no not_after, counted from its submission, or from a later not_before.
 	DefaultLifetime = 24 * time.Hour
-	// DefaultBatchLifetime ends a request of class batch that names no not_after.
+	// DefaultBatchLifetime is that of a request of class batch.
 	DefaultBatchLifetime = 72 * time.Hour
 )

@@ -24,10 +24,12 @@ func reasonConstants(t *testing.T) map[messages.Reason]string {
 		if !ok || len(spec.Values) != 1 {
 			return true
 		}
-		if typ, ok := spec.Type.(*ast.Ident); !ok || typ.Name != "Reason" {
+		typ, named := spec.Type.(*ast.Ident)
+		value, literal := spec.Values[0].(*ast.BasicLit)
+		if !named || !literal || typ.Name != "Reason" {
 			return true
 		}
-		code, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+		code, err := strconv.Unquote(value.Value)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,17 +4,13 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 )
 
-// A pull waits at the broker for pullWait and is then renewed; a pull whose heartbeats are missing is renewed too.
-const (
-	pullWait      = 10 * time.Second
-	pullHeartbeat = 2 * time.Second
-)
+// heartbeatsAPull is how often the broker says within one pull that it is still there; a silent pull is renewed.
+const heartbeatsAPull = 4
 
 // lane takes deliveries of one queue, for as many as there are free hands, until fetch ends; work outlives fetch by the
 // grace of the drain.
@@ -31,8 +27,8 @@ func (r *Runtime) lane(fetch, work context.Context, q Queue, consumer jetstream.
 		} else {
 			free = q.Batch
 		}
-		ctx, cancel := context.WithTimeout(fetch, pullWait)
-		pull, err := consumer.Fetch(free, jetstream.FetchContext(ctx), jetstream.FetchHeartbeat(pullHeartbeat))
+		ctx, cancel := context.WithTimeout(fetch, r.opts.PullWait)
+		pull, err := consumer.Fetch(free, jetstream.FetchContext(ctx), jetstream.FetchHeartbeat(r.opts.PullWait/heartbeatsAPull))
 		if err == nil {
 			taken := 0
 			if q.Single {

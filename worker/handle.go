@@ -77,6 +77,7 @@ func (r *Runtime) carryOut(ctx context.Context, tasks []*Task, verdicts []Verdic
 			pubs = append(pubs, v.Next)
 		}
 	}
+	r.tellTrouble(tasks, verdicts)
 	receipts := r.hop.Publish(ctx, pubs)
 	for i, t := range tasks {
 		var receipt Receipt

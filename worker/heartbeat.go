@@ -62,6 +62,7 @@ func (r *Runtime) heartbeats(ctx context.Context) {
 			if d.msg == nil {
 				continue
 			}
+			r.opts.Probe.At(StepBeat, d.queue(), d.Key)
 			if err := r.beat(ctx, d); err != nil && ctx.Err() == nil {
 				r.log.Debug("heartbeat unheard", zap.String("request", d.Key.String()), zap.Error(err))
 			}

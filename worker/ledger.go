@@ -59,7 +59,8 @@ const (
 	// GrantNew: this call decided; State and Reason say what.
 	GrantNew GrantOutcome = iota
 	// GrantAgain: the same ingress sequence was decided before and neither intent nor outcome is recorded; State, Reason
-	// and Decision are the stored ones.
+	// and Decision are the stored ones. A hold gets this too, whose row was decided and nothing is recorded yet: whoever
+	// decided may have died before publishing. The expected sequence keeps two who act on it apart.
 	GrantAgain
 	// GrantPassed: the same ingress sequence was decided before and its intent or outcome is recorded: acknowledge.
 	GrantPassed
@@ -67,7 +68,8 @@ const (
 	GrantDuplicate
 	// GrantReplayRefused: the replay does not follow the newest failure: no row was written.
 	GrantReplayRefused
-	// GrantGone: a hold whose row no longer waits: acknowledge; nothing was reserved.
+	// GrantGone: a hold whose row went on (its intent or outcome is recorded) or does not exist: acknowledge; nothing was
+	// reserved.
 	GrantGone
 )
 

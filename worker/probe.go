@@ -16,6 +16,8 @@ const (
 	StepPublished Step = "published"
 	StepReported  Step = "reported"
 	StepAnswered  Step = "answered"
+	// StepBeat is before a heartbeat: a process that sleeps sends none.
+	StepBeat Step = "beat"
 )
 
 // Probe, where set, is told each step. Tests block in it to show what becomes of a process that dies or sleeps there.

@@ -54,6 +54,9 @@ type Options struct {
 	Earlier func(worker string) bool
 	// AckWait is the consumers' (default 30 s). Heartbeats go out every third of it.
 	AckWait time.Duration
+	// PullWait is how long a pull waits at the broker before it is renewed (default 10 s). A process that hangs swallows
+	// deliveries for as long.
+	PullWait time.Duration
 	// Grace is how long a drain waits for work in hand (default 20 s).
 	Grace  time.Duration
 	Now    func() time.Time
@@ -90,6 +93,9 @@ func NewRuntime(opts Options) (*Runtime, error) {
 	}
 	if opts.AckWait <= 0 {
 		opts.AckWait = 30 * time.Second
+	}
+	if opts.PullWait <= 0 {
+		opts.PullWait = 10 * time.Second
 	}
 	if opts.Grace <= 0 {
 		opts.Grace = 20 * time.Second

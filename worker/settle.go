@@ -67,9 +67,6 @@ func (r *Runtime) report(ctx context.Context, events []messages.Event) error {
 
 // conclude carries a verdict out whose publication, if it has one, met its fate.
 func (r *Runtime) conclude(ctx context.Context, t *Task, v Verdict, receipt Receipt) {
-	if v.Err != nil {
-		r.log.Warn("handing a delivery back", zap.String("queue", t.queue()), zap.String("request", t.Key.String()), zap.Error(v.Err))
-	}
 	events, a, delay := v.Events, answerAck, time.Duration(0)
 	switch v.Action {
 	case ActionAdvance:
@@ -92,6 +89,25 @@ func (r *Runtime) conclude(ctx context.Context, t *Task, v Verdict, receipt Rece
 	}
 	r.opts.Probe.At(StepReported, t.queue(), t.Key)
 	r.settle(t.Delivery, a, delay)
+}
+
+// tellTrouble logs why deliveries are handed back: once a reason, for a database that is away concerns the whole batch.
+func (r *Runtime) tellTrouble(tasks []*Task, verdicts []Verdict) {
+	first, count := make(map[string]*Task), make(map[string]int)
+	for i, v := range verdicts {
+		if v.Err == nil {
+			continue
+		}
+		why := v.Err.Error()
+		if first[why] == nil {
+			first[why] = tasks[i]
+		}
+		count[why]++
+	}
+	for why, t := range first {
+		r.log.Warn("handing deliveries back", zap.String("queue", t.queue()), zap.String("request", t.Key.String()),
+			zap.Int("deliveries", count[why]), zap.String("error", why))
+	}
 }
 
 // afterPublication is the law's rule of acknowledging.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -84,6 +85,9 @@ func newAuditShow(g *globals) *cobra.Command {
 
 func showTimeline(ctx context.Context, w io.Writer, g *globals, db *postgres.DB, key messages.Key) error {
 	t, err := db.Timeline(ctx, key)
+	if errors.Is(err, worker.ErrNotFound) {
+		return fmt.Errorf("nothing is recorded of %s; see `flowgate result %s`", key.ID, key.ID)
+	}
 	if err != nil {
 		return fmt.Errorf("timeline of %s: %w", key.ID, err)
 	}

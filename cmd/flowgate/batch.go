@@ -29,8 +29,8 @@ func newBatch(g *globals) *cobra.Command {
 // fanOut is what the flags of batch submit say.
 type fanOut struct {
 	name, class, output, failures string
-	again, skipInvalid          bool
-	window                      int
+	again, skipInvalid            bool
+	window                        int
 }
 
 func newBatchSubmit(g *globals) *cobra.Command {
@@ -136,7 +136,11 @@ func (f *fanOut) report(cmd *cobra.Command, g *globals, b postgres.Batch, s batc
 				}
 			}
 		}
-		if _, err := fmt.Fprintf(out, "  results in %s, the rest in %s\n", f.output, f.failures); err != nil {
+		where := "  results in " + f.output
+		if s.Errors > 0 {
+			where += ", the rest in " + f.failures
+		}
+		if _, err := fmt.Fprintln(out, where); err != nil {
 			return err
 		}
 	}

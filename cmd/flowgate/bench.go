@@ -22,6 +22,12 @@ func newBench(g *globals) *cobra.Command {
 			"beside the bare one: the same server, streams, law and micro-batches, with no decoding and no database.",
 		Example: "  flowgate bench\n  flowgate bench --json --rounds 3 --round-time 5s\n  flowgate bench --sync always",
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if min(options.Rounds, options.UnloadedRequests, options.Outstanding) < 1 || min(options.RoundTime, options.WarmUp) <= 0 {
+				return usageError{errors.New("counts and lengths of a bench must be above 0")}
+			}
+			if s := configs.Sync(sync); s != configs.SyncAlways && s != configs.SyncInterval {
+				return usageError{fmt.Errorf("flag --sync must be %s or %s", configs.SyncAlways, configs.SyncInterval)}
+			}
 			dir, err := os.MkdirTemp("", "flowgate-bench-")
 			if err != nil {
 				return environmentError{err}

@@ -2,12 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"flowgate/messages"
+	"flowgate/worker"
 	"flowgate/worker/postgres"
 )
 
@@ -85,6 +87,9 @@ func newDeadShow(g *globals) *cobra.Command {
 			}
 			defer c.close()
 			letter, err := c.db.DeadLetter(cmd.Context(), key, epoch)
+			if errors.Is(err, worker.ErrNotFound) {
+				return fmt.Errorf("%s has no dead letter; see `flowgate audit show %s`", key.ID, key.ID)
+			}
 			if err != nil {
 				return fmt.Errorf("dead letter of %s: %w", key.ID, err)
 			}
@@ -98,7 +103,7 @@ func newDeadShow(g *globals) *cobra.Command {
 			return writeLetter(cmd, key, e)
 		},
 	}
-	cmd.Flags().IntVar(&epoch, "epoch", -1, "epoch to show (default: the newest failure)")
+	cmd.Flags().IntVar(&epoch, "epoch", -1, "epoch to show; -1 is the newest failure")
 	return cmd
 }
 

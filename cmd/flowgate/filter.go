@@ -2,10 +2,13 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"flowgate/messages"
 	"flowgate/worker/postgres"
 )
 
@@ -27,6 +30,12 @@ func (f *filterFlags) filter(g *globals) (postgres.Filter, error) {
 	if f.limit < 1 {
 		return postgres.Filter{}, usageError{fmt.Errorf("flag --limit must be at least 1")}
 	}
+	if f.status != "" && !slices.Contains(messages.Statuses(), messages.Status(f.status)) {
+		return postgres.Filter{}, usageError{fmt.Errorf("flag --status must be one of %s", listed(messages.Statuses()))}
+	}
+	if known := reasons(); f.reason != "" && !slices.Contains(known, messages.Reason(f.reason)) {
+		return postgres.Filter{}, usageError{fmt.Errorf("flag --reason must be one of %s", listed(known))}
+	}
 	filter := postgres.Filter{Tenant: g.tenant, Status: f.status, Reason: f.reason, User: f.user, Limit: f.limit}
 	if f.since == "" {
 		return filter, nil
@@ -41,4 +50,21 @@ func (f *filterFlags) filter(g *globals) (postgres.Filter, error) {
 	}
 	filter.Since = at
 	return filter, nil
+}
+
+func reasons() []messages.Reason {
+	list := messages.ReasonList()
+	codes := make([]messages.Reason, len(list))
+	for i, info := range list {
+		codes[i] = info.Reason
+	}
+	return codes
+}
+
+func listed[S ~string](words []S) string {
+	plain := make([]string, len(words))
+	for i, w := range words {
+		plain[i] = string(w)
+	}
+	return strings.Join(plain, ", ")
 }

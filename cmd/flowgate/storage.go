@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -31,7 +33,7 @@ func (n *node) openDatabase(ctx context.Context) error {
 			return err
 		}
 		n.postgresPID = server.PID()
-		n.down.push("stopping postgres", server.Stop)
+		n.down.push("stopping postgres", n.watchDatabase(server))
 		if err := postgres.CreateDatabase(ctx, server.URL("postgres"), databaseName); err != nil {
 			return err
 		}
@@ -46,6 +48,26 @@ func (n *node) openDatabase(ctx context.Context) error {
 	}
 	n.down.push("closing the database", func() error { n.db.Close(); return nil })
 	return nil
+}
+
+// watchDatabase breaks the node when its Postgres ends by itself: nothing works without it, and whoever supervises this
+// process starts it anew. It returns what stops the server.
+func (n *node) watchDatabase(server *private.Server) (stop func() error) {
+	stopping := make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-stopping:
+		case <-server.Done():
+			n.run("database", environmentError{fmt.Errorf("the private postgres (pid %d) ended by itself, its log is in %s; "+
+				"start flowgate again: what was accepted goes on", server.PID(), n.folder.Path("postgres", "log"))})
+		}
+	})
+	return func() error {
+		close(stopping)
+		watch.Wait()
+		return server.Stop()
+	}
 }
 
 // durable tells whether what was accepted must survive a loss of power.
@@ -134,6 +156,14 @@ func (c *client) close() {
 	}
 }
 
+// running is how the process of the state folder is reached.
+func (g *globals) running(s configs.Settings) (dir string, info state.Info, err error) {
+	if dir, err = g.dir(s); err == nil {
+		info, err = state.Read(dir)
+	}
+	return dir, info, err
+}
+
 // reach finds the broker (and the database, where it is needed) by NATS_URL and DATABASE_URL, else by the state folder of
 // a running `flowgate up`.
 func reach(ctx context.Context, g *globals, needDB bool) (*client, error) {
@@ -142,28 +172,30 @@ func reach(ctx context.Context, g *globals, needDB bool) (*client, error) {
 		return nil, err
 	}
 	c := &client{}
-	info := state.Info{NATSURL: settings.Flowgate.NATSURL.Reveal(), DatabaseURL: settings.Flowgate.DatabaseURL.Reveal()}
-	if info.NATSURL == "" || needDB && info.DatabaseURL == "" {
-		dir, err := g.dir(settings)
+	options := connOptions(zap.NewNop())
+	natsURL, dbURL := settings.Flowgate.NATSURL.Reveal(), settings.Flowgate.DatabaseURL.Reveal()
+	dir, running, err := g.running(settings)
+	if err == nil && natsURL == running.NATSURL {
+		natsURL = "" // NATS_URL is set for other clients of this very broker: an operator needs its credentials
+	}
+	if natsURL == "" || needDB && dbURL == "" {
+		if errors.Is(err, state.ErrNotRunning) {
+			err = fmt.Errorf("%w; start it with `flowgate up`, or name NATS_URL and DATABASE_URL", err)
+		}
 		if err != nil {
 			return nil, environmentError{err}
 		}
-		running, err := state.Read(dir)
-		if err != nil {
-			return nil, environmentError{fmt.Errorf("%w; start it with `flowgate up`, or name NATS_URL and DATABASE_URL", err)}
+		if natsURL == "" {
+			if natsURL = running.NATSURL; natsURL == "" {
+				return nil, environmentError{fmt.Errorf("process %d in %s has no listener for NATS clients: see the setting flowgate.listen", running.PID, dir)}
+			}
+			options = append(options, (&lead{dir: dir, info: running}).options()...)
 		}
-		if info.NATSURL == "" {
-			info.NATSURL, info.OperatorUser, info.OperatorPassword = running.NATSURL, running.OperatorUser, running.OperatorPassword
-		}
-		if info.DatabaseURL == "" {
-			info.DatabaseURL = running.DatabaseURL
+		if dbURL == "" {
+			dbURL = running.DatabaseURL
 		}
 	}
-	options := connOptions(zap.NewNop())
-	if info.OperatorPassword != "" {
-		options = append(options, nats.UserInfo(info.OperatorUser, info.OperatorPassword))
-	}
-	if c.conn, err = nats.Connect(info.NATSURL, options...); err != nil {
+	if c.conn, err = nats.Connect(natsURL, options...); err != nil {
 		return nil, environmentError{fmt.Errorf("connecting to the broker: %w", err)}
 	}
 	if c.js, err = newJetStream(c.conn); err != nil {
@@ -171,7 +203,7 @@ func reach(ctx context.Context, g *globals, needDB bool) (*client, error) {
 		return nil, err
 	}
 	if needDB {
-		if c.db, err = postgres.Open(ctx, info.DatabaseURL, postgres.DefaultOptions()); err != nil {
+		if c.db, err = postgres.Open(ctx, dbURL, postgres.DefaultOptions()); err != nil {
 			c.close()
 			return nil, environmentError{err}
 		}

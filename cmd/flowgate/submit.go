@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"flowgate/messages"
+	"flowgate/worker"
 	"flowgate/worker/results"
 )
 
@@ -65,6 +66,9 @@ func (s *submission) run(cmd *cobra.Command, g *globals, args []string) error {
 	if err != nil {
 		return usageError{err}
 	}
+	if len(document) > messages.MaxRequestBytes {
+		return usageError{tooLarge(document, messages.MaxRequestBytes)}
+	}
 	request, err := messages.DecodeRequest(document)
 	if err != nil {
 		return usageError{err}
@@ -92,18 +96,24 @@ func (s *submission) run(cmd *cobra.Command, g *globals, args []string) error {
 	if err := errors.Join(messages.CheckKey(key), request.CheckAgainst(messages.Address{Key: key, Class: class})); err != nil {
 		return usageError{err}
 	}
-	return s.send(cmd, g, class, key, document)
+	return s.send(cmd, g, class, key, document, s.id != "" || request.ID != "")
 }
 
-func (s *submission) send(cmd *cobra.Command, g *globals, class messages.Class, key messages.Key, document []byte) error {
+// send publishes the request; named tells that its id is the caller's, so that it may be taken.
+func (s *submission) send(cmd *cobra.Command, g *globals, class messages.Class, key messages.Key, document []byte, named bool) error {
 	c, err := reach(cmd.Context(), g, false)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	there, err := publishRequest(cmd.Context(), c.js, class, key, document)
-	if err != nil {
-		return err
+	if most := int(c.conn.MaxPayload()); most > 0 && len(document) > most {
+		return usageError{tooLarge(document, most)}
+	}
+	there := named && known(cmd.Context(), c, key)
+	if !there {
+		if there, err = publishRequest(cmd.Context(), c.js, class, key, document); err != nil {
+			return err
+		}
 	}
 	if there {
 		result, err := results.Get(cmd.Context(), c.conn, key)
@@ -129,22 +139,49 @@ func (s *submission) send(cmd *cobra.Command, g *globals, class messages.Class, 
 	return err
 }
 
-// publishRequest publishes until the broker has stored it. there is true where a request of this id still stands in the
-// ingress stream.
+// known tells whether a request of this id was submitted before. The ingress stream forgets, and in another class it would
+// take the id once more, only for layer 1 to call it a duplicate; where nobody answers, that is the word.
+func known(ctx context.Context, c *client, key messages.Key) bool {
+	result, err := results.Get(ctx, c.conn, key)
+	return err == nil && result.State != messages.ResultUnknown
+}
+
+const (
+	// publishPatience bounds a submission, ackPatience one answer of the broker.
+	publishPatience = 30 * time.Second
+	ackPatience     = 5 * time.Second
+)
+
+// publishRequest publishes until the broker has stored it; an answer that does not come is asked for again. there is true
+// where a request of this id stood in the ingress stream before.
 func publishRequest(ctx context.Context, js jetstream.JetStream, class messages.Class, key messages.Key, document []byte) (there bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, publishPatience)
 	defer cancel()
-	_, err = js.PublishMsg(ctx, &nats.Msg{Subject: messages.RequestSubject(class, key), Data: document}, jetstream.WithRetryAttempts(20))
-	var refused *jetstream.APIError
-	switch {
-	case err == nil:
-		return false, nil
-	case errors.As(err, &refused) && isAlreadyThere(refused):
-		return true, nil
-	case errors.As(err, &refused):
-		return false, fmt.Errorf("the broker refuses the request: %w", err)
+	msg := &nats.Msg{Subject: messages.RequestSubject(class, key), Data: document}
+	delays, lost := worker.DefaultDelays(), false
+	for round := 1; ; round++ {
+		err := publishOnce(ctx, js, msg)
+		var refused *jetstream.APIError
+		switch {
+		case err == nil:
+			return false, nil
+		case errors.As(err, &refused) && isAlreadyThere(refused):
+			return !lost, nil // after a lost answer it is our own
+		case errors.As(err, &refused):
+			return false, fmt.Errorf("the broker refuses the request: %w", err)
+		}
+		lost = lost || !errors.Is(err, jetstream.ErrNoStreamResponse)
+		if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrMaxPayload) || !delays.Pause(ctx, round) {
+			return false, environmentError{fmt.Errorf("publishing the request: %w", err)}
+		}
 	}
-	return false, environmentError{fmt.Errorf("publishing the request: %w", err)}
+}
+
+func publishOnce(ctx context.Context, js jetstream.JetStream, msg *nats.Msg) error {
+	ctx, cancel := context.WithTimeout(ctx, ackPatience)
+	defer cancel()
+	_, err := js.PublishMsg(ctx, msg)
+	return err
 }
 
 // isAlreadyThere tells a subject that is taken from a stream that is full: both have one code.
@@ -213,7 +250,39 @@ func (s *submission) flagged(cmd *cobra.Command) bool {
 	return false
 }
 
-// readBounded reads a document; what is over the limit is not read to its end.
+// readBytes bounds what is read of a document that is too large, to name its largest field.
+const readBytes = 64 << 20
+
+// tooLarge names the largest field of a document that is over a limit.
+func tooLarge(document []byte, limit int) error {
+	fault := &messages.FieldError{
+		Field: "(document)", Rule: fmt.Sprintf("must be at most %d bytes", limit), Got: fmt.Sprintf("%d bytes", len(document)),
+	}
+	if len(document) > readBytes {
+		fault.Got = fmt.Sprintf("more than %d bytes", readBytes)
+	}
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(document, &fields) != nil {
+		return fault
+	}
+	largest := 0
+	for name, value := range fields {
+		if len(value) > largest && len(name) <= longestField {
+			largest = len(value)
+			fault.Field = name
+		}
+	}
+	if largest > 0 {
+		fault.Rule = fmt.Sprintf("makes the document too large: all of it must be at most %d bytes", limit)
+		fault.Got = fmt.Sprintf("%d bytes of %d", largest, len(document))
+	}
+	return fault
+}
+
+// longestField is longer than the name of any field.
+const longestField = 40
+
+// readBounded reads a document; what is far over the limit is not read to its end.
 func readBounded(cmd *cobra.Command, name string) ([]byte, error) {
 	in := cmd.InOrStdin()
 	if name != "-" {
@@ -224,12 +293,12 @@ func readBounded(cmd *cobra.Command, name string) ([]byte, error) {
 		defer file.Close() //nolint:errcheck // it was only read
 		in = file
 	}
-	data, err := io.ReadAll(io.LimitReader(in, messages.MaxRequestBytes+1))
+	data, err := io.ReadAll(io.LimitReader(in, readBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", name, err)
 	}
 	if len(data) > messages.MaxRequestBytes {
-		return nil, &messages.FieldError{Field: "(document)", Rule: fmt.Sprintf("must be at most %d bytes", messages.MaxRequestBytes), Got: "more"}
+		return nil, tooLarge(data, messages.MaxRequestBytes)
 	}
 	if len(strings.TrimSpace(string(data))) == 0 {
 		return nil, fmt.Errorf("%s is empty", name)

@@ -58,7 +58,7 @@ func newUp(g *globals) *cobra.Command {
 }
 
 func (n *node) sayReady(cmd *cobra.Command, g *globals, took time.Duration) error {
-	url := n.settings.Flowgate.NATSURL.String()
+	url := n.conn.ConnectedUrlRedacted()
 	if n.broker != nil {
 		url = n.broker.URL()
 	}

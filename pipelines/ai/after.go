@@ -2,6 +2,7 @@ package ai
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"flowgate/messages"
@@ -99,19 +100,23 @@ func Answered(a messages.Attempt, answer Answer, row pricing.Row, now time.Time)
 	return a
 }
 
-// Append adds an attempt to a history and keeps it bounded: attempts of one backend that only waited for it are folded.
+// Append adds an attempt to a history and keeps it bounded: an attempt that only waited for a backend is folded into the one
+// of its class and backend among the last ones that did. The history given is left as it is.
 func Append(history []messages.Attempt, a messages.Attempt) []messages.Attempt {
-	if n := len(history); n > 0 {
-		last := &history[n-1]
-		waits := a.Class == string(ClassRateLimited) || a.Class == string(ClassOverloaded)
-		if waits && last.Class == a.Class && last.Backend == a.Backend && last.CostMicroUSD == 0 && a.CostMicroUSD == 0 {
-			a.Repeats = last.Repeats + 1
+	for i := len(history) - 1; waited(a) && i >= 0 && waited(history[i]); i-- {
+		if last := history[i]; last.Class == a.Class && last.Backend == a.Backend {
+			a.Repeats += last.Repeats + 1
 			a.StartedAt = last.StartedAt
 			a.DurationMS += last.DurationMS
 			a.Tries += last.Tries
-			history[n-1] = a
-			return history
+			history = slices.Concat(history[:i], history[i+1:])
+			break
 		}
 	}
-	return append(history, a)
+	return append(slices.Clip(history), a)
+}
+
+// waited tells whether an attempt only waited for a busy backend: as many of those as the deadline allows may follow.
+func waited(a messages.Attempt) bool {
+	return (a.Class == string(ClassRateLimited) || a.Class == string(ClassOverloaded)) && a.CostMicroUSD == 0
 }

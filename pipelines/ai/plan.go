@@ -4,7 +4,6 @@
 package ai
 
 import (
-	"encoding/json"
 	"strings"
 	"time"
 
@@ -38,14 +37,18 @@ type Retry struct {
 	Factor              float64
 }
 
-// For is the retry policy of a model: that of the family whose name its id contains, else the default.
+// For is the retry policy of a model: that of the longest family name that its id contains, else the default.
 func (r Retries) For(model string) Retry {
-	for _, family := range []string{"claude", "titan", "llama", "nova", "gpt"} {
-		if retry, ok := r.Families[family]; ok && strings.Contains(model, family) {
-			return retry
+	best := ""
+	for family := range r.Families {
+		if strings.Contains(model, family) && (len(family) > len(best) || len(family) == len(best) && family < best) {
+			best = family
 		}
 	}
-	return r.Default
+	if best == "" {
+		return r.Default
+	}
+	return r.Families[best]
 }
 
 // BackendFact is a backend as it is now.
@@ -115,7 +118,7 @@ func call(e *messages.Envelope, r *messages.Request, f Facts) Call {
 		Metadata: make(map[string][]byte, len(r.Metadata)),
 	}
 	for k, v := range r.Metadata {
-		c.Metadata[k] = json.RawMessage(v)
+		c.Metadata[k] = v
 	}
 	return c
 }

@@ -40,7 +40,7 @@ func Conclude(e *messages.Envelope, d Decision, g Grant) messages.State {
 
 func refuse(e *messages.Envelope, s *messages.CorporateSection, r *pipelines.Refusal, now time.Time) messages.State {
 	s.Verdict, s.Reason = messages.VerdictDenied, r.Reason
-	if r.Status == messages.StatusFailure {
+	if r.Status != messages.StatusDenied {
 		s.Verdict = messages.VerdictFailed
 	}
 	pipelines.End(e, messages.LayerCorporate, r, now)

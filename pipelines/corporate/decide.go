@@ -84,7 +84,12 @@ func begin(r *messages.Request, f Facts, p Policy) Decision {
 	if f.Class == messages.ClassBatch {
 		lifetime = messages.DefaultBatchLifetime
 	}
-	d.NotAfter = f.SubmittedAt.Add(lifetime)
+	// A request that may not start yet would else be born dead.
+	from := f.SubmittedAt
+	if r.NotBefore != nil && r.NotBefore.After(from) {
+		from = *r.NotBefore
+	}
+	d.NotAfter = from.Add(lifetime)
 	if r.NotAfter != nil {
 		d.NotAfter = *r.NotAfter
 	}

@@ -36,7 +36,7 @@ func Decide(e *messages.Envelope, f Facts, p Policy) {
 		s.Verdict, s.Reason = messages.VerdictValidated, messages.ReasonOK
 	case refused != nil:
 		s.Verdict, s.Reason = messages.VerdictDenied, refused.Reason
-		if refused.Status == messages.StatusFailure {
+		if refused.Status != messages.StatusDenied {
 			s.Verdict = messages.VerdictFailed
 		}
 	}
@@ -65,10 +65,10 @@ func check(e *messages.Envelope, s *messages.OptimizerSection, f Facts, p Policy
 		}
 		return pipelines.Deny(messages.ReasonNotAvailableYet, "", "This version does not execute "+what+".")
 	}
-	return checkSLA(e, s, note)
+	return checkSLA(e, s, f, note)
 }
 
-func checkSLA(e *messages.Envelope, s *messages.OptimizerSection, note func(name, state, detail string)) *pipelines.Refusal {
+func checkSLA(e *messages.Envelope, s *messages.OptimizerSection, f Facts, note func(name, state, detail string)) *pipelines.Refusal {
 	if s.Agreement == nil || s.Agreement.SLASeconds <= 0 || e.AI == nil {
 		note("sla", "not_applicable", "none agreed")
 		if s.Agreement == nil {
@@ -76,7 +76,11 @@ func checkSLA(e *messages.Envelope, s *messages.OptimizerSection, note func(name
 		}
 		return nil
 	}
-	took := e.AI.FinishedAt.Sub(e.SubmittedAt)
+	until := e.AI.FinishedAt
+	if e.AI.Verdict == messages.VerdictCarriedOver {
+		until = f.Now // the answer is older than this epoch, which began with its replay
+	}
+	took := until.Sub(e.SubmittedAt)
 	detail := fmt.Sprintf("took %.3f s of %.3f s", took.Seconds(), s.Agreement.SLASeconds)
 	if took.Seconds() > s.Agreement.SLASeconds {
 		note("sla", "fail", detail)

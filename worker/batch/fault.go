@@ -3,6 +3,7 @@ package batch
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"flowgate/messages"
 )
@@ -45,7 +46,8 @@ func lineError(line int, customID string, err error) *LineError {
 	if !errors.As(err, &f) {
 		f = &messages.FieldError{Field: document, Rule: "must be a request", Got: err.Error()}
 	}
-	return &LineError{Line: line, CustomID: customID, Field: f.Field, Rule: f.Rule, Got: f.Got, Reason: f.Code()}
+	got := strings.Replace(f.Got, "a fault at line 1, column", "a fault at column", 1) // a line has no lines
+	return &LineError{Line: line, CustomID: customID, Field: f.Field, Rule: f.Rule, Got: got, Reason: f.Code()}
 }
 
 // document is the field of faults that concern no single field.

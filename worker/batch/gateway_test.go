@@ -26,6 +26,9 @@ type gateway struct {
 	js   jetstream.JetStream
 	// purges makes it remove from the ingress stream what it has ended.
 	purges bool
+	// rest, if above 0, makes it rest after as many requests until awake is closed.
+	rest  int
+	awake chan struct{}
 
 	mu      sync.Mutex
 	results map[messages.Key]messages.Result
@@ -39,7 +42,7 @@ type gateway struct {
 func newGateway(conn *nats.Conn, js jetstream.JetStream) *gateway {
 	return &gateway{
 		conn: conn, js: js, results: map[messages.Key]messages.Result{}, classes: map[messages.Key]messages.Class{},
-		waiters: map[int]chan struct{}{},
+		waiters: map[int]chan struct{}{}, awake: make(chan struct{}),
 	}
 }
 
@@ -86,6 +89,12 @@ func (g *gateway) round(ctx context.Context) error {
 			return err
 		}
 		for msg := range batch.Messages() {
+			if ended, _ := g.counts(); g.rest > 0 && ended >= g.rest {
+				select {
+				case <-g.awake:
+				case <-ctx.Done():
+				}
+			}
 			if err := g.end(ctx, msg); err != nil {
 				return err
 			}
@@ -111,7 +120,7 @@ func (g *gateway) end(ctx context.Context, msg jetstream.Msg) error {
 	if err != nil {
 		return err
 	}
-	if err := msg.DoubleAck(ctx); err != nil {
+	if err := msg.Ack(); err != nil {
 		return err
 	}
 	if g.purges {
@@ -187,7 +196,9 @@ func (g *gateway) Result(_ context.Context, key messages.Key) (messages.Result, 
 }
 
 // Get implements results.Claims: no body is stored anywhere.
-func (g *gateway) Get(context.Context, messages.Claim) ([]byte, error) { return nil, worker.ErrClaimMissing }
+func (g *gateway) Get(context.Context, messages.Claim) ([]byte, error) {
+	return nil, worker.ErrClaimMissing
+}
 
 // resultOf fails what asks for it.
 func resultOf(key messages.Key, request *messages.Request) messages.Result {

@@ -27,8 +27,7 @@ func parse(raw []byte, o Options) (parsed, error) {
 		return parsed{}, &messages.FieldError{Field: document, Rule: "must be UTF-8"}
 	}
 	members, err := object(raw)
-	var fault *messages.FieldError
-	if errors.As(err, &fault) {
+	if fault, ok := errors.AsType[*messages.FieldError](err); ok {
 		return parsed{}, fault
 	}
 	var p parsed

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"flowgate/messages"
 )
@@ -88,11 +91,20 @@ func text(raw json.RawMessage, field string) (string, error) {
 	return s, nil
 }
 
-// clip shortens a name that an error shows.
+// clip makes a name fit for a message: at most 64 bytes, without control characters, never empty.
 func clip(s string) string {
 	const most = 64
-	if len(s) <= most {
-		return s
+	if s == "" {
+		return `""`
 	}
-	return s[:most] + "…"
+	cut := strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return utf8.RuneError
+		}
+		return c
+	}, strings.ToValidUTF8(s[:min(len(s), most)], ""))
+	if len(s) > most {
+		cut += "…"
+	}
+	return cut
 }

@@ -1,5 +1,7 @@
 package batch
 
+import "slices"
+
 // queue is first in, first out, without a bound. It never holds more than a few entries a line of the file.
 type queue[T any] struct {
 	in, out []T // out is taken from its end
@@ -9,8 +11,8 @@ func (q *queue[T]) push(v T) { q.in = append(q.in, v) }
 
 func (q *queue[T]) first() (v T, has bool) {
 	if len(q.out) == 0 {
-		for i := len(q.in) - 1; i >= 0; i-- {
-			q.out = append(q.out, q.in[i])
+		for _, v := range slices.Backward(q.in) {
+			q.out = append(q.out, v)
 		}
 		q.in = q.in[:0]
 	}

@@ -84,8 +84,11 @@ func (o Options) Validate() error {
 		name  string
 		value int
 	}{
-		{"rounds", o.Rounds}, {"outstanding", o.Outstanding}, {"unloaded_requests", o.UnloadedRequests},
-		{"micro_batch", o.MicroBatch}, {"lanes", o.Lanes},
+		{"rounds", o.Rounds},
+		{"outstanding", o.Outstanding},
+		{"unloaded_requests", o.UnloadedRequests},
+		{"micro_batch", o.MicroBatch},
+		{"lanes", o.Lanes},
 	} {
 		if n.value < 1 {
 			faults = append(faults, fmt.Errorf("%s is %d, must be at least 1", n.name, n.value))

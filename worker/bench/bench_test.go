@@ -140,7 +140,7 @@ func TestReportHasTheAgreedKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	keys := slices.Sorted(maps.Keys(have))
-	for _, key := range strings.Fields("governed_rps bare_rps ratio unloaded_p50_ms unloaded_p99_ms bare_p50_ms bare_p99_ms " +
+	for key := range strings.FieldsSeq("governed_rps bare_rps ratio unloaded_p50_ms unloaded_p99_ms bare_p50_ms bare_p99_ms " +
 		"cpu_us_per_request cpu_split_us alloc_bytes_per_request sync rounds seconds_per_round requests") {
 		if !slices.Contains(keys, key) {
 			t.Errorf("%s is missing in %v", key, keys)

@@ -113,6 +113,9 @@ func TestProducer(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer unsubscribe(t, sub)
+		if err := operator.Flush(); err != nil {
+			t.Fatal(err)
+		}
 		inbox := nc.NewInbox()
 		answers, err := nc.SubscribeSync(inbox)
 		if err != nil {
@@ -219,6 +222,9 @@ func TestProducerCannotReachInsideByReplySubject(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := operator.Flush(); err != nil {
+		t.Fatal(err)
+	}
 	inside := []string{
 		messages.WorkSubject(0, messages.StateDone, messages.ClassStd, k), messages.ReplaySubject(messages.ClassStd, k, 1),
 		messages.EventSubject("acme", "x"), messages.ResultSubject(k), "$JS.API.STREAM.PURGE.FLOWGATE_WORK_0",
@@ -232,6 +238,7 @@ func TestProducerCannotReachInsideByReplySubject(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// Connections are served in order: what came before has been answered too.
 	last, err := nc.Request(messages.RequestSubject(messages.ClassStd, messages.Key{Tenant: "acme", ID: "last"}), nil, 5*time.Second)
 	if err != nil {
 		t.Fatal(err)

@@ -184,6 +184,9 @@ func TestDoneWakesWithHeadersOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
 	for _, state := range []messages.State{messages.StateAI, messages.StateDone} {
 		m := nats.NewMsg(messages.WorkSubject(0, state, messages.ClassBatch, k))
 		m.Header.Set(messages.HeaderStatus, string(state))

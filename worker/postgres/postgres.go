@@ -118,7 +118,9 @@ func connConfig(url string, options Options) (*pgx.ConnConfig, error) {
 	}
 	config.DialFunc = dialer.DialContext
 	set := config.RuntimeParams
-	set["application_name"] = "flowgate"
+	if set["application_name"] == "" {
+		set["application_name"] = "flowgate"
+	}
 	set["timezone"] = "UTC"
 	set["lock_timeout"] = milliseconds(options.LockTimeout)
 	set["idle_in_transaction_session_timeout"] = milliseconds(options.IdleInTransaction)

@@ -51,7 +51,8 @@ func Read(dir string) (Info, error) {
 		return Info{}, fmt.Errorf("%w: %s", ErrNotRunning, dir)
 	}
 	var info Info
-	data, err := os.ReadFile(filepath.Join(dir, fileRunning))
+	path := filepath.Join(dir, fileRunning)
+	data, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return Info{}, fmt.Errorf("%w: %s (a process is starting or stopping)", ErrNotRunning, dir)
 	}
@@ -59,7 +60,7 @@ func Read(dir string) (Info, error) {
 		return Info{}, fmt.Errorf("reading how the running process is reached: %w", err)
 	}
 	if err := json.Unmarshal(data, &info); err != nil {
-		return Info{}, fmt.Errorf("reading how the running process is reached: %w", err)
+		return Info{}, fmt.Errorf("reading how the running process is reached from %s: %w (start that process again: it writes the file anew)", path, err)
 	}
 	return info, nil
 }

@@ -1,0 +1,47 @@
+# Tools run at pinned versions through `go run`, not through go.mod: the first `make lint` builds the linter (minutes).
+LINTER   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+FUZZTIME ?= 3s
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/flowgate
+	go build -ldflags '-X main.version=$(VERSION)' -o bin/flowgate ./cmd/flowgate
+
+demo: build ## run the whole chain once on this machine; JSON=1 for scripts
+	bin/flowgate demo $(if $(JSON),--json)
+
+bench: build ## measure the governed chain beside the bare one
+	bin/flowgate bench
+
+test: lint vet race fuzz ## lint, vet, every test with the race detector, and FUZZTIME (3s) of fuzzing per decoder
+	@echo 'make test: passed: lint, vet, tests with the race detector, fuzzing'
+
+lint: ## run golangci-lint, pinned, with the rules of .golangci.yml
+	go run $(LINTER) run ./...
+
+vet: # a part of test
+	go vet ./...
+
+race: # a part of test
+	go test -race ./...
+
+fuzz: ## fuzz every decoder for FUZZTIME (3s)
+	@for folder in $$(grep -rl '^func Fuzz' --include='*_test.go' cmd configs messages pipelines worker | xargs -n 1 dirname | sort -u); do \
+	  targets=$$(go test -list '^Fuzz' "./$$folder" | grep '^Fuzz'); \
+	  for target in $$targets; do \
+	    said=$$(go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$folder" 2>&1) || { echo "$$said"; exit 1; }; \
+	    echo "ok  	fuzz	$$folder	$$target	$(FUZZTIME)"; \
+	  done; \
+	done
+
+cover: ## run the tests and print how much of each function they reach
+	go test -coverpkg=./... -coverprofile=coverage.txt ./...
+	go tool cover -func=coverage.txt
+
+.PHONY: help build demo bench test lint vet race fuzz cover

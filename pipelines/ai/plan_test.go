@@ -1,0 +1,149 @@
+package ai_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"flowgate/messages"
+	"flowgate/pipelines/ai"
+	"flowgate/pipelines/flow"
+)
+
+var (
+	noon = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+	key  = messages.Key{Tenant: "acme", ID: "r1"}
+)
+
+const model = "claude-3-sonnet-20240229"
+
+func setup(t testing.TB) (*messages.Envelope, *messages.Request, ai.Facts, ai.Policy) {
+	t.Helper()
+	book, err := flow.NewBook([]flow.Agreement{
+		{Trigger: "[Shift]", FlowEncoding: "@a#b!c@d", Action: "x", Version: "a1", ValidFrom: noon, ValidUntil: noon.Add(time.Hour)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &messages.Envelope{V: 1, Kind: messages.KindPrompt, Epoch: 2, Corporate: &messages.CorporateSection{Model: model, Temperature: 0, MaxTokens: 100}}
+	r := &messages.Request{Prompt: "hi", Metadata: map[string]json.RawMessage{"script": json.RawMessage(`{"a":1}`)}}
+	f := ai.Facts{Address: messages.Address{Key: key}, Now: noon, Backends: []ai.BackendFact{
+		{Name: "titans", Billable: true, Models: map[string]bool{"titan": true}}, {Name: "anthropic", Billable: true}, {Name: "offline"},
+	}}
+	return e, r, f, ai.Policy{Agreements: book}
+}
+
+func TestPlanAsksTheFirstBackendThatServesTheModel(t *testing.T) {
+	e, r, f, p := setup(t)
+	plan := ai.Decide(e, r, f, p)
+	if plan.Pass || plan.Refusal != nil || plan.Backend.Name != "anthropic" {
+		t.Fatalf("got %+v", plan)
+	}
+	c := plan.Call
+	if c.Key != key || c.Epoch != 2 || c.Attempt != 1 || c.Model != model || c.MaxTokens != 100 || c.Temperature != 0 {
+		t.Errorf("call is %+v", c)
+	}
+	if len(c.Messages) != 1 || c.Messages[0] != (messages.Message{Role: "user", Content: "hi"}) || string(c.Metadata["script"]) != `{"a":1}` {
+		t.Errorf("asks %+v with %s", c.Messages, c.Metadata)
+	}
+}
+
+func TestConversationGoesToTheModelAsItCame(t *testing.T) {
+	e, _, f, p := setup(t)
+	turns := []messages.Message{{Role: "system", Content: "be brief"}, {Role: "user", Content: "hi", Name: "jo"}}
+	got := ai.Decide(e, &messages.Request{Messages: turns}, f, p).Call.Messages
+	if len(got) != 2 || got[0] != turns[0] || got[1] != turns[1] {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestModelThatNobodyServesEnds(t *testing.T) {
+	e, r, f, p := setup(t)
+	f.Backends = f.Backends[:1]
+	if got := ai.Decide(e, r, f, p).Refusal; got == nil || got.Reason != messages.ReasonNoBackend || got.Status != messages.StatusFailure {
+		t.Errorf("got %+v", got)
+	}
+	f.Backends = nil
+	if got := ai.Decide(e, r, f, p).Refusal; got == nil || got.Reason != messages.ReasonNoBackend {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestKindsThatAskNoModelPass(t *testing.T) {
+	for _, kind := range []messages.Kind{messages.KindWorkflow, messages.KindAction} {
+		e, r, f, p := setup(t)
+		e.Kind = kind
+		if plan := ai.Decide(e, r, f, p); !plan.Pass || plan.Refusal != nil || plan.Backend.Name != "" {
+			t.Errorf("%s: got %+v", kind, plan)
+		}
+	}
+}
+
+func TestAgreementIsCheckedAgainBeforeTheModelIsAsked(t *testing.T) {
+	for name, c := range map[string]struct {
+		trigger string
+		now     time.Time
+		want    messages.Reason
+	}{
+		"none":                       {"", noon, ""},
+		"valid at its first":         {"[Shift]", noon, ""},
+		"valid to its last":          {"[Shift]", noon.Add(time.Hour - 1), ""},
+		"expired since layer 1":      {"[Shift]", noon.Add(time.Hour), messages.ReasonAgreementExpired},
+		"moved into the future":      {"[Shift]", noon.Add(-1), messages.ReasonAgreementNotYetValid},
+		"withdrawn since layer 1":    {"[Gone]", noon, messages.ReasonAgreementUnknown},
+		"withdrawn, another trigger": {"[shift]", noon, messages.ReasonAgreementUnknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, r, f, p := setup(t)
+			f.Now = c.now
+			if c.trigger != "" {
+				e.Corporate.Agreement = &messages.AgreementRef{Trigger: c.trigger, Version: "a1"}
+			}
+			got := ai.Decide(e, r, f, p).Refusal
+			switch {
+			case c.want == "" && got != nil:
+				t.Errorf("refused: %+v", got)
+			case c.want != "" && (got == nil || got.Reason != c.want || got.Status != messages.StatusDenied || got.Field != "trigger"):
+				t.Errorf("got %+v, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestAttemptsAreNumberedOn(t *testing.T) {
+	for want, history := range map[int][]messages.Attempt{1: nil, 2: {{K: 1}}, 8: {{K: 1}, {K: 7, Repeats: 5}}} {
+		if got := ai.NextAttempt(history); got != want {
+			t.Errorf("after %+v comes %d, want %d", history, got, want)
+		}
+	}
+}
+
+func TestRetryPolicyIsThatOfTheLongestFamilyName(t *testing.T) {
+	r := ai.Retries{Default: ai.Retry{Attempts: 1}, Families: map[string]ai.Retry{
+		"claude": {Attempts: 2}, "claude-3": {Attempts: 3}, "mistral": {Attempts: 4}, "": {Attempts: 5},
+	}}
+	for name, want := range map[string]int{
+		"us.anthropic.claude-3-sonnet": 3, "claude-instant": 2, "mistral-large": 4, "gpt-4": 1, "": 1,
+	} {
+		if got := r.For(name).Attempts; got != want {
+			t.Errorf("%q has the policy %d, want %d", name, got, want)
+		}
+	}
+}
+
+func TestSameInputGivesTheSamePlan(t *testing.T) {
+	e, r, f, p := setup(t)
+	first, second := ai.Decide(e, r, f, p), ai.Decide(e, r, f, p)
+	if a, b := encode(t, first), encode(t, second); a != b {
+		t.Errorf("%s\nthen %s", a, b)
+	}
+}
+
+func encode(t testing.TB, v any) string {
+	t.Helper()
+	data, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}

@@ -1,0 +1,267 @@
+package handlers_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	neturl "net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"flowgate/messages"
+	"flowgate/pipelines"
+	"flowgate/pipelines/ai"
+	"flowgate/pipelines/corporate"
+	"flowgate/pipelines/flow"
+	"flowgate/pipelines/optimizer"
+	"flowgate/pipelines/pricing"
+	"flowgate/worker"
+	"flowgate/worker/backends"
+	"flowgate/worker/broker"
+	"flowgate/worker/handlers"
+	"flowgate/worker/postgres"
+	"flowgate/worker/recorder"
+	"flowgate/worker/workertest"
+)
+
+const model = "claude-sonnet-4-5"
+
+// stage is one deployment: a broker, a database, a model server; processes come and go on it.
+type stage struct {
+	t      *testing.T
+	server *broker.Server
+	url    string
+	openai *workertest.OpenAIServer
+	// conn, db and leader are the test's own.
+	conn   *nats.Conn
+	js     jetstream.JetStream
+	db     *postgres.DB
+	leader *worker.Leader
+	count  int
+}
+
+func newStage(t *testing.T) *stage {
+	t.Helper()
+	s := &stage{t: t, server: workertest.Server(t), url: workertest.Database(t), openai: workertest.NewOpenAI(t)}
+	s.conn, s.js = workertest.Conn(t, s.server)
+	var queues []broker.LayerQueue
+	for _, l := range pipelines.Chain() {
+		for _, q := range l.Queues {
+			queues = append(queues, broker.LayerQueue{Name: q.Name, State: q.State})
+		}
+	}
+	workertest.Topology(t, s.js, queues, func(o *broker.TopologyOptions) { o.AckWait = time.Second })
+	var err error
+	if s.db, err = postgres.Open(t.Context(), s.url, postgres.Options{MaxConns: 2}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.db.Close)
+	s.leader = &worker.Leader{Conn: s.conn}
+	return s
+}
+
+// process is one worker process: connections of its own, every layer, both recorders.
+type process struct {
+	name string
+	conn *nats.Conn
+	db   *postgres.DB
+	stop context.CancelFunc
+	all  sync.WaitGroup
+}
+
+// start starts a process. billable puts the OpenAI-compatible backend in the place of the offline one.
+func (s *stage) start(billable bool, probe worker.Probe) *process {
+	s.t.Helper()
+	s.count++
+	name := fmt.Sprintf("p%d", s.count)
+	p := &process{}
+	var err error
+	if p.conn, err = s.server.Connect(nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond)); err != nil {
+		s.t.Fatal(err)
+	}
+	js, err := jetstream.New(p.conn, jetstream.WithPublishAsyncTimeout(2*time.Second))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	p.name = name
+	if p.db, err = postgres.Open(s.t.Context(), named(s.t, s.url, name), postgres.Options{MaxConns: 4}); err != nil {
+		s.t.Fatal(err)
+	}
+	leader := &worker.Leader{Conn: p.conn}
+	hop := &worker.Hop{JS: js, Leader: leader, Backoff: worker.DefaultDelays()}
+	claims, err := broker.OpenClaims(s.t.Context(), js)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	runtime, err := worker.NewRuntime(worker.Options{
+		Conn: p.conn, JS: js, Leader: leader, Hop: hop, Worker: name, AckWait: time.Second, PullWait: time.Second, Grace: 5 * time.Second, Probe: probe,
+		Queues: queues(s.layers(p, hop, leader, claims, name, billable, probe)), Waiting: p.db.Waiting,
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	p.stop = cancel
+	p.all.Go(func() { _ = runtime.Run(ctx) })
+	for _, stream := range []string{worker.WorkStream(0), worker.EventsStream} {
+		r, err := recorder.New(recorder.Options{
+			JS: js, Leader: leader, Hop: hop, Store: p.db, Claims: claims, Stream: stream, Worker: name, Probe: probe,
+			Lock: func(ctx context.Context, name string) (func(), <-chan struct{}, error) {
+				lock, err := p.db.Lock(ctx, name)
+				if err != nil {
+					return nil, nil, err
+				}
+				return lock.Release, lock.Lost(), nil
+			},
+		})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		p.all.Go(func() { _ = r.Run(ctx) })
+	}
+	return p
+}
+
+// named gives the connections of a process a name in the database.
+func named(t *testing.T, url, name string) string {
+	t.Helper()
+	parsed, err := neturl.Parse(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := parsed.Query()
+	query.Set("application_name", name)
+	parsed.RawQuery = query.Encode()
+	return parsed.String()
+}
+
+// disconnect ends the database connections of a process, as its death does, or a long sleep.
+func (s *stage) disconnect(p *process) {
+	s.t.Helper()
+	conn, err := pgx.Connect(s.t.Context(), s.url)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(s.t.Context())) }()
+	if _, err := conn.Exec(s.t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 AND datname = current_database()", p.name); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// end stops a process in order.
+func (p *process) end() {
+	p.stop()
+	p.all.Wait()
+	p.conn.Close()
+	p.db.Close()
+}
+
+func queues(layers map[messages.LayerName]worker.Layer) []worker.Queue {
+	var all []worker.Queue
+	for _, link := range pipelines.Chain() {
+		for _, q := range link.Queues {
+			named := broker.LayerQueue{Name: q.Name, State: q.State}
+			all = append(all, worker.Queue{
+				Name: named.Consumer(messages.ClassStd, 0), Stream: named.Stream(0), Layer: layers[link.Name], Batch: 16, Lanes: 1,
+				Single: link.Name == messages.LayerAI, Holds: q.State == messages.StateHold,
+			})
+		}
+	}
+	return all
+}
+
+func (s *stage) layers(
+	p *process, hop *worker.Hop, leader *worker.Leader, claims *broker.Claims, name string, billable bool, probe worker.Probe,
+) map[messages.LayerName]worker.Layer {
+	s.t.Helper()
+	prices, err := pricing.NewTable([]pricing.Row{{Model: model, Input: 3_000_000, Output: 15_000_000}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	book, err := flow.NewBook(nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var backend worker.Backend
+	if billable {
+		backend, err = backends.NewOpenAI(backends.OpenAIOptions{BaseURL: s.openai.URL})
+	} else {
+		backend, err = backends.NewOffline(backends.OfflineOptions{})
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	bounds, err := leader.Bounds(s.t.Context(), worker.IngressStream)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	rules := corporate.Policy{
+		Version: "test", MinAuditReason: 10, AllowUnknownUser: true, AllowUnknownDepartment: true, DefaultModel: model,
+		Prices: prices, Agreements: book, Limits: corporate.Limits{Request: 1e6, Day: 1e8, Month: 1e9}, BillableAttempts: 2, Location: time.UTC,
+	}
+	retry := ai.Retry{Attempts: 2, BaseDelay: 10 * time.Millisecond, MaxDelay: 20 * time.Millisecond, Factor: 2}
+	bodies := handlers.Bodies{Claims: claims}
+	return map[messages.LayerName]worker.Layer{
+		messages.LayerCorporate: &handlers.Corporate{
+			Ledger: p.db, Admissions: p.db, Dead: dead{p.db}, Bodies: bodies, Leader: leader, Ingress: bounds.Incarnation(), Partitions: 1,
+			Policy: func() corporate.Policy { return rules }, Now: time.Now, Probe: probe,
+		},
+		messages.LayerAI: &handlers.AI{
+			Backends: []handlers.Serving{{Backend: backend}}, Bodies: bodies, Hop: hop, Worker: name, Now: time.Now, Probe: probe,
+			Policy: func() ai.Policy {
+				return ai.Policy{Agreements: book, Prices: prices, Retry: ai.Retries{Default: retry}}
+			},
+		},
+		messages.LayerOptimizer: &handlers.Optimizer{
+			Bodies: bodies, Policy: func() optimizer.Policy { return optimizer.Policy{Agreements: book} }, Now: time.Now,
+		},
+	}
+}
+
+type dead struct{ db *postgres.DB }
+
+func (d dead) DeadLetter(ctx context.Context, key messages.Key) ([]byte, error) {
+	letter, err := d.db.DeadLetter(ctx, key, -1)
+	return letter.Envelope, err
+}
+
+// publish sends a message as a client does.
+func (s *stage) publish(subject string, body []byte) {
+	s.t.Helper()
+	if _, err := s.js.Publish(s.t.Context(), subject, body); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// ended waits until the outcome of an epoch is recorded. Meanwhile it keeps a sleeping process away from the database: one
+// that slept on another machine would have been cut off by now.
+func (s *stage) ended(key messages.Key, epoch int, asleep ...*process) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 60*time.Second)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		_, ended, err := s.db.Standing(ctx, key, epoch)
+		if err == nil && ended {
+			return
+		}
+		if err != nil && !errors.Is(err, worker.ErrNotFound) {
+			s.t.Fatal(err)
+		}
+		for _, p := range asleep {
+			s.disconnect(p)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			n, _, err := s.leader.Newest(context.WithoutCancel(s.t.Context()), 0, key)
+			s.t.Fatalf("epoch %d of %s never ended; newest state %s at %d (%v)", epoch, key, n.State, n.Seq, err)
+		}
+	}
+}

@@ -136,8 +136,8 @@ func (r *Runtime) standing(ctx context.Context, t *Task) (Verdict, bool) {
 	return Verdict{Action: ActionAck}, true
 }
 
-// longestPark: what waits longer is published again, so that the floor of the stream moves.
-const longestPark = 5 * time.Minute
+// LongestPark is how long a message waits at most: then it is published again, so that the floor of the stream moves.
+const LongestPark = 5 * time.Minute
 
 // parked hands back what must not be touched before its time.
 func (r *Runtime) parked(t *Task) (Verdict, bool) {
@@ -145,8 +145,8 @@ func (r *Runtime) parked(t *Task) (Verdict, bool) {
 	if t.woken || !until.After(t.Started) {
 		return Verdict{}, false
 	}
-	if t.Started.Sub(t.Stored) < longestPark {
-		if latest := t.Stored.Add(longestPark); until.After(latest) {
+	if t.Started.Sub(t.Stored) < LongestPark {
+		if latest := t.Stored.Add(LongestPark); until.After(latest) {
 			until = latest
 		}
 		return Park(until, nil), true

@@ -2,32 +2,38 @@ package worker
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"flowgate/messages"
 )
 
 // Leader reads streams from their leader: never by direct get, which a lagging follower may answer.
 type Leader struct {
-	Conn *nats.Conn
-	// Timeout bounds one question.
+	JS jetstream.JetStream
+	// Timeout bounds one question (default 5 s).
 	Timeout time.Duration
+}
+
+// Message is one message as a stream has it.
+type Message struct {
+	Subject string
+	Seq     uint64
+	Header  nats.Header
+	Data    []byte
+	// Time is when the stream's leader stored it.
+	Time time.Time
 }
 
 // Newest is the newest state of a family.
 type Newest struct {
 	messages.Address
-
-	Seq    uint64
-	Header nats.Header
-	Data   []byte
-	Time   time.Time
+	Message
 }
 
 // Token is the random token of the publication.
@@ -42,15 +48,16 @@ const (
 	EventsStream  = "FLOWGATE_EVENTS"
 )
 
-// Newest reads the newest state of a request; found is false where the family is empty.
+// Newest reads the newest state of a request; found is false where the family is empty. After a refused expectation (10071)
+// "not found" may pass: read again with backoff.
 func (l *Leader) Newest(ctx context.Context, p int, key messages.Key) (n *Newest, found bool, err error) {
-	return l.last(ctx, WorkStream(p), messages.Family(p, key))
+	return l.newest(ctx, WorkStream(p), messages.Family(p, key))
 }
 
 // Submitted reads a request that still stands in the ingress stream.
 func (l *Leader) Submitted(ctx context.Context, key messages.Key) (n *Newest, found bool, err error) {
 	for _, class := range messages.Classes() {
-		n, found, err = l.last(ctx, IngressStream, messages.RequestSubject(class, key))
+		n, found, err = l.newest(ctx, IngressStream, messages.RequestSubject(class, key))
 		if found || err != nil {
 			return n, found, err
 		}
@@ -58,90 +65,120 @@ func (l *Leader) Submitted(ctx context.Context, key messages.Key) (n *Newest, fo
 	return nil, false, nil
 }
 
-func (l *Leader) last(ctx context.Context, stream, subject string) (*Newest, bool, error) {
-	var reply struct {
-		Error   *apiError `json:"error"`
-		Message *struct {
-			Subject string    `json:"subject"`
-			Seq     uint64    `json:"seq"`
-			Hdrs    string    `json:"hdrs"`
-			Data    string    `json:"data"`
-			Time    time.Time `json:"time"`
-		} `json:"message"`
-	}
-	question := map[string]string{"last_by_subj": subject}
-	if err := l.ask(ctx, "$JS.API.STREAM.MSG.GET."+stream, question, &reply); err != nil {
-		return nil, false, fmt.Errorf("reading the newest state of %s: %w", subject, err)
-	}
-	if reply.Error != nil {
-		if reply.Error.Code == 404 && reply.Error.ErrCode == codeNoMessage {
-			return nil, false, nil
-		}
-		return nil, false, fmt.Errorf("reading the newest state of %s: %w", subject, reply.Error)
-	}
-	if reply.Message == nil {
-		return nil, false, fmt.Errorf("reading the newest state of %s: empty answer", subject)
-	}
-	m := reply.Message
-	n := &Newest{Seq: m.Seq, Time: m.Time}
-	var err error
-	if n.Data, err = base64.StdEncoding.DecodeString(m.Data); err != nil {
-		return nil, false, fmt.Errorf("reading the newest state of %s: %w", subject, err)
-	}
-	raw, err := base64.StdEncoding.DecodeString(m.Hdrs)
-	if err != nil {
-		return nil, false, fmt.Errorf("reading the newest state of %s: %w", subject, err)
-	}
-	if len(raw) > 0 {
-		if n.Header, err = nats.DecodeHeadersMsg(raw); err != nil {
-			return nil, false, fmt.Errorf("reading the newest state of %s: %w", subject, err)
-		}
-	}
-	if n.Address, err = messages.ParseSubject(m.Subject); err != nil {
+func (l *Leader) newest(ctx context.Context, stream, subject string) (*Newest, bool, error) {
+	m, found, err := l.Last(ctx, stream, subject)
+	if err != nil || !found {
 		return nil, false, err
 	}
-	return n, true, nil
+	n := &Newest{Message: m}
+	n.Address, err = messages.ParseSubject(m.Subject)
+	return n, err == nil, err
 }
 
-// Bounds are a stream's first and last sequence.
+// Last reads the newest message of a stream whose subject matches (wildcards are allowed), so that it is never older than
+// what any writer was told.
+func (l *Leader) Last(ctx context.Context, stream, subject string) (Message, bool, error) {
+	return l.read(ctx, stream, query{LastBySubject: subject})
+}
+
+// Get reads one message by its sequence; not found: it was never there or is purged.
+func (l *Leader) Get(ctx context.Context, stream string, seq uint64) (Message, bool, error) {
+	if seq == 0 {
+		return Message{}, false, nil
+	}
+	return l.read(ctx, stream, query{Seq: seq})
+}
+
+// Next reads the first message at or above a sequence whose subject matches the filter, without its headers.
+func (l *Leader) Next(ctx context.Context, stream string, seq uint64, filter string) (Message, bool, error) {
+	return l.read(ctx, stream, query{Seq: max(seq, 1), NextBySubject: filter, NoHeaders: true})
+}
+
+// Since reads the first message that was stored at a time or later, without its headers. The server searches by itself.
+func (l *Leader) Since(ctx context.Context, stream string, at time.Time) (Message, bool, error) {
+	return l.read(ctx, stream, query{StartTime: &at, NextBySubject: ">", NoHeaders: true})
+}
+
+// Bounds are a stream's first and last sequence and when it was created. An empty stream's first is its last plus one.
 type Bounds struct {
 	First, Last uint64
 	Created     time.Time
 }
 
+// Incarnation names one life of a stream by its creation time.
+func (b Bounds) Incarnation() string { return b.Created.UTC().Format(time.RFC3339Nano) }
+
 // Bounds asks for a stream's bounds.
 func (l *Leader) Bounds(ctx context.Context, stream string) (Bounds, error) {
 	var reply struct {
-		Error   *apiError `json:"error"`
-		Created time.Time `json:"created"`
+		Error   *jetstream.APIError `json:"error"`
+		Created time.Time           `json:"created"`
 		State   struct {
 			First uint64 `json:"first_seq"`
 			Last  uint64 `json:"last_seq"`
 		} `json:"state"`
 	}
-	if err := l.ask(ctx, "$JS.API.STREAM.INFO."+stream, nil, &reply); err != nil {
-		return Bounds{}, fmt.Errorf("reading the bounds of %s: %w", stream, err)
+	err := l.Ask(ctx, "STREAM.INFO."+stream, nil, &reply)
+	if err == nil && reply.Error != nil {
+		err = reply.Error
 	}
-	if reply.Error != nil {
-		return Bounds{}, fmt.Errorf("reading the bounds of %s: %w", stream, reply.Error)
+	if err != nil {
+		return Bounds{}, fmt.Errorf("reading the bounds of stream %s: %w", stream, err)
 	}
 	return Bounds{First: reply.State.First, Last: reply.State.Last, Created: reply.Created}, nil
 }
 
-// Incarnation names one life of a stream by its creation time.
-func (b Bounds) Incarnation() string { return b.Created.UTC().Format(time.RFC3339Nano) }
-
-const codeNoMessage = 10037
-
-type apiError struct {
-	Code        int    `json:"code"`
-	ErrCode     int    `json:"err_code"`
-	Description string `json:"description"`
+// query is a request of the JetStream API STREAM.MSG.GET, which a stream's leader alone answers.
+type query struct {
+	Seq           uint64 `json:"seq,omitempty"`
+	LastBySubject string `json:"last_by_subj,omitempty"`
+	NextBySubject string `json:"next_by_subj,omitempty"`
+	NoHeaders     bool   `json:"no_hdr,omitempty"`
+	// StartTime begins at the first message that was stored then or later.
+	StartTime *time.Time `json:"start_time,omitempty"`
 }
 
-func (e *apiError) Error() string { return fmt.Sprintf("%s (%d)", e.Description, e.ErrCode) }
+// stored is the answer to a query.
+type stored struct {
+	Error   *jetstream.APIError `json:"error"`
+	Message *struct {
+		Subject string    `json:"subject"`
+		Seq     uint64    `json:"seq"`
+		Header  []byte    `json:"hdrs"`
+		Data    []byte    `json:"data"`
+		Time    time.Time `json:"time"`
+	} `json:"message"`
+}
 
-func (l *Leader) ask(ctx context.Context, subject string, question, reply any) error {
+// codeNoMessage is the JetStream API's "no message found".
+const codeNoMessage jetstream.ErrorCode = 10037
+
+func (l *Leader) read(ctx context.Context, stream string, q query) (Message, bool, error) {
+	var s stored
+	if err := l.Ask(ctx, "STREAM.MSG.GET."+stream, q, &s); err != nil {
+		return Message{}, false, fmt.Errorf("reading from stream %s: %w", stream, err)
+	}
+	switch {
+	case s.Error != nil && s.Error.ErrorCode == codeNoMessage:
+		return Message{}, false, nil
+	case s.Error != nil:
+		return Message{}, false, fmt.Errorf("reading from stream %s: %w", stream, s.Error)
+	case s.Message == nil:
+		return Message{}, false, fmt.Errorf("reading from stream %s: the answer has neither message nor error", stream)
+	}
+	m := Message{Subject: s.Message.Subject, Seq: s.Message.Seq, Data: s.Message.Data, Time: s.Message.Time}
+	if len(s.Message.Header) > 0 {
+		header, err := nats.DecodeHeadersMsg(s.Message.Header)
+		if err != nil {
+			return Message{}, false, fmt.Errorf("reading the headers of message %d of stream %s: %w", m.Seq, stream, err)
+		}
+		m.Header = header
+	}
+	return m, true, nil
+}
+
+// Ask asks the JetStream API, such as "STREAM.INFO.NAME"; an error in the answer is the caller's to read.
+func (l *Leader) Ask(ctx context.Context, call string, question, reply any) error {
 	var body []byte
 	if question != nil {
 		var err error
@@ -149,21 +186,30 @@ func (l *Leader) ask(ctx context.Context, subject string, question, reply any) e
 			return fmt.Errorf("encoding a question: %w", err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.timeout())
+	timeout := l.Timeout
+	if timeout <= 0 {
+		timeout = 5 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	msg, err := l.Conn.RequestWithContext(ctx, subject, body)
+	answer, err := l.JS.Conn().RequestWithContext(ctx, apiPrefix(l.JS)+call, body)
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(msg.Data, reply); err != nil {
-		return errors.Join(errors.New("undecodable answer"), err)
+	if err := json.Unmarshal(answer.Data, reply); err != nil {
+		return fmt.Errorf("decoding the answer: %w", err)
 	}
 	return nil
 }
 
-func (l *Leader) timeout() time.Duration {
-	if l.Timeout <= 0 {
-		return 5 * time.Second
+// apiPrefix is what subjects of the JetStream API begin with on this connection.
+func apiPrefix(js jetstream.JetStream) string {
+	o := js.Options()
+	switch {
+	case o.Domain != "":
+		return "$JS." + o.Domain + ".API."
+	case o.APIPrefix != "":
+		return strings.TrimSuffix(o.APIPrefix, ".") + "."
 	}
-	return l.Timeout
+	return jetstream.DefaultAPIPrefix
 }

@@ -80,7 +80,7 @@ func setup(t *testing.T) *bundle {
 		}
 	}
 	workertest.Topology(t, js, queues, func(o *broker.TopologyOptions) { o.AckWait = ackWait })
-	b := &bundle{t: t, conn: conn, js: js, lead: &worker.Leader{Conn: conn}, said: make(chan *nats.Msg, 4096)}
+	b := &bundle{t: t, conn: conn, js: js, lead: &worker.Leader{JS: js}, said: make(chan *nats.Msg, 4096)}
 	b.hop = &worker.Hop{JS: js, Leader: b.lead, Backoff: worker.DefaultDelays()}
 	for _, subject := range []string{"$JS.ACK.>", "flowgate.work.>", "flowgate.event.>"} {
 		sub, err := conn.ChanSubscribe(subject, b.said)

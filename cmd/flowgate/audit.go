@@ -171,14 +171,14 @@ func checkFamilies(ctx context.Context, c *client) (postgres.Finding, error) {
 	if err != nil {
 		return f, err
 	}
-	leader := &worker.Leader{Conn: c.conn}
+	leader := &worker.Leader{JS: c.js}
 	floors := make(map[string]uint64)
 	for _, a := range open {
 		newest, found, err := leader.Newest(ctx, a.P, a.Key)
 		if err != nil {
 			return f, err
 		}
-		stuck := false
+		var stuck bool
 		switch {
 		case !found: // its message stands in the ingress stream, unacknowledged
 			stuck, err = c.passed(ctx, floors, worker.IngressStream, "corporate-"+string(a.Class), a.IngressSeq)
@@ -208,7 +208,7 @@ func checkFamilies(ctx context.Context, c *client) (postgres.Finding, error) {
 			f.OK = false
 			f.Count++
 			if len(f.Examples) < 5 {
-				f.Examples = append(f.Examples, a.Key.String())
+				f.Examples = append(f.Examples, a.String())
 			}
 		}
 	}

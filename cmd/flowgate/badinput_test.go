@@ -38,6 +38,7 @@ func sized(t *testing.T, n int) []byte {
 }
 
 func TestFaultsOfTheCallerAreNamed(t *testing.T) {
+	t.Parallel()
 	g := newGround(t, quickSettings)
 	up := g.up()
 	up.ready()
@@ -88,6 +89,7 @@ func TestFaultsOfTheCallerAreNamed(t *testing.T) {
 }
 
 func TestLargePromptsGoThroughTheClaimCheck(t *testing.T) {
+	t.Parallel()
 	g := newGround(t, quickSettings)
 	up := g.up()
 	up.ready()
@@ -99,6 +101,7 @@ func TestLargePromptsGoThroughTheClaimCheck(t *testing.T) {
 }
 
 func TestABatchBrokenInTheMiddleSendsNothing(t *testing.T) {
+	t.Parallel()
 	g := newGround(t, quickSettings)
 	up := g.up()
 	r := up.ready()
@@ -144,6 +147,7 @@ func ask(t *testing.T, conn *nats.Conn, subject, body string) (ack struct {
 }
 
 func TestStrangersCanPublishNonsense(t *testing.T) {
+	t.Parallel()
 	g := newGround(t, quickSettings)
 	up := g.up()
 	conn := producer(t, up.ready().NATSURL)
@@ -226,6 +230,7 @@ func (g *ground) duplicates(id string) int {
 }
 
 func TestAnIDCountsOnce(t *testing.T) {
+	t.Parallel()
 	g := newGround(t, quickSettings)
 	up := g.up()
 	conn := producer(t, up.ready().NATSURL)
@@ -267,6 +272,7 @@ func TestAnIDCountsOnce(t *testing.T) {
 }
 
 func TestOneFolderOnePortOneProcess(t *testing.T) {
+	t.Parallel()
 	g := newGround(t, quickSettings)
 	up := g.up()
 	address := strings.TrimPrefix(up.ready().NATSURL, "nats://")
@@ -292,6 +298,7 @@ func TestOneFolderOnePortOneProcess(t *testing.T) {
 }
 
 func TestWithoutUpEveryCommandSaysWhatToDo(t *testing.T) {
+	t.Parallel()
 	g := newGround(t, quickSettings)
 	path := g.file("one.jsonl", []byte(sound+"\n"))
 	for _, args := range [][]string{
@@ -303,6 +310,7 @@ func TestWithoutUpEveryCommandSaysWhatToDo(t *testing.T) {
 }
 
 func TestSettingsThatAreWrongAreNamed(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, text string
 		words      []string
@@ -326,6 +334,7 @@ func TestSettingsThatAreWrongAreNamed(t *testing.T) {
 }
 
 func TestInterruptedWaitsSayHowToGoOn(t *testing.T) {
+	t.Parallel()
 	g := newGround(t, quickSettings)
 	up := g.up()
 	conn := producer(t, up.ready().NATSURL)
@@ -344,6 +353,7 @@ func TestInterruptedWaitsSayHowToGoOn(t *testing.T) {
 }
 
 func TestABatchIsSubmittedOnceHoweverOftenItIsSubmitted(t *testing.T) {
+	t.Parallel()
 	g := newGround(t, quickSettings)
 	up := g.up()
 	up.ready()

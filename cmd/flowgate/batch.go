@@ -63,7 +63,7 @@ func (f *fanOut) run(cmd *cobra.Command, g *globals, path string) error {
 	if err != nil {
 		return usageError{fmt.Errorf("%s: %w", path, err)}
 	}
-	defer file.Close() //nolint:errcheck // it was only read
+	defer file.Close()
 	c, err := reach(cmd.Context(), g, true)
 	if err != nil {
 		return err

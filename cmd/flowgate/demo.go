@@ -146,7 +146,7 @@ func (d *demo) load() error {
 	if err != nil {
 		return err
 	}
-	defer file.Close() //nolint:errcheck // it was only read
+	defer file.Close()
 	for i := range file.Len() {
 		document, err := file.Document(i)
 		if err != nil {

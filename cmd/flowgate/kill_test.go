@@ -35,7 +35,7 @@ type drill struct {
 // newDrill is the short form, or the long one that the environment asks for.
 func newDrill(t *testing.T) drill {
 	t.Helper()
-	d := drill{kills: 5, lines: 300, seed: rand.Uint64()}
+	d := drill{kills: 4, lines: 240, seed: rand.Uint64()}
 	number := func(name string, into func(n uint64)) {
 		text := os.Getenv(name)
 		if text == "" {
@@ -150,8 +150,10 @@ func (d drill) awaitMoment(g *ground, up *process, life int, submitter *process)
 }
 
 func TestKilledAtAnyMomentItLosesNothingAndRepeatsNothing(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ name, sync string }{{"nothing is flushed", "interval"}, {"everything is flushed", "always"}} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel() // most of its time it waits for dead workers' messages
 			d := newDrill(t)
 			g := newGround(t, quickSettings)
 			path := mixed(g, d.lines)
@@ -174,6 +176,7 @@ func TestKilledAtAnyMomentItLosesNothingAndRepeatsNothing(t *testing.T) {
 }
 
 func TestSubmitterAndGatewayAreKilledTogether(t *testing.T) {
+	t.Parallel()
 	d := newDrill(t)
 	g := newGround(t, quickSettings)
 	path := mixed(g, d.lines)
@@ -196,6 +199,33 @@ func TestSubmitterAndGatewayAreKilledTogether(t *testing.T) {
 	submitter.ended().wants(t, exitFailed)
 	t.Logf("killed %d times", killed)
 	g.judge(d.lines)
+	up.stop()
+}
+
+// TestMoneyIsShortAndTheGatewayIsKilled lets reservations of a few requests at a time fit under the limit of the day: the
+// others wait, through the kills, and all are served in the end.
+func TestMoneyIsShortAndTheGatewayIsKilled(t *testing.T) {
+	t.Parallel()
+	d := newDrill(t)
+	d.lines /= 2
+	const reservation = 2 * 2600 // two calls of at most 2000 tokens out, in micro-dollars, rounded up
+	limit := reservation*10 + d.lines*80
+	g := newGround(t, quickSettings+fmt.Sprintf("cost_optimization:\n  limits: {daily_limit: %d.%06d, monthly_limit: none}\n", limit/1_000_000, limit%1_000_000))
+	path := g.file("drill.jsonl", []byte(strings.Repeat(`{"prompt":"Say OK","audit_reason":"a drill of outages","model":"claude-3-haiku"}`+"\n", d.lines)))
+	up := g.up()
+	up.ready()
+	submitter := g.begin(g.command("batch", "submit", path, "--json"), "")
+	for life := 0; life < d.kills && d.awaitMoment(g, up, life, submitter); life++ {
+		up.kill()
+		up = g.up()
+	}
+	up.ready()
+	submitter.ended().wants(t, exitDone) // every one a success
+	g.audited(d.lines)
+	// Intake, hold, ai, optimizer, done, and some states more for outages and for waits of minutes.
+	if written := g.number("SELECT seq FROM flowgate.recorder_position WHERE stream = 'FLOWGATE_WORK_0'"); written > int64(d.lines)*10 {
+		t.Errorf("%d states were written for %d requests", written, d.lines)
+	}
 	up.stop()
 }
 
@@ -262,6 +292,24 @@ func (g *ground) audited(lines int) []postgres.Outcome {
 	return outcomes
 }
 
+// number reads one number of the record.
+func (g *ground) number(sql string) (n int64) {
+	g.t.Helper()
+	info, err := state.Read(g.state)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	conn, err := pgx.Connect(g.t.Context(), info.DatabaseURL)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer conn.Close(g.t.Context()) //nolint:errcheck // it only read
+	if err := conn.QueryRow(g.t.Context(), sql).Scan(&n); err != nil {
+		g.t.Fatal(err)
+	}
+	return n
+}
+
 type money struct{ settled, reserved int64 }
 
 // scopes reads the money as it stands.
@@ -296,6 +344,7 @@ func (g *ground) scopes() map[string]money {
 // TestKilledInTheMidstOfCalls kills the gateway while its model server holds calls back: whatever was called twice is in
 // doubt in the record, and nothing is called more often than may be paid for.
 func TestKilledInTheMidstOfCalls(t *testing.T) {
+	t.Parallel()
 	d := newDrill(t)
 	const billable = 2 // the default of flowgate.billable_attempts
 	server := workertest.NewOpenAI(t)

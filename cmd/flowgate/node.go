@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -67,9 +68,9 @@ func (s *shutdown) push(name string, undo func() error) {
 
 func (s *shutdown) run() error {
 	var faults []error
-	for i := len(*s) - 1; i >= 0; i-- {
-		if err := (*s)[i].undo(); err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", (*s)[i].name, err))
+	for _, step := range slices.Backward(*s) {
+		if err := step.undo(); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", step.name, err))
 		}
 	}
 	*s = nil
@@ -145,7 +146,7 @@ func layerQueues() []broker.LayerQueue {
 
 // startParts starts layers, recorders, result service and chores.
 func (n *node) startParts(ctx context.Context) error {
-	n.leader = &worker.Leader{Conn: n.conn}
+	n.leader = &worker.Leader{JS: n.js}
 	n.hop = &worker.Hop{JS: n.js, Leader: n.leader, Backoff: worker.DefaultDelays()}
 	layers, err := n.layers(ctx)
 	if err != nil {

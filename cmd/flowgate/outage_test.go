@@ -28,6 +28,7 @@ func (g *ground) postmaster() int {
 }
 
 func TestKilledWhileItMakesItsDatabaseItStartsAgain(t *testing.T) {
+	t.Parallel()
 	g := newGround(t, quickSettings)
 	exists := func(elem ...string) func() bool {
 		path := filepath.Join(append([]string{g.state}, elem...)...)
@@ -56,6 +57,7 @@ func TestKilledWhileItMakesItsDatabaseItStartsAgain(t *testing.T) {
 }
 
 func TestWithoutItsDatabaseItEndsAndSaysSo(t *testing.T) {
+	t.Parallel()
 	g := newGround(t, quickSettings)
 	path := mixed(g, 100)
 	up := g.up()
@@ -78,6 +80,7 @@ func TestWithoutItsDatabaseItEndsAndSaysSo(t *testing.T) {
 
 // TestStoppedUnderLoadItBurnsNoAttempt stops the gateway while calls are in flight, three times.
 func TestStoppedUnderLoadItBurnsNoAttempt(t *testing.T) {
+	t.Parallel()
 	const n = 60
 	server := workertest.NewOpenAI(t)
 	g := newGround(t, quickSettings+"  concurrency: {ai: 8}\n", "OPENAI_BASE_URL="+server.URL)

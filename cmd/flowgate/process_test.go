@@ -44,7 +44,7 @@ var built struct {
 func binary(t testing.TB) string {
 	t.Helper()
 	built.Do(func() {
-		if built.dir, built.err = os.MkdirTemp("", "flowgate-bin-"); built.err != nil {
+		if built.dir, built.err = os.MkdirTemp("", "flowgate-bin-"); built.err != nil { //nolint:usetesting // it outlives the test
 			return
 		}
 		out, err := exec.Command("go", "build", "-o", built.dir, ".").CombinedOutput()
@@ -69,7 +69,7 @@ func removeBinary() error {
 // the Postgres in it has ended.
 func stateFolder(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "flowgate-test-")
+	dir, err := os.MkdirTemp("", "flowgate-test-") //nolint:usetesting // another user cannot reach that of the test
 	if err != nil {
 		t.Fatal(err)
 	}

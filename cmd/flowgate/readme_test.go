@@ -336,11 +336,11 @@ func natsFolder(t *testing.T) string {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o750); err != nil {
 		t.Fatal(err)
 	}
-	fresh, err := os.MkdirTemp(filepath.Dir(dir), "nats-")
+	fresh, err := os.MkdirTemp(filepath.Dir(dir), "nats-") //nolint:usetesting // it stays, under another name
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(fresh) //nolint:errcheck // it is a cache
+	defer os.RemoveAll(fresh)
 	cmd := exec.CommandContext(t.Context(), "go", "install", natsCommand)
 	cmd.Dir, cmd.Env = fresh, append(os.Environ(), "GOBIN="+fresh, "GOFLAGS=")
 	var out bytes.Buffer

@@ -290,7 +290,7 @@ func readBounded(cmd *cobra.Command, name string) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer file.Close() //nolint:errcheck // it was only read
+		defer file.Close()
 		in = file
 	}
 	data, err := io.ReadAll(io.LimitReader(in, readBytes+1))

@@ -56,7 +56,7 @@ func (g *gateway) open(t testing.TB) {
 	wg.Go(func() { g.consume(ctx) })
 	wg.Go(func() {
 		err := results.Run(ctx, results.Options{
-			Conn: g.conn, Leader: &worker.Leader{Conn: g.conn, Timeout: 2 * time.Second}, Store: g, Claims: g,
+			Conn: g.conn, Leader: &worker.Leader{JS: g.js, Timeout: 2 * time.Second}, Store: g, Claims: g,
 			Partitions: 1, Logger: zap.NewNop(),
 		})
 		if err != nil {

@@ -171,11 +171,11 @@ func lines(t *testing.T, path string) []string {
 // stored is how many requests the broker ever took.
 func (s *stand) stored(t *testing.T) uint64 {
 	t.Helper()
-	last, _, _, err := broker.LastSequence(t.Context(), s.js, broker.StreamIngress)
+	stream, err := s.js.Stream(t.Context(), broker.StreamIngress)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return last
+	return stream.CachedInfo().State.LastSeq
 }
 
 // openAI is a line of an OpenAI batch file.

@@ -64,7 +64,7 @@ func startBare(ctx context.Context, o bareOptions) (*bare, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bare{opts: o, hop: &worker.Hop{JS: o.js, Leader: &worker.Leader{Conn: o.conn}, Backoff: worker.DefaultDelays()}}
+	b := &bare{opts: o, hop: &worker.Hop{JS: o.js, Leader: &worker.Leader{JS: o.js}, Backoff: worker.DefaultDelays()}}
 	if err := b.remove(ctx); err != nil { // what a killed measurement left
 		return nil, err
 	}

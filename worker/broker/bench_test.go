@@ -49,7 +49,7 @@ func BenchmarkLaw(b *testing.B) {
 		b.Run("newest-"+name, func(b *testing.B) {
 			family := messages.Family(0, messages.Key{Tenant: "acme", ID: id})
 			for b.Loop() {
-				if _, found, err := broker.Newest(b.Context(), js, broker.WorkStream(0), family); err != nil || found == (name == "none") {
+				if _, found, err := leader(js).Last(b.Context(), broker.WorkStream(0), family); err != nil || found == (name == "none") {
 					b.Fatal(found, err)
 				}
 			}
@@ -58,7 +58,7 @@ func BenchmarkLaw(b *testing.B) {
 	for name, seq := range map[string]uint64{"next-at-start": 1, "next-in-middle": 150_001, "next-none-above": 3*families - 4_999} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				if _, found, err := broker.Next(b.Context(), js, broker.WorkStream(0), seq, "flowgate.work.0.ai.std.*.*"); err != nil || found == (name == "next-none-above") {
+				if _, found, err := leader(js).Next(b.Context(), broker.WorkStream(0), seq, "flowgate.work.0.ai.std.*.*"); err != nil || found == (name == "next-none-above") {
 					b.Fatal(found, err)
 				}
 			}
@@ -66,7 +66,7 @@ func BenchmarkLaw(b *testing.B) {
 	}
 	b.Run("round-trip", func(b *testing.B) {
 		for b.Loop() {
-			if _, found, err := broker.Get(b.Context(), js, broker.WorkStream(0), 1); err != nil || !found {
+			if _, found, err := leader(js).Get(b.Context(), broker.WorkStream(0), 1); err != nil || !found {
 				b.Fatal(found, err)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"flowgate/messages"
+	"flowgate/worker"
 )
 
 // DeletePrefix removes every body whose key begins with prefix, such as "acme/" or "acme/order-7/", and tells how many.
@@ -92,7 +93,7 @@ func (c *Claims) sweepPieces(ctx context.Context, objects []*jetstream.ObjectInf
 		if known[subject] {
 			continue
 		}
-		newest, found, err := Newest(ctx, c.js, streamBodies, subject)
+		newest, found, err := (&worker.Leader{JS: c.js}).Last(ctx, streamBodies, subject)
 		if err != nil {
 			return err
 		}

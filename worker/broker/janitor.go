@@ -2,12 +2,13 @@ package broker
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"flowgate/worker"
 )
 
 // DefaultHold is how long everything is kept, so that a promoted replica that lags can be fed again.
@@ -52,8 +53,9 @@ type JanitorOptions struct {
 // Janitor purges one stream by sequence behind all its readers. At most one may run for a stream: the caller holds the
 // lock and runs the loop.
 type Janitor struct {
-	js jetstream.JetStream
-	o  JanitorOptions
+	js     jetstream.JetStream
+	leader *worker.Leader
+	o      JanitorOptions
 }
 
 // NewJanitor makes the janitor of one stream. A stream that nobody reads is refused: all of it would be purged.
@@ -82,7 +84,7 @@ func NewJanitor(js jetstream.JetStream, o JanitorOptions) (*Janitor, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Janitor{js: js, o: o}, nil
+	return &Janitor{js: js, leader: &worker.Leader{JS: js}, o: o}, nil
 }
 
 // Swept is what one sweep did.
@@ -98,17 +100,18 @@ type Swept struct {
 // Sweep purges what nobody needs. After an error nothing was purged.
 func (j *Janitor) Sweep(ctx context.Context) (Swept, error) {
 	// Read first: where a reader has nothing left, this is how far that was seen.
-	last, first, created, err := LastSequence(ctx, j.js, j.o.Stream)
+	bounds, err := j.leader.Bounds(ctx, j.o.Stream)
 	if err != nil {
 		return Swept{}, err
 	}
-	limits, err := j.limits(ctx, last, created)
+	last := bounds.Last
+	limits, err := j.limits(ctx, last, bounds.Created)
 	if err != nil {
 		return Swept{}, fmt.Errorf("sweeping %s: %w", j.o.Stream, err)
 	}
 	floor := Floor(limits...)
 	s := Swept{Floor: floor, Left: last - floor.Seq}
-	if floor.Seq < first {
+	if floor.Seq < bounds.First {
 		return s, nil
 	}
 	s.Purged, err = purge(ctx, j.js, j.o.Stream, purgeRequest{Sequence: floor.Seq + 1})
@@ -147,7 +150,7 @@ func (j *Janitor) limits(ctx context.Context, last uint64, created time.Time) ([
 // older is the last sequence before the first message that is younger than Hold. The server searches by time itself.
 func (j *Janitor) older(ctx context.Context, last uint64) (uint64, error) {
 	young := j.o.Now().Add(-j.o.Hold)
-	m, found, err := read(ctx, j.js, j.o.Stream, query{StartTime: &young, NextBySubject: ">", NoHeaders: true})
+	m, found, err := j.leader.Since(ctx, j.o.Stream, young)
 	if err != nil {
 		return 0, err
 	}
@@ -164,7 +167,7 @@ func (j *Janitor) readerFloor(ctx context.Context, r Consumer, last uint64) (uin
 	acked := c.CachedInfo().AckFloor.Stream
 	lowest := last
 	for _, filter := range r.Filters() {
-		m, found, err := Next(ctx, j.js, r.Stream, acked+1, filter)
+		m, found, err := j.leader.Next(ctx, r.Stream, acked+1, filter)
 		if err != nil {
 			return 0, err
 		}
@@ -174,7 +177,7 @@ func (j *Janitor) readerFloor(ctx context.Context, r Consumer, last uint64) (uin
 }
 
 // before is the sequence before a message, or the last one seen where there is no such message.
-func before(m Message, found bool, last uint64) uint64 {
+func before(m worker.Message, found bool, last uint64) uint64 {
 	if !found {
 		return last
 	}
@@ -192,22 +195,13 @@ func purge(ctx context.Context, js jetstream.JetStream, stream string, r purgeRe
 	if r == (purgeRequest{}) {
 		return 0, errors.New("purging without a bound")
 	}
-	body, err := json.Marshal(r)
-	if err != nil {
-		return 0, fmt.Errorf("purging %s: %w", stream, err)
-	}
-	ctx, cancel := bounded(ctx, bodyTimeout)
-	defer cancel()
-	answer, err := js.Conn().RequestWithContext(ctx, apiPrefix(js)+"STREAM.PURGE."+stream, body)
-	if err != nil {
-		return 0, fmt.Errorf("purging %s: %w", stream, err)
-	}
 	var purged struct {
 		Error  *jetstream.APIError `json:"error"`
 		Purged uint64              `json:"purged"`
 	}
-	if err := json.Unmarshal(answer.Data, &purged); err != nil {
-		return 0, fmt.Errorf("reading the answer of stream %s: %w", stream, err)
+	leader := worker.Leader{JS: js, Timeout: bodyTimeout}
+	if err := leader.Ask(ctx, "STREAM.PURGE."+stream, r, &purged); err != nil {
+		return 0, fmt.Errorf("purging %s: %w", stream, err)
 	}
 	if purged.Error != nil {
 		return 0, fmt.Errorf("purging %s: %w", stream, purged.Error)

@@ -118,11 +118,11 @@ func (b *bench) trySweep(hold time.Duration) (broker.Swept, error) {
 
 func (b *bench) first() uint64 {
 	b.t.Helper()
-	_, first, _, err := broker.LastSequence(b.t.Context(), b.js, broker.WorkStream(0))
+	bounds, err := leader(b.js).Bounds(b.t.Context(), broker.WorkStream(0))
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return first
+	return bounds.First
 }
 
 func TestSweep(t *testing.T) {
@@ -231,7 +231,7 @@ func TestSweepHoldsTheFirstYoungMessage(t *testing.T) {
 		}
 	}
 	for _, young := range []uint64{1, 2, 17, 901, 1000, 1999, n} {
-		m, found, err := broker.Get(t.Context(), b.js, broker.WorkStream(0), young)
+		m, found, err := leader(b.js).Get(t.Context(), broker.WorkStream(0), young)
 		if err != nil || !found {
 			t.Fatal(young, found, err)
 		}

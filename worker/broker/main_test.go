@@ -7,6 +7,7 @@ import (
 	"go.uber.org/goleak"
 
 	"flowgate/messages"
+	"flowgate/worker"
 	"flowgate/worker/broker"
 )
 
@@ -26,13 +27,16 @@ func queues() []broker.LayerQueue {
 func nothingStored(t *testing.T, js jetstream.JetStream) {
 	t.Helper()
 	for _, stream := range []string{broker.WorkStream(0), broker.StreamEvents, "KV_" + broker.BucketControl} {
-		last, _, _, err := broker.LastSequence(t.Context(), js, stream)
-		if err != nil || last != 0 {
-			t.Errorf("%s has %d messages: %v", stream, last, err)
+		bounds, err := leader(js).Bounds(t.Context(), stream)
+		if err != nil || bounds.Last != 0 {
+			t.Errorf("%s has %d messages: %v", stream, bounds.Last, err)
 		}
 	}
-	_, found, err := broker.Newest(t.Context(), js, broker.StreamIngress, "flowgate.replay.>")
+	_, found, err := leader(js).Last(t.Context(), broker.StreamIngress, "flowgate.replay.>")
 	if err != nil || found {
 		t.Errorf("a replay was stored: %v", err)
 	}
 }
+
+// leader reads streams from their leader.
+func leader(js jetstream.JetStream) *worker.Leader { return &worker.Leader{JS: js} }

@@ -78,7 +78,7 @@ func TestTheLawHoldsInTheBroker(t *testing.T) {
 	refused(messages.StateDone, calling+100)
 	done := must(messages.StateDone, calling, "c")
 
-	m, found, err := broker.Newest(t.Context(), js, broker.WorkStream(0), messages.Family(0, k))
+	m, found, err := leader(js).Last(t.Context(), broker.WorkStream(0), messages.Family(0, k))
 	if err != nil || !found {
 		t.Fatal(found, err)
 	}
@@ -86,7 +86,7 @@ func TestTheLawHoldsInTheBroker(t *testing.T) {
 		m.Subject != messages.WorkSubject(0, messages.StateDone, messages.ClassStd, k) {
 		t.Fatalf("newest is %+v", m)
 	}
-	_, found, err = broker.Newest(t.Context(), js, broker.WorkStream(0), messages.Family(0, messages.Key{Tenant: "acme", ID: "none"}))
+	_, found, err = leader(js).Last(t.Context(), broker.WorkStream(0), messages.Family(0, messages.Key{Tenant: "acme", ID: "none"}))
 	if err != nil || found {
 		t.Fatal(found, err)
 	}
@@ -101,13 +101,13 @@ func TestTheLawHoldsInTheBroker(t *testing.T) {
 		}
 		refused(messages.StateDone, calling)
 		refused(messages.StateDone, done)
-		_, found, err := broker.Get(t.Context(), js, broker.WorkStream(0), done)
+		_, found, err := leader(js).Get(t.Context(), broker.WorkStream(0), done)
 		if err != nil || found {
 			t.Fatal(found, err)
 		}
-		last, first, created, err := broker.LastSequence(t.Context(), js, broker.WorkStream(0))
-		if err != nil || last != done || first != done+1 || created.IsZero() {
-			t.Fatal(last, first, created, err)
+		bounds, err := leader(js).Bounds(t.Context(), broker.WorkStream(0))
+		if err != nil || bounds.Last != done || bounds.First != done+1 || bounds.Created.IsZero() {
+			t.Fatal(bounds, err)
 		}
 	})
 }
@@ -122,22 +122,22 @@ func TestReads(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m, found, err := broker.Get(t.Context(), js, stream, 2)
+	m, found, err := leader(js).Get(t.Context(), stream, 2)
 	if err != nil || !found || m.Seq != 2 {
 		t.Fatal(m, found, err)
 	}
-	m, found, err = broker.Next(t.Context(), js, stream, 2, "flowgate.work.0.ai.rt.*.*")
+	m, found, err = leader(js).Next(t.Context(), stream, 2, "flowgate.work.0.ai.rt.*.*")
 	if err != nil || !found || m.Seq != 3 {
 		t.Fatal(m, found, err)
 	}
-	_, found, err = broker.Next(t.Context(), js, stream, 3, "flowgate.work.0.hold.rt.*.*")
+	_, found, err = leader(js).Next(t.Context(), stream, 3, "flowgate.work.0.hold.rt.*.*")
 	if err != nil || found {
 		t.Fatal(found, err)
 	}
-	if _, found, err = broker.Get(t.Context(), js, stream, 0); err != nil || found {
+	if _, found, err = leader(js).Get(t.Context(), stream, 0); err != nil || found {
 		t.Fatal(found, err)
 	}
-	if _, _, err = broker.Newest(t.Context(), js, "NONE", "x"); err == nil {
+	if _, _, err = leader(js).Last(t.Context(), "NONE", "x"); err == nil {
 		t.Fatal("a stream that is not there has answered")
 	}
 }

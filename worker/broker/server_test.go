@@ -78,7 +78,7 @@ func TestServerKeepsWhatItStoredAndItsFolderToItself(t *testing.T) {
 
 	_, js = workertest.Conn(t, start())
 	noDifferences(t, js, topology)
-	m, found, err := broker.Get(t.Context(), js, broker.StreamIngress, 1)
+	m, found, err := leader(js).Get(t.Context(), broker.StreamIngress, 1)
 	if err != nil || !found || string(m.Data) != "{}" {
 		t.Fatal(m, found, err)
 	}
@@ -248,7 +248,7 @@ func TestProducerCannotReachInsideByReplySubject(t *testing.T) {
 	}
 	nothingStored(t, js)
 	for i := range inside {
-		_, found, err := broker.Newest(t.Context(), js, broker.StreamIngress, "flowgate.request.std.acme.reply-"+strconv.Itoa(i))
+		_, found, err := leader(js).Last(t.Context(), broker.StreamIngress, "flowgate.request.std.acme.reply-"+strconv.Itoa(i))
 		if err != nil || !found {
 			t.Errorf("the request with reply subject %s was not taken: %v", inside[i], err)
 		}

@@ -292,6 +292,9 @@ func (c *Corporate) act(ctx context.Context, x *candidate, g worker.Grant, base 
 			e.Base = base
 		}
 	}
+	if c.waitsOn(t, e, g) {
+		return worker.Park(c.Now().Add(jittered(waitAgain)), nil)
+	}
 	if o := e.Replay; o != nil {
 		o.ResumeAt = d.ResumeAt
 		if d.ResumeAt != messages.StateOptimizer {
@@ -302,9 +305,21 @@ func (c *Corporate) act(ctx context.Context, x *candidate, g worker.Grant, base 
 		Approved: g.State == worker.AdmissionApproved, Waiting: g.State == worker.AdmissionWaiting, Reason: g.Reason, Now: c.Now(),
 	})
 	if state == messages.StateHold && e.NotBefore.IsZero() {
-		e.NotBefore = c.Now().Add(waitAgain/2 + rand.N(waitAgain)) //nolint:gosec // jitter is no secret
+		e.NotBefore = c.Now().Add(jittered(waitAgain))
 	}
 	return c.advance(ctx, t, e, state)
+}
+
+// waitsOn tells whether a request that waits for money got none this time either: the state that says so stands already, and
+// a new one for each of many waiters whenever a little money is freed would flood the stream.
+func (c *Corporate) waitsOn(t *worker.Task, e *messages.Envelope, g worker.Grant) bool {
+	return t.State == messages.StateHold && g.State == worker.AdmissionWaiting && g.Reason == messages.ReasonWaitingMoney &&
+		e.Wait == g.Reason && t.Started.Sub(t.Stored) < worker.LongestPark
+}
+
+// jittered is half to one and a half of d.
+func jittered(d time.Duration) time.Duration {
+	return d/2 + rand.N(d) //nolint:gosec // jitter is no secret
 }
 
 // expect finds S for a message of the ingress stream. A request expects an empty family; a replay the end of a lower epoch.

@@ -61,7 +61,7 @@ func newStage(t *testing.T) *stage {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.db.Close)
-	s.leader = &worker.Leader{Conn: s.conn}
+	s.leader = &worker.Leader{JS: s.js}
 	return s
 }
 
@@ -92,7 +92,7 @@ func (s *stage) start(billable bool, probe worker.Probe) *process {
 	if p.db, err = postgres.Open(s.t.Context(), named(s.t, s.url, name), postgres.Options{MaxConns: 4}); err != nil {
 		s.t.Fatal(err)
 	}
-	leader := &worker.Leader{Conn: p.conn}
+	leader := &worker.Leader{JS: js}
 	hop := &worker.Hop{JS: js, Leader: leader, Backoff: worker.DefaultDelays()}
 	claims, err := broker.OpenClaims(s.t.Context(), js)
 	if err != nil {

@@ -84,12 +84,11 @@ func Open(ctx context.Context, url string, options Options) (*DB, error) {
 	if err := options.Validate(); err != nil {
 		return nil, fmt.Errorf("opening postgres: %w", err)
 	}
-	options = options.withDefaults()
-	config, err := connConfig(url, options)
+	pool, err := openPool(ctx, url, options.withDefaults())
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{pool: newPool(config, options.MaxConns)}
+	db := &DB{pool: pool}
 	if err := db.Ping(ctx); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("opening postgres: %w", err)
@@ -111,20 +110,25 @@ func connConfig(url string, options Options) (*pgx.ConnConfig, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the postgres url: %w", err) // pgx leaves the password out
 	}
+	set(config, options)
+	return config, nil
+}
+
+// set gives a connection what every connection of this package has.
+func set(config *pgx.ConnConfig, options Options) {
 	config.ConnectTimeout = options.ConnectTimeout
 	dialer := &net.Dialer{
 		Timeout:         options.ConnectTimeout,
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 5 * time.Second, Count: 3},
 	}
 	config.DialFunc = dialer.DialContext
-	set := config.RuntimeParams
-	if set["application_name"] == "" {
-		set["application_name"] = "flowgate"
+	params := config.RuntimeParams
+	if params["application_name"] == "" {
+		params["application_name"] = "flowgate"
 	}
-	set["timezone"] = "UTC"
-	set["lock_timeout"] = milliseconds(options.LockTimeout)
-	set["idle_in_transaction_session_timeout"] = milliseconds(options.IdleInTransaction)
-	return config, nil
+	params["timezone"] = "UTC"
+	params["lock_timeout"] = milliseconds(options.LockTimeout)
+	params["idle_in_transaction_session_timeout"] = milliseconds(options.IdleInTransaction)
 }
 
 func milliseconds(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }

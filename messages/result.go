@@ -76,7 +76,7 @@ func Project(k Key, e *Envelope) Result {
 	if e.End.Detail != "" {
 		r.Message += " " + e.End.Detail
 	}
-	if ai := e.AI; ai != nil && ai.Backend != "" {
+	if ai := e.AI; ai != nil && (ai.Backend != "" || e.End.CostMicroUSD > 0) {
 		r.Metadata = &ResultMetadata{
 			Backend: ai.Backend, Model: ai.Model, CacheHit: ai.CacheHit,
 			ProcessingTime: ai.ProcessingSeconds, ResponseLength: ai.AnswerLength,

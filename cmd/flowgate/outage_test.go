@@ -56,6 +56,53 @@ func TestKilledWhileItMakesItsDatabaseItStartsAgain(t *testing.T) {
 	up.stop()
 }
 
+func TestInterruptedWhileItStartsItLeavesNothingRunning(t *testing.T) {
+	t.Parallel()
+	g := newGround(t, quickSettings)
+	for _, moment := range []func() bool{
+		func() bool {
+			_, err := os.Stat(filepath.Join(g.state, "postgres", "data.new", "base", "1"))
+			return err == nil
+		},
+		func() bool { return g.postmaster() != 0 },
+	} {
+		up := g.up()
+		up.until("it is starting", moment)
+		pid := g.postmaster()
+		up.signal(syscall.SIGTERM)
+		up.ended().wants(t, exitFailed, "interrupted while starting")
+		if pid != 0 && syscall.Kill(pid, 0) == nil {
+			t.Errorf("postgres, pid %d, is left running", pid)
+		}
+	}
+	up := g.up()
+	up.ready()
+	g.say("submit", "--reason", "a drill of outages", "--wait", "Say OK").wants(t, exitDone)
+	up.stop()
+}
+
+// TestASecondInterruptDoesNotWaitForCalls gives up on calls that the model server holds back; they are in doubt then.
+func TestASecondInterruptDoesNotWaitForCalls(t *testing.T) {
+	t.Parallel()
+	server := workertest.NewOpenAI(t)
+	g := newGround(t, quickSettings, "OPENAI_BASE_URL="+server.URL)
+	gate := server.Block("")
+	up := g.up()
+	up.ready()
+	g.say("submit", "--id", "held", "--reason", "a drill of outages", "--model", "claude-3-haiku", "Say OK").wants(t, exitDone)
+	<-gate.Arrived()
+	up.signal(syscall.SIGTERM)
+	up.until("it ends", func() bool { up.signal(syscall.SIGTERM); return !up.running() })
+	gate.Release()
+	up = g.up()
+	up.ready()
+	if r := g.result("held"); r.Status != messages.StatusSuccess || server.Calls("default/held") != 2 {
+		t.Errorf("it ended as %+v after %d calls", r, server.Calls("default/held"))
+	}
+	g.audited(1)
+	up.stop()
+}
+
 func TestWithoutItsDatabaseItEndsAndSaysSo(t *testing.T) {
 	t.Parallel()
 	g := newGround(t, quickSettings)

@@ -36,6 +36,9 @@ func newUp(g *globals) *cobra.Command {
 				return environmentError{err}
 			}
 			n, err := startNode(cmd.Context(), dir, settings, g.logger(), nil)
+			if err != nil && cmd.Context().Err() != nil {
+				return fmt.Errorf("interrupted while starting, nothing is left running: %w", err)
+			}
 			if err != nil {
 				return err
 			}

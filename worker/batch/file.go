@@ -74,7 +74,8 @@ type File struct {
 }
 
 // Open reads the file at path and checks every line. A faulty line is a *LineError; several are joined, the first
-// MaxFaults of them. A pipe is read to its end first. The caller MUST Close the file.
+// MaxFaults of them. Errors about the content do not name the file. A pipe is read to its end first. The caller MUST Close
+// the file.
 func Open(path string, o Options) (*File, error) {
 	source, err := os.Open(path) //nolint:gosec // the user names the file
 	if err != nil {
@@ -91,7 +92,7 @@ func Open(path string, o Options) (*File, error) {
 	return f, errors.Join(err, source.Close())
 }
 
-// Read reads from r as Open does from a file; name stands in errors. It keeps the bytes in a temporary file without a
+// Read reads from r as Open does from a file; name stands in errors of reading. It keeps the bytes in a temporary file without a
 // name. The caller MUST Close the file.
 func Read(name string, r io.Reader, o Options) (*File, error) {
 	spool, err := os.CreateTemp("", "flowgate-batch-*")

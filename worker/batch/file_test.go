@@ -101,7 +101,7 @@ func TestFaultsAreListedTogether(t *testing.T) {
 
 func TestAFileWithoutRequestsIsRefused(t *testing.T) {
 	for _, content := range []string{"", "\n", " \r\n\n"} {
-		if err := refused(t, content); !errors.Is(err, batch.ErrNoRequests) || err.Error() != "input has no requests" {
+		if err := refused(t, content); !errors.Is(err, batch.ErrNoRequests) || err.Error() != "has no requests" {
 			t.Errorf("the error about %q is %v", content, err)
 		}
 	}
@@ -109,7 +109,7 @@ func TestAFileWithoutRequestsIsRefused(t *testing.T) {
 
 func TestAFileThatIsTooLargeIsRefused(t *testing.T) {
 	err := refused(t, strings.Repeat(`{"prompt":"x"}`+"\n", batch.MaxLines+1))
-	if !errors.Is(err, batch.ErrTooLarge) || err.Error() != "input is too large for one batch: 50000 lines at most; split it" {
+	if !errors.Is(err, batch.ErrTooLarge) || err.Error() != "is too large for one batch: 50000 lines at most; split it" {
 		t.Errorf("the error is %v", err)
 	}
 	path := filepath.Join(t.TempDir(), "large")

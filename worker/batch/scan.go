@@ -30,7 +30,7 @@ func (f *File) scan() error {
 		return fmt.Errorf("reading %s: %w", f.name, err)
 	}
 	if info.Size() > MaxFileBytes {
-		return f.tooLarge("%d bytes at most", MaxFileBytes)
+		return tooLarge("%d bytes at most", MaxFileBytes)
 	}
 	sum := sha256.New()
 	r := bufio.NewReaderSize(io.TeeReader(f.source, sum), MaxLineBytes+len("\r\n"))
@@ -39,14 +39,14 @@ func (f *File) scan() error {
 		return err
 	}
 	if len(f.lines) == 0 && len(s.faults) == 0 {
-		return fmt.Errorf("%s %w", f.name, ErrNoRequests)
+		return ErrNoRequests
 	}
 	f.digest = hex.EncodeToString(sum.Sum(nil))
 	return s.fault()
 }
 
-func (f *File) tooLarge(format string, limit int) error {
-	return fmt.Errorf("%s %w: "+format+"; split it", f.name, ErrTooLarge, limit)
+func tooLarge(format string, limit int) error {
+	return fmt.Errorf("%w: "+format+"; split it", ErrTooLarge, limit)
 }
 
 // lines takes line by line until the end, or until there are faults enough.
@@ -70,7 +70,7 @@ func (s *scanner) lines(r *bufio.Reader) error {
 			s.offset += int64(length)
 		}
 		if s.offset > MaxFileBytes {
-			return s.file.tooLarge("%d bytes at most", MaxFileBytes)
+			return tooLarge("%d bytes at most", MaxFileBytes)
 		}
 		if err != nil {
 			return nil //nolint:nilerr // the end of the file
@@ -95,7 +95,7 @@ func (s *scanner) take(raw []byte, long bool) error {
 		return nil
 	}
 	if s.number > MaxLines {
-		return s.file.tooLarge("%d lines at most", MaxLines)
+		return tooLarge("%d lines at most", MaxLines)
 	}
 	s.blanks()
 	if long || len(raw) > MaxLineBytes {

@@ -155,7 +155,7 @@ func (a *AI) attempts(ctx context.Context, x *turn) worker.Verdict {
 		switch {
 		case step == ai.StepEnd:
 			return a.end(ctx, x.Task, refusal)
-		case step == ai.StepAgain && ctx.Err() == nil:
+		case step == ai.StepAgain && ctx.Err() == nil && pipelines.Expired(e, a.Now()) == nil:
 			continue
 		}
 		return a.later(ctx, x, fault, retry)

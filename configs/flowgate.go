@@ -61,7 +61,7 @@ const (
 
 // Concurrency bounds what a process does at once.
 type Concurrency struct {
-	// AI is how many calls are in flight at once; 1 to 10000.
+	// AI is how many calls of each class are in flight at once; 1 to 10000.
 	AI int `yaml:"ai"`
 }
 

@@ -1,6 +1,7 @@
 package messages
 
 import (
+	"strings"
 	"time"
 )
 
@@ -72,10 +73,7 @@ func Project(k Key, e *Envelope) Result {
 	info := Explain(e.End.Reason)
 	r.Status, r.Reason, r.Field, r.Retry = e.End.Status, e.End.Reason, e.End.Field, info.Retry
 	r.FinishedAt = e.End.FinishedAt
-	r.Message = info.Text
-	if e.End.Detail != "" {
-		r.Message += " " + e.End.Detail
-	}
+	r.Message = sentence(info.Text, e.End.Detail)
 	if ai := e.AI; ai != nil && (ai.Backend != "" || e.End.CostMicroUSD > 0) {
 		r.Metadata = &ResultMetadata{
 			Backend: ai.Backend, Model: ai.Model, CacheHit: ai.CacheHit,
@@ -89,6 +87,14 @@ func Project(k Key, e *Envelope) Result {
 		r.Answer = e.AI.answer()
 	}
 	return r
+}
+
+// sentence joins what a reason means with what is special this time.
+func sentence(text, detail string) string {
+	if detail == "" {
+		return text
+	}
+	return strings.TrimSuffix(text, ".") + ": " + strings.TrimSuffix(detail, ".") + "."
 }
 
 func (s *AISection) answer() string {

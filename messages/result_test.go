@@ -36,7 +36,7 @@ func TestResultOfAFailureHasNoAnswerAndSaysWhy(t *testing.T) {
 	if r.Answer != "" {
 		t.Errorf("a failure shows the answer %q", r.Answer)
 	}
-	if info := messages.Explain(messages.ReasonSLAMissed); r.Retry != info.Retry || !strings.HasPrefix(r.Message, info.Text) || !strings.HasSuffix(r.Message, " d") {
+	if info := messages.Explain(messages.ReasonSLAMissed); r.Retry != info.Retry || r.Message != strings.TrimSuffix(info.Text, ".")+": d." {
 		t.Errorf("got %q, retry %v", r.Message, r.Retry)
 	}
 }

@@ -19,18 +19,16 @@ func (r *Runtime) lane(fetch, work context.Context, q Queue, consumer jetstream.
 	defer hands.Wait()
 	slots := make(chan struct{}, q.Batch)
 	for round := 1; fetch.Err() == nil; {
-		free := 1
+		free := q.Batch
 		if q.Single {
 			if free = acquire(fetch, slots); free == 0 {
 				return
 			}
-		} else {
-			free = q.Batch
 		}
 		ctx, cancel := context.WithTimeout(fetch, r.opts.PullWait)
 		pull, err := consumer.Fetch(free, jetstream.FetchContext(ctx), jetstream.FetchHeartbeat(r.opts.PullWait/heartbeatsAPull))
 		if err == nil {
-			taken := 0
+			var taken int
 			if q.Single {
 				taken = r.singles(fetch, work, q, pull, &hands, slots)
 			} else {

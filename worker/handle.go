@@ -311,8 +311,8 @@ func stack() string {
 	var b strings.Builder
 	for {
 		frame, more := frames.Next()
-		if strings.HasPrefix(frame.Function, "flowgate/") {
-			fmt.Fprintf(&b, " < %s:%d", strings.TrimPrefix(frame.Function, "flowgate/"), frame.Line)
+		if name, ours := strings.CutPrefix(frame.Function, "flowgate/"); ours {
+			fmt.Fprintf(&b, " < %s:%d", name, frame.Line)
 		}
 		if !more {
 			return b.String()

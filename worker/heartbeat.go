@@ -64,7 +64,7 @@ func (r *Runtime) heartbeats(ctx context.Context) {
 			}
 			r.opts.Probe.At(StepBeat, d.queue(), d.Key)
 			if err := r.beat(ctx, d); err != nil && ctx.Err() == nil {
-				r.log.Debug("heartbeat unheard", zap.String("request", d.Key.String()), zap.Error(err))
+				r.log.Debug("heartbeat unheard", zap.String("request", d.String()), zap.Error(err))
 			}
 		}
 	}

@@ -20,7 +20,7 @@ const (
 	StepBeat Step = "beat"
 )
 
-// Probe, where set, is told each step. Tests block in it to show what becomes of a process that dies or sleeps there.
+// Probe is told each step, where it is set. Tests block in it to show what becomes of a process that dies or sleeps there.
 type Probe func(step Step, queue string, key messages.Key)
 
 // At tells the probe.

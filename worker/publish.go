@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 
@@ -140,9 +141,7 @@ func (h *Hop) resolve(ctx context.Context, p *Publication) Receipt {
 
 func (p *Publication) message() *nats.Msg {
 	header := make(nats.Header, len(p.Header)+3)
-	for k, v := range p.Header {
-		header[k] = v
-	}
+	maps.Copy(header, p.Header)
 	header[messages.HeaderToken] = []string{p.token}
 	header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(p.Expect, 10)}
 	header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{messages.Family(p.P, p.Key)}
@@ -151,8 +150,7 @@ func (p *Publication) message() *nats.Msg {
 
 // repeatable tells whether the same publication may be sent again: everything but the broker's own final words.
 func repeatable(err error) bool {
-	var refused *jetstream.APIError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*jetstream.APIError](err); ok {
 		return refused.ErrorCode == codePassingConflict || refused.Code == 503
 	}
 	switch {

@@ -247,7 +247,7 @@ func TestALoserToAnotherCallDoesNotAcknowledge(t *testing.T) {
 func TestATakeOverKnowsTheCallInDoubt(t *testing.T) {
 	b := setup(t)
 	doubts := make(chan *messages.Calling, 8)
-	var first = true
+	first := true
 	b.start(&layer{handle: func(_ context.Context, tasks []*worker.Task) []worker.Verdict {
 		task := tasks[0]
 		if first {

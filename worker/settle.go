@@ -36,7 +36,7 @@ func (r *Runtime) settle(d *Delivery, a answer, delay time.Duration) {
 	case answerLeave:
 	}
 	if err != nil && !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
-		r.log.Warn("answering a delivery", zap.String("request", d.Key.String()), zap.Uint64("seq", d.Seq), zap.Error(err))
+		r.log.Warn("answering a delivery", zap.String("request", d.String()), zap.Uint64("seq", d.Seq), zap.Error(err))
 	}
 	r.opts.Probe.At(StepAnswered, d.queue(), d.Key)
 }
@@ -84,7 +84,7 @@ func (r *Runtime) conclude(ctx context.Context, t *Task, v Verdict, receipt Rece
 		events = append(events, spent(t, v.Spent)...)
 	}
 	if err := r.report(ctx, events); err != nil {
-		r.log.Warn("reporting events", zap.String("request", t.Key.String()), zap.Error(err))
+		r.log.Warn("reporting events", zap.String("request", t.String()), zap.Error(err))
 		a = answerLeave // redelivered: reported then
 	}
 	r.opts.Probe.At(StepReported, t.queue(), t.Key)
@@ -105,7 +105,7 @@ func (r *Runtime) tellTrouble(tasks []*Task, verdicts []Verdict) {
 		count[why]++
 	}
 	for why, t := range first {
-		r.log.Warn("handing deliveries back", zap.String("queue", t.queue()), zap.String("request", t.Key.String()),
+		r.log.Warn("handing deliveries back", zap.String("queue", t.queue()), zap.String("request", t.String()),
 			zap.Int("deliveries", count[why]), zap.String("error", why))
 	}
 }
@@ -126,7 +126,7 @@ func (r *Runtime) afterPublication(t *Task, receipt Receipt) (a answer, delay ti
 		return answerAck, 0, true
 	case FateUnknown:
 	}
-	r.log.Warn("publishing", zap.String("queue", t.queue()), zap.String("request", t.Key.String()), zap.Error(receipt.Err))
+	r.log.Warn("publishing", zap.String("queue", t.queue()), zap.String("request", t.String()), zap.Error(receipt.Err))
 	return answerPark, lag, false
 }
 

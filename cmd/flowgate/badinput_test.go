@@ -302,11 +302,48 @@ func TestWithoutUpEveryCommandSaysWhatToDo(t *testing.T) {
 	g := newGround(t, quickSettings)
 	path := g.file("one.jsonl", []byte(sound+"\n"))
 	for _, args := range [][]string{
-		{"submit", "--reason", "a test of bad input", "x"}, {"result", "x"}, {"batch", "submit", path}, {"batch", "status"},
-		{"dead", "list"}, {"audit", "list"}, {"audit", "show", "x"}, {"audit", "check"},
+		{"submit", "--reason", "a test of bad input", "x"},
+		{"result", "x"},
+		{"batch", "submit", path},
+		{"batch", "status"},
+		{"dead", "list"},
+		{"audit", "list"},
+		{"audit", "show", "x"},
+		{"audit", "check"},
 	} {
 		g.say(args...).wants(t, exitEnvironment, "flowgate up")
 	}
+}
+
+func TestFaultsOfTheMachineAreNamed(t *testing.T) {
+	t.Parallel()
+	const secret = "hunter2-of-the-test"
+	for _, c := range []struct {
+		name, env string
+		words     []string
+	}{
+		{"no database", "DATABASE_URL=postgres://somebody:" + secret + "@127.0.0.1:1/flowgate", []string{"connecting to postgres", "127.0.0.1:1"}},
+		{"no broker", "NATS_URL=nats://somebody:" + secret + "@127.0.0.1:1", []string{"NATS_URL"}},
+		{"no postgres installed", "PG_BINDIR=/nowhere", []string{"/nowhere", "apt-get install postgresql", "PG_BINDIR"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := newGround(t, quickSettings, c.env)
+			s := g.say("up")
+			s.wants(t, exitEnvironment, c.words...)
+			if strings.Contains(s.stdout+s.stderr, secret) {
+				t.Errorf("the secret is told: %s", s.stderr)
+			}
+		})
+	}
+	t.Run("no place for the state", func(t *testing.T) {
+		g := newGround(t, quickSettings)
+		g.state = g.file("taken", nil)
+		g.say("up").wants(t, exitEnvironment, g.state)
+	})
+	t.Run("an address of another machine", func(t *testing.T) {
+		g := newGround(t, quickSettings)
+		g.say("up", "--listen", "192.0.2.1:4222").wants(t, exitEnvironment, "192.0.2.1:4222", "cannot assign")
+	})
 }
 
 func TestSettingsThatAreWrongAreNamed(t *testing.T) {

@@ -88,14 +88,24 @@ func startNode(ctx context.Context, dir string, settings configs.Settings, log *
 	}()
 	for _, step := range []func(context.Context) error{
 		n.loadRules,
-		func(ctx context.Context) error { return n.openFolder(ctx, dir) },
-		n.openDatabase, n.openBroker, n.applyTopology, n.startParts, n.announce,
+		ofMachine(func(ctx context.Context) error { return n.openFolder(ctx, dir) }),
+		ofMachine(n.openDatabase), ofMachine(n.openBroker), n.applyTopology, n.startParts, n.announce,
 	} {
 		if err = step(ctx); err != nil {
 			return n, err
 		}
 	}
 	return n, nil
+}
+
+// ofMachine marks the faults of a step as the machine's.
+func ofMachine(step func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if err := step(ctx); err != nil {
+			return environmentError{err}
+		}
+		return nil
+	}
 }
 
 // stop drains and closes, in reverse order of opening.

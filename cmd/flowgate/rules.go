@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"flowgate/configs"
@@ -121,6 +122,17 @@ func retries(s configs.Settings) ai.Retries {
 	return all
 }
 
+// offlineServes tells whether the offline backend may answer: not in production, and not beside a real backend, unless
+// settings say so. What a real backend does not serve is no case for a text that no model wrote.
+func (n *node) offlineServes() bool {
+	b := n.settings.Flowgate.Backends
+	if n.settings.Flowgate.Production() && !b.Offline.AllowInProduction {
+		return false
+	}
+	real := b.OpenAI.Configured() && b.Allows(backends.OpenAIName)
+	return !real || slices.Contains(b.Allowed, backends.OfflineName)
+}
+
 // backends are those that settings allow and that can be used here, in the order in which they are tried.
 func (n *node) backends() ([]handlers.Serving, error) {
 	s := n.settings.Flowgate
@@ -143,7 +155,7 @@ func (n *node) backends() ([]handlers.Serving, error) {
 				models[m] = true
 			}
 			serving = append(serving, handlers.Serving{Backend: b, Models: models})
-		case name == backends.OfflineName && (!s.Production() || s.Backends.Offline.AllowInProduction):
+		case name == backends.OfflineName && n.offlineServes():
 			b, err := backends.NewOffline(backends.OfflineOptions{Latency: s.Backends.Offline.Latency})
 			if err != nil {
 				return nil, usageError{err}

@@ -46,12 +46,12 @@ func Next(history []messages.Attempt, f *Fault, tries int, since time.Duration, 
 			return StepQuick, nil
 		}
 		if n := CountClass(history, ClassTransient); n >= max(retry.Attempts, 1) {
-			return StepEnd, pipelines.Fail(messages.ReasonBackendUnavailable, fmt.Sprintf("%d attempts failed, the last with %s.", n, f.Error()))
+			return StepEnd, pipelines.Fail(messages.ReasonBackendUnavailable, fmt.Sprintf("%d attempts failed, the last with %s", n, f.Error()))
 		}
 		return StepLater, nil
 	case ClassInDoubt:
 		if n := CountClass(history, ClassInDoubt); n >= max(billable, 1) {
-			return StepEnd, pipelines.Fail(messages.ReasonInDoubt, fmt.Sprintf("%d attempts in doubt.", n))
+			return StepEnd, pipelines.Fail(messages.ReasonInDoubt, fmt.Sprintf("%d attempts in doubt", n))
 		}
 		return StepAgain, nil
 	case ClassQuota:

@@ -63,7 +63,7 @@ func check(e *messages.Envelope, s *messages.OptimizerSection, f Facts, p Policy
 		if e.Kind == messages.KindAction {
 			what = "actions of agreements"
 		}
-		return pipelines.Deny(messages.ReasonNotAvailableYet, "", "This version does not execute "+what+".")
+		return pipelines.Deny(messages.ReasonNotAvailableYet, "", "it does not execute "+what)
 	}
 	return checkSLA(e, s, f, note)
 }

@@ -202,10 +202,10 @@ func TestBatches(t *testing.T) {
 	if all, err := b.ListBatches(t.Context(), "", 10); err != nil || len(all) != 2 {
 		t.Errorf("batches are %+v, %v", all, err)
 	}
-	if one, err := b.DB.Batch(t.Context(), "acme", first.ID); err != nil || one != first {
+	if one, err := b.Batch(t.Context(), "acme", first.ID); err != nil || one != first {
 		t.Errorf("batch is %+v, %v", one, err)
 	}
-	if _, err := b.DB.Batch(t.Context(), "other", first.ID); !errors.Is(err, worker.ErrNotFound) {
+	if _, err := b.Batch(t.Context(), "other", first.ID); !errors.Is(err, worker.ErrNotFound) {
 		t.Errorf("error is %v", err)
 	}
 

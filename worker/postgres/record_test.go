@@ -130,9 +130,15 @@ func TestCommitAttemptsInAnyOrder(t *testing.T) {
 
 	all := map[string]worker.RecordBatch{"calling": calling, "attempt_end": event, "outcome": end}
 	for _, order := range [][]string{
-		{"calling", "attempt_end", "outcome"}, {"calling", "outcome", "attempt_end"}, {"attempt_end", "calling", "outcome"},
-		{"attempt_end", "outcome", "calling"}, {"outcome", "calling", "attempt_end"}, {"outcome", "attempt_end", "calling"},
-		{"calling", "outcome"}, {"outcome"}, {"outcome", "outcome", "attempt_end", "attempt_end", "calling", "outcome"},
+		{"calling", "attempt_end", "outcome"},
+		{"calling", "outcome", "attempt_end"},
+		{"attempt_end", "calling", "outcome"},
+		{"attempt_end", "outcome", "calling"},
+		{"outcome", "calling", "attempt_end"},
+		{"outcome", "attempt_end", "calling"},
+		{"calling", "outcome"},
+		{"outcome"},
+		{"outcome", "outcome", "attempt_end", "attempt_end", "calling", "outcome"},
 	} {
 		charged := int64(500)
 		if slices.Contains(order, "attempt_end") {

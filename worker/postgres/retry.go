@@ -24,8 +24,7 @@ const conflictTries = 6
 
 // sqlState is the SQLSTATE of an error that the server answered with, else empty.
 func sqlState(err error) string {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pg.Code
 	}
 	return ""

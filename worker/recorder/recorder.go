@@ -75,15 +75,13 @@ func (r *Recorder) Run(ctx context.Context) error {
 		began := time.Now()
 		err := r.term(ctx)
 		if ctx.Err() != nil {
-			return nil
+			break
 		}
 		if time.Since(began) > 10*time.Second {
 			round = 1
 		}
 		r.log.Warn("recording is interrupted", zap.Error(err))
-		if !delays.Pause(ctx, round) {
-			return nil
-		}
+		delays.Pause(ctx, round)
 	}
 	return nil
 }

@@ -16,6 +16,9 @@ import (
 // ErrService says that the result service answered with an error, or not at all.
 var ErrService = errors.New("the result service did not answer")
 
+// maxPieces bounds an answer: 64 MiB.
+const maxPieces = 1024
+
 // patience bounds one question.
 const patience = 5 * time.Second
 
@@ -28,7 +31,8 @@ func Get(ctx context.Context, conn *nats.Conn, key messages.Key) (messages.Resul
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	inbox := conn.NewInbox()
-	sub, err := conn.SubscribeSync(inbox)
+	pieces := make(chan *nats.Msg, maxPieces) // a channel of our own: the client's would take half a megabyte
+	sub, err := conn.ChanSubscribe(inbox, pieces)
 	if err != nil {
 		return result, fmt.Errorf("asking for a result: %w", err)
 	}
@@ -36,7 +40,7 @@ func Get(ctx context.Context, conn *nats.Conn, key messages.Key) (messages.Resul
 	if err := conn.PublishRequest(messages.GetResultSubject(key), inbox, nil); err != nil {
 		return result, fmt.Errorf("asking for a result: %w", err)
 	}
-	data, err := collect(ctx, sub)
+	data, err := collect(ctx, pieces)
 	if err != nil {
 		return result, err
 	}
@@ -47,12 +51,14 @@ func Get(ctx context.Context, conn *nats.Conn, key messages.Key) (messages.Resul
 }
 
 // collect puts the pieces of an answer together.
-func collect(ctx context.Context, sub *nats.Subscription) ([]byte, error) {
+func collect(ctx context.Context, pieces <-chan *nats.Msg) ([]byte, error) {
 	var data []byte
 	for n := 1; ; n++ {
-		msg, err := sub.NextMsgWithContext(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrService, err)
+		var msg *nats.Msg
+		select {
+		case msg = <-pieces:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", ErrService, ctx.Err())
 		}
 		if code := msg.Header.Get("Nats-Service-Error-Code"); code != "" {
 			return nil, fmt.Errorf("%w: %s (%s)", ErrService, msg.Header.Get("Nats-Service-Error"), code)
@@ -63,7 +69,8 @@ func collect(ctx context.Context, sub *nats.Subscription) ([]byte, error) {
 		data = append(data, msg.Data...)
 		total := 1
 		if chunks := msg.Header.Get(HeaderChunks); chunks != "" {
-			if total, err = strconv.Atoi(chunks); err != nil {
+			var err error
+			if total, err = strconv.Atoi(chunks); err != nil || total > maxPieces {
 				return nil, fmt.Errorf("%w: undecodable pieces", ErrService)
 			}
 		}

@@ -170,7 +170,7 @@ func TestKill(t *testing.T) {
 		}
 		server := run(t, Options{Dir: dir, Durable: true})
 		present := map[int]bool{}
-		for _, text := range strings.Fields(ask(t, server, "select string_agg(n::text, ' ') from acked")) {
+		for text := range strings.FieldsSeq(ask(t, server, "select string_agg(n::text, ' ') from acked")) {
 			n, err := strconv.Atoi(text)
 			must(t, err)
 			present[n] = true

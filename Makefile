@@ -40,8 +40,11 @@ fuzz: ## fuzz every decoder for FUZZTIME (3s)
 	  done; \
 	done
 
+chaos: ## the long forms: every cut in both ways, 20 kills with -9 in batches of 1,000 lines
+	FLOWGATE_CUTS=all FLOWGATE_KILLS=20 go test -race -timeout 60m -count 1 -run 'Cut|Kill|Outage' ./worker/handlers ./worker/postgres/private ./cmd/flowgate
+
 cover: ## run the tests and print how much of each function they reach
 	go test -coverpkg=./... -coverprofile=coverage.txt ./...
 	go tool cover -func=coverage.txt
 
-.PHONY: help build demo bench test lint vet race fuzz cover
+.PHONY: help build demo bench test lint vet race fuzz chaos cover

@@ -180,6 +180,16 @@ func DecodeRequest(data []byte) (Request, error) {
 	return r, r.Check()
 }
 
+// ReadAdmittedRequest reads a request that DecodeRequest accepted before: what cannot be wrong any more is not looked for
+// again. Errors are *FieldErrors.
+func ReadAdmittedRequest(data []byte) (*Request, error) {
+	r := new(Request)
+	if err := json.Unmarshal(data, r); err != nil {
+		return nil, fieldError(data, err, r, true)
+	}
+	return r, nil
+}
+
 // decodeVersioned reads a document strictly whose version may be left out. A version that this build does not read comes
 // before every other fault, since it explains them.
 func decodeVersioned(data []byte, v any, version *int) error {

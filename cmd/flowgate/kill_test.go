@@ -229,6 +229,39 @@ func TestMoneyIsShortAndTheGatewayIsKilled(t *testing.T) {
 	up.stop()
 }
 
+// TestKilledWhileItReplays has a batch of dead letters done again: each is, once.
+func TestKilledWhileItReplays(t *testing.T) {
+	t.Parallel()
+	d := newDrill(t)
+	d.lines = d.kills * 10
+	g := newGround(t, quickSettings)
+	var lines strings.Builder
+	for i := range d.lines {
+		fmt.Fprintf(&lines, `{"id":"dead-%d","prompt":"Say %d","audit_reason":"a drill of outages","model":"claude-3-haiku","max_tokens":24,`+
+			`"metadata":{"offline_latency_ms":50,"offline_faults":[{"class":"invalid","epoch":0}]}}`+"\n", i, i)
+	}
+	path := g.file("drill.jsonl", []byte(lines.String()))
+	up := g.up()
+	up.ready()
+	g.say("batch", "submit", path).wants(t, exitFailed, "failure       "+strconv.Itoa(d.lines))
+	dead := g.audited(d.lines)
+	for i, letter := range dead {
+		g.say("replay", "one", letter.ID, "--reason", "a drill of outages", "--wait=false").wants(t, exitDone, "accepted as epoch 1")
+		if i%10 == d.random.IntN(10) {
+			up.kill()
+			up = g.up()
+			up.ready()
+		}
+	}
+	for _, o := range g.audited(2 * d.lines) {
+		if want := []string{"failure", "success"}[o.Epoch]; o.Status != want {
+			t.Errorf("epoch %d of %s ended as %s (%s), want %s", o.Epoch, o.ID, o.Status, o.Reason, want)
+		}
+	}
+	g.say("replay", "one", dead[0].ID, "--reason", "a drill of outages").wants(t, exitFailed, "already replayed as epoch 1")
+	up.stop()
+}
+
 // judge compares files, record and money after a drill.
 func (g *ground) judge(lines int) {
 	g.t.Helper()
@@ -270,11 +303,11 @@ func (g *ground) audited(lines int) []postgres.Outcome {
 	})
 	of, cost := make(map[string]int), int64(0)
 	for _, o := range outcomes {
-		of[o.ID]++
+		of[o.ID+" epoch "+strconv.Itoa(o.Epoch)]++
 		cost += o.CostMicroUSD
 	}
 	if len(outcomes) != lines || len(of) != lines {
-		g.t.Errorf("%d outcomes of %d requests, want %d", len(outcomes), len(of), lines)
+		g.t.Errorf("%d outcomes of %d epochs, want %d", len(outcomes), len(of), lines)
 	}
 	var check struct {
 		OK       bool               `json:"ok"`

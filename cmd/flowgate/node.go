@@ -98,13 +98,14 @@ func startNode(ctx context.Context, dir string, settings configs.Settings, log *
 	return n, nil
 }
 
-// ofMachine marks the faults of a step as the machine's.
+// ofMachine marks the faults of a step as the machine's; an interruption is none.
 func ofMachine(step func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
-		if err := step(ctx); err != nil {
-			return environmentError{err}
+		err := step(ctx)
+		if err == nil || ctx.Err() != nil {
+			return err
 		}
-		return nil
+		return environmentError{err}
 	}
 }
 

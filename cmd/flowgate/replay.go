@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"flowgate/messages"
@@ -132,13 +131,8 @@ func replay(ctx context.Context, c *client, class messages.Class, key messages.K
 		return 0, fmt.Errorf("%s is already replayed as epoch %d; see `flowgate audit show %s`", key.ID, highest, key.ID)
 	}
 	epoch = letter.Epoch + 1
-	_, err = c.js.PublishMsg(ctx, &nats.Msg{Subject: messages.ReplaySubject(class, key, epoch), Data: document})
-	var refused *jetstream.APIError
-	if errors.As(err, &refused) && isAlreadyThere(refused) {
-		return epoch, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("publishing the replay: %w", err)
+	if _, err := publish(ctx, c.js, &nats.Msg{Subject: messages.ReplaySubject(class, key, epoch), Data: document}); err != nil {
+		return 0, fmt.Errorf("asking for the replay: %w", err)
 	}
 	return epoch, nil
 }

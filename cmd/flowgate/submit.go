@@ -152,12 +152,16 @@ const (
 	ackPatience     = 5 * time.Second
 )
 
-// publishRequest publishes until the broker has stored it; an answer that does not come is asked for again. there is true
-// where a request of this id stood in the ingress stream before.
+// publishRequest publishes a request; there is true where one of this id stood in the ingress stream before.
 func publishRequest(ctx context.Context, js jetstream.JetStream, class messages.Class, key messages.Key, document []byte) (there bool, err error) {
+	return publish(ctx, js, &nats.Msg{Subject: messages.RequestSubject(class, key), Data: document})
+}
+
+// publish publishes until the broker has stored it; an answer that does not come is asked for again. there is true where the
+// subject had its message before.
+func publish(ctx context.Context, js jetstream.JetStream, msg *nats.Msg) (there bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, publishPatience)
 	defer cancel()
-	msg := &nats.Msg{Subject: messages.RequestSubject(class, key), Data: document}
 	delays, lost := worker.DefaultDelays(), false
 	for round := 1; ; round++ {
 		err := publishOnce(ctx, js, msg)
@@ -168,11 +172,11 @@ func publishRequest(ctx context.Context, js jetstream.JetStream, class messages.
 		case errors.As(err, &refused) && isAlreadyThere(refused):
 			return !lost, nil // after a lost answer it is our own
 		case errors.As(err, &refused):
-			return false, fmt.Errorf("the broker refuses the request: %w", err)
+			return false, fmt.Errorf("the broker refuses %s: %w", msg.Subject, err)
 		}
 		lost = lost || !errors.Is(err, jetstream.ErrNoStreamResponse)
 		if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrMaxPayload) || !delays.Pause(ctx, round) {
-			return false, environmentError{fmt.Errorf("publishing the request: %w", err)}
+			return false, environmentError{fmt.Errorf("publishing %s: %w", msg.Subject, err)}
 		}
 	}
 }

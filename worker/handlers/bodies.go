@@ -53,14 +53,13 @@ func (b Bodies) raw(ctx context.Context, e *messages.Envelope) (json.RawMessage,
 	return b.Claims.Get(ctx, *e.RequestClaim)
 }
 
-// request reads and decodes the request.
+// request reads and decodes the request, which layer 1 has checked.
 func (b Bodies) request(ctx context.Context, e *messages.Envelope) (*messages.Request, error) {
 	data, err := b.raw(ctx, e)
 	if err != nil {
 		return nil, err
 	}
-	r, err := messages.DecodeRequest(data)
-	return &r, err
+	return messages.ReadAdmittedRequest(data)
 }
 
 // patience is how long a missing body is waited for before its request ends as claim_missing.

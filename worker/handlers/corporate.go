@@ -2,6 +2,8 @@ package handlers
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -121,7 +123,8 @@ func (c *Corporate) fresh(t *worker.Task) *messages.Envelope {
 // decide reads the document and lets the layer decide. What cannot be read is kept as malformed.
 func (c *Corporate) decide(t *worker.Task, e *messages.Envelope, document []byte, p corporate.Policy) corporate.Decision {
 	f := c.facts(t)
-	e.RequestSHA256 = messages.NewMalformed("", document).SHA256
+	sum := sha256.Sum256(document)
+	e.RequestSHA256 = hex.EncodeToString(sum[:])
 	err := t.SubjectErr
 	if err != nil {
 		err = &messages.FieldError{Field: "(subject)", Rule: "tenant and id must be of the subject's grammar", Reason: messages.ReasonSubjectInvalid}

@@ -191,7 +191,7 @@ func TestStrangersCanPublishNonsense(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer raw.Close() //nolint:errcheck // the broker closes it
+		defer raw.Close()
 		if err := raw.SetDeadline(time.Now().Add(patience)); err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -98,9 +99,7 @@ func mixed(g *ground, n int) string {
 			"id": k.name + "-" + strconv.Itoa(i), "prompt": "Say " + strconv.Itoa(i), "audit_reason": "a drill of outages",
 			"model": "claude-3-haiku", "max_tokens": 24,
 		}
-		for field, value := range k.request {
-			request[field] = value
-		}
+		maps.Copy(request, k.request)
 		line, err := json.Marshal(request)
 		if err != nil {
 			g.t.Fatal(err)
@@ -336,7 +335,7 @@ func (g *ground) number(sql string) (n int64) {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	defer conn.Close(g.t.Context()) //nolint:errcheck // it only read
+	defer conn.Close(g.t.Context())
 	if err := conn.QueryRow(g.t.Context(), sql).Scan(&n); err != nil {
 		g.t.Fatal(err)
 	}
@@ -356,7 +355,7 @@ func (g *ground) scopes() map[string]money {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	defer conn.Close(g.t.Context()) //nolint:errcheck // it only read
+	defer conn.Close(g.t.Context())
 	rows, err := conn.Query(g.t.Context(), "SELECT name, settled, reserved FROM flowgate.scope")
 	if err != nil {
 		g.t.Fatal(err)
@@ -423,11 +422,9 @@ func TestKilledInTheMidstOfCalls(t *testing.T) {
 			}
 		}
 		answered := 0
-		switch messages.Reason(o.Reason) {
-		case messages.ReasonOK:
+		if messages.Reason(o.Reason) == messages.ReasonOK {
 			answered = 1
-		case messages.ReasonInDoubt:
-		default:
+		} else if messages.Reason(o.Reason) != messages.ReasonInDoubt {
 			t.Errorf("%s ended as %s (%s)", o.ID, o.Status, o.Reason)
 		}
 		if len(seen) > answered+doubts {

@@ -191,7 +191,7 @@ func (n *node) startParts(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		n.parts.Go(func() { n.run("recorder of "+stream, r.Run(parts)) })
+		n.parts.Go(func() { r.Run(parts) })
 	}
 	service := results.Options{Conn: n.conn, Leader: n.leader, Store: n.db, Claims: n.claims, Partitions: 1, Logger: n.log}
 	n.parts.Go(func() { n.run("result service", results.Run(parts, service)) })

@@ -122,7 +122,7 @@ func (s *stage) start(billable bool, probe worker.Probe) *process {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		p.all.Go(func() { _ = r.Run(ctx) })
+		p.all.Go(func() { r.Run(ctx) })
 	}
 	return p
 }

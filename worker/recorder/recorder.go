@@ -69,7 +69,7 @@ func New(opts Options) (*Recorder, error) {
 }
 
 // Run records until ctx ends. Trouble with broker or database is waited out; nothing is passed over.
-func (r *Recorder) Run(ctx context.Context) error {
+func (r *Recorder) Run(ctx context.Context) {
 	delays := worker.DefaultDelays()
 	for round := 1; ctx.Err() == nil; round++ {
 		began := time.Now()
@@ -83,7 +83,6 @@ func (r *Recorder) Run(ctx context.Context) error {
 		r.log.Warn("recording is interrupted", zap.Error(err))
 		delays.Pause(ctx, round)
 	}
-	return nil
 }
 
 // term is one term of office: from taking the lock until something breaks.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -119,6 +120,15 @@ type End struct {
 	FinishedAt   time.Time `json:"finished_at"`
 }
 
+// Message says in one sentence what the reason means and what is special this time.
+func (e *End) Message() string {
+	text := Explain(e.Reason).Text
+	if e.Detail == "" {
+		return text
+	}
+	return strings.TrimSuffix(text, ".") + ": " + strings.TrimSuffix(e.Detail, ".") + "."
+}
+
 // EncodeEnvelope writes an envelope.
 func EncodeEnvelope(e *Envelope) ([]byte, error) {
 	var b bytes.Buffer
@@ -128,6 +138,48 @@ func EncodeEnvelope(e *Envelope) ([]byte, error) {
 		return nil, fmt.Errorf("encoding envelope: %w", err)
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// Unbase drops the base of an envelope that is published with a state expected: the base is for publications without.
+func (e *Envelope) Unbase(expect uint64) {
+	if expect != 0 {
+		e.Base = 0
+	}
+}
+
+// UnreadableEnvelope stands for bytes that are no envelope, with what of it can be read all the same: the epoch and what it
+// has cost.
+func UnreadableEnvelope(a Address, stored time.Time, data []byte) *Envelope {
+	e := &Envelope{V: Version, Kind: KindUnknown, P: a.P, SubmittedAt: stored}
+	var readable struct {
+		Epoch      int       `json:"epoch"`
+		IngressSeq uint64    `json:"ingress_seq"`
+		History    []Attempt `json:"history"`
+	}
+	if err := json.Unmarshal(data, &readable); err == nil && readable.Epoch >= 0 {
+		e.Epoch, e.IngressSeq, e.History = readable.Epoch, readable.IngressSeq, readable.History
+	}
+	return e
+}
+
+// EncodeCalling writes the body of the state calling.
+func EncodeCalling(c *Calling) ([]byte, error) {
+	data, err := json.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("encoding a call: %w", err)
+	}
+	return data, nil
+}
+
+// EpochOf reads the epoch of a state's body: an envelope's or a call's.
+func EpochOf(body []byte) (int, error) {
+	var at struct {
+		Epoch int `json:"epoch"`
+	}
+	if err := json.Unmarshal(body, &at); err != nil {
+		return 0, fmt.Errorf("reading the epoch of a state: %w", err)
+	}
+	return at.Epoch, nil
 }
 
 // DecodeEnvelope reads an envelope of any version from 1 to Version. Unknown fields are kept out, not refused, so that two

@@ -13,6 +13,8 @@ const (
 	EventReplayRefused EventKind = "replay_refused"
 	// EventAttemptEnd: an attempt ended whose request had moved on meanwhile; it tells what was spent.
 	EventAttemptEnd EventKind = "attempt_end"
+	// EventOverBound: an attempt cost more than its bound; it is charged all the same.
+	EventOverBound EventKind = "over_bound"
 	// EventFreed: money became free in scopes; waiting requests may go on.
 	EventFreed EventKind = "freed"
 )

@@ -1,9 +1,6 @@
 package messages
 
-import (
-	"strings"
-	"time"
-)
+import "time"
 
 // ResultState says whether a result is there.
 type ResultState string
@@ -73,7 +70,7 @@ func Project(k Key, e *Envelope) Result {
 	info := Explain(e.End.Reason)
 	r.Status, r.Reason, r.Field, r.Retry = e.End.Status, e.End.Reason, e.End.Field, info.Retry
 	r.FinishedAt = e.End.FinishedAt
-	r.Message = sentence(info.Text, e.End.Detail)
+	r.Message = e.End.Message()
 	if ai := e.AI; ai != nil && (ai.Backend != "" || e.End.CostMicroUSD > 0) {
 		r.Metadata = &ResultMetadata{
 			Backend: ai.Backend, Model: ai.Model, CacheHit: ai.CacheHit,
@@ -87,14 +84,6 @@ func Project(k Key, e *Envelope) Result {
 		r.Answer = e.AI.answer()
 	}
 	return r
-}
-
-// sentence joins what a reason means with what is special this time.
-func sentence(text, detail string) string {
-	if detail == "" {
-		return text
-	}
-	return strings.TrimSuffix(text, ".") + ": " + strings.TrimSuffix(detail, ".") + "."
 }
 
 func (s *AISection) answer() string {

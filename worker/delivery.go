@@ -2,6 +2,7 @@ package worker
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -27,6 +28,8 @@ type Delivery struct {
 
 	msg   jetstream.Msg // nil for a delivery that nobody has to answer
 	woken bool          // its wait is over, whatever its not_before says
+	// answered is set when the queue was told; no heartbeat follows.
+	answered atomic.Bool
 }
 
 func newDelivery(msg jetstream.Msg) (*Delivery, error) {
@@ -51,8 +54,11 @@ type Task struct {
 	Envelope *messages.Envelope
 	// Expect is S of the law: the sequence of the state that is acted on.
 	Expect uint64
-	// Doubt is set on a take-over: the call that another worker had announced for this very input and never ended.
+	// Doubt is set on a take-over: the call that another worker had announced for this very input and never ended. Its
+	// attempt is in the envelope's history, in doubt.
 	Doubt *messages.Calling
+	// Open is the call that is announced and has neither answer nor fault in the envelope's history yet.
+	Open *messages.Attempt
 	// Started is when this worker took the task up.
 	Started time.Time
 }

@@ -9,4 +9,6 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrClaimMissing says that the claim store has no body for a claim.
 	ErrClaimMissing = errors.New("the claim store has no such body")
+	// ErrClaimAltered says that the claim store has another body than the claim's.
+	ErrClaimAltered = errors.New("the body in the claim store is not the one that was put")
 )

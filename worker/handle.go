@@ -2,18 +2,28 @@ package worker
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"runtime"
 	"strings"
 	"sync"
 	"time"
 
+	"go.uber.org/zap"
+
 	"flowgate/messages"
 	"flowgate/pipelines"
+	"flowgate/pipelines/ai"
 )
 
-// process is a micro-batch's life: screened, judged, published, answered.
+// process is a micro-batch's life: screened, judged, published, answered. A panic outside of the layers leaves the batch
+// unanswered: it is delivered again.
 func (r *Runtime) process(ctx context.Context, q Queue, batch []*Delivery) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.log.Error("panic outside of the layers", zap.String("queue", q.Name), zap.String("where", place(p)))
+		}
+	}()
 	answering, stop := lingering(ctx, linger)
 	defer stop()
 	release := r.held.hold(batch)
@@ -99,6 +109,9 @@ func (r *Runtime) screen(ctx context.Context, q Queue, t *Task) (v Verdict, judg
 	if t.SubjectErr != nil {
 		err = t.SubjectErr
 	}
+	if err != nil && tooNew(t) {
+		return Park(t.Started.Add(patienceWithNewer), err), true
+	}
 	if err != nil {
 		return r.unreadable(t, q, err), true
 	}
@@ -107,7 +120,7 @@ func (r *Runtime) screen(ctx context.Context, q Queue, t *Task) (v Verdict, judg
 		return v, true
 	}
 	if refused := pipelines.Expired(envelope, t.Started); refused != nil && t.State != messages.StateHold {
-		return r.end(t, q.Layer.Name(), refused), true
+		return q.Layer.End(ctx, t, refused), true
 	}
 	if v, judged = r.parked(t); judged {
 		return v, true
@@ -123,17 +136,32 @@ func (r *Runtime) standing(ctx context.Context, t *Task) (Verdict, bool) {
 	newest, found, err := r.opts.Leader.Newest(ctx, t.P, t.Key)
 	switch {
 	case err != nil:
-		return Park(t.Started.Add(lag), err), true
+		return Park(r.now().Add(lag), err), true
 	case !found:
 		return Verdict{Action: ActionAck}, true
 	case newest.Seq == t.Seq:
 		return Verdict{}, false
 	}
 	if call := callingFor(newest, t.Seq); call != nil {
-		t.Expect, t.Doubt = newest.Seq, call // its heartbeats were silent for AckWait: take over
-		return Verdict{}, false
+		return r.takeOver(t, newest, call)
 	}
 	return Verdict{Action: ActionAck}, true
+}
+
+// takeOver goes on from another worker's call for this very input, once it must be believed dead: its heartbeats were silent
+// for AckWait, or it is an earlier process of this folder. Its attempt is in doubt, at its bound.
+func (r *Runtime) takeOver(t *Task, newest *Newest, call *messages.Calling) (Verdict, bool) {
+	switch {
+	case r.opts.Earlier(call.Worker):
+	case call.Worker == r.opts.Worker && r.held.has(t.Delivery):
+		return Verdict{Action: ActionLeave}, true // it is alive: it is me
+	case t.Started.Sub(newest.Time) < r.opts.AckWait/2: // a delivery was handed back; nobody can have been silent for so long
+		return Park(t.Started.Add(r.opts.AckWait), nil), true
+	}
+	t.Expect, t.Doubt = newest.Seq, call
+	fault := &ai.Fault{Class: ai.ClassInDoubt, Detail: "taken over from " + call.Worker}
+	t.Envelope.History = ai.Append(call.History, ai.Failed(call.Attempt, fault, t.Started))
+	return Verdict{}, false
 }
 
 // LongestPark is how long a message waits at most: then it is published again, so that the floor of the stream moves.
@@ -154,7 +182,7 @@ func (r *Runtime) parked(t *Task) (Verdict, bool) {
 	t.Envelope.N++
 	v, err := t.advance(t.State)
 	if err != nil {
-		return Park(t.Started.Add(lag), err), true
+		return Park(r.now().Add(lag), err), true
 	}
 	return v, true
 }
@@ -163,12 +191,12 @@ func (r *Runtime) parked(t *Task) (Verdict, bool) {
 // would have refused it were gone. Layer 1 looks at the admission again.
 func (r *Runtime) afterPurge(ctx context.Context, t *Task) (Verdict, bool) {
 	base := t.Envelope.Base
-	if base == 0 || base+1 == t.Seq || t.State == messages.StateHold {
+	if base == 0 || base+1 == t.Seq || t.State == messages.StateHold || t.Doubt != nil {
 		return Verdict{}, false
 	}
 	first, err := r.fresh.after(ctx, WorkStream(t.P))
 	if err != nil {
-		return Park(t.Started.Add(lag), err), true
+		return Park(r.now().Add(lag), err), true
 	}
 	if base+1 >= first {
 		return Verdict{}, false
@@ -177,18 +205,27 @@ func (r *Runtime) afterPurge(ctx context.Context, t *Task) (Verdict, bool) {
 	t.Envelope.Slept = &messages.Slept{Seq: t.Seq, State: t.State}
 	v, err := t.advance(messages.StateHold)
 	if err != nil {
-		return Park(t.Started.Add(lag), err), true
+		return Park(r.now().Add(lag), err), true
 	}
 	return v, true
 }
 
 // unreadable ends what is in the WORK stream and is no envelope.
 func (r *Runtime) unreadable(t *Task, q Queue, cause error) Verdict {
-	t.Envelope = &messages.Envelope{
-		V: messages.Version, Kind: messages.KindUnknown, P: t.P, SubmittedAt: t.Stored,
-		Malformed: messages.NewMalformed(t.Subject, t.Data),
-	}
+	t.Envelope = messages.UnreadableEnvelope(t.Address, t.Stored, t.Data)
+	t.Envelope.Malformed = messages.NewMalformed(t.Subject, t.Data)
 	return r.end(t, q.Layer.Name(), pipelines.Invalid(cause))
+}
+
+// patienceWithNewer is how long a message of a newer version waits for a worker that can read it, again and again.
+const patienceWithNewer = 30 * time.Second
+
+// tooNew tells whether a newer version wrote the message a short while ago: during an upgrade another worker can read it.
+func tooNew(t *Task) bool {
+	var version struct {
+		V int `json:"v"`
+	}
+	return json.Unmarshal(t.Data, &version) == nil && version.V > messages.Version && t.Started.Sub(t.Stored) < LongestPark
 }
 
 // end publishes done.
@@ -196,25 +233,26 @@ func (r *Runtime) end(t *Task, layer messages.LayerName, refused *pipelines.Refu
 	pipelines.End(t.Envelope, layer, refused, r.now())
 	v, err := t.advance(messages.StateDone)
 	if err != nil {
-		return Park(t.Started.Add(lag), err)
+		return Park(r.now().Add(lag), err)
 	}
 	return v
 }
 
 // advance is the verdict that publishes the task's envelope as the given state.
 func (t *Task) advance(s messages.State) (Verdict, error) {
+	t.Envelope.Unbase(t.Expect)
 	data, err := messages.EncodeEnvelope(t.Envelope)
 	if err != nil {
 		return Verdict{}, err
 	}
-	return Verdict{Action: ActionAdvance, Next: t.Publication(s, data)}, nil
+	return Verdict{Action: ActionAdvance, Next: t.Publication(s, t.Envelope, data)}, nil
 }
 
 // Publication is the next state of the task's request, with the task's S and what a wake-up tells.
-func (t *Task) Publication(s messages.State, data []byte) *Publication {
+func (t *Task) Publication(s messages.State, e *messages.Envelope, data []byte) *Publication {
 	p := &Publication{Address: t.Address, Data: data, Expect: t.Expect}
 	p.State = s
-	if e := t.Envelope; s == messages.StateDone && e != nil && e.End != nil {
+	if s == messages.StateDone && e != nil && e.End != nil {
 		p.Header = map[string][]string{
 			messages.HeaderStatus: {string(e.End.Status)}, messages.HeaderReason: {string(e.End.Reason)},
 			messages.HeaderEpoch: {fmt.Sprint(e.Epoch)},
@@ -249,19 +287,26 @@ func (r *Runtime) judge(ctx context.Context, q Queue, tasks []*Task) []Verdict {
 	return []Verdict{r.crashed(ctx, q, tasks[0], where)}
 }
 
-// crashed counts a panic: in the envelope's history where there is one, else in the deliveries.
+// crashed counts a panic: in the envelope's history where there is one, else by the message. A call that was open is in
+// doubt.
 func (r *Runtime) crashed(ctx context.Context, q Queue, t *Task, where string) Verdict {
-	e := t.Envelope
-	if e == nil {
-		if t.Times < crashes {
-			return Park(t.Started.Add(lag), fmt.Errorf("panic: %s", where))
+	r.log.Error("panic", zap.String("queue", q.Name), zap.String("request", t.String()), zap.String("where", where))
+	refused := pipelines.Fail(messages.ReasonCrash, where)
+	if t.State == "" {
+		if r.panics.count(t.Seq) < crashes {
+			return Park(r.now().Add(lag), fmt.Errorf("panic: %s", where))
 		}
-		return q.Layer.Crashed(ctx, t, where)
+		return r.endGuarded(ctx, q, t, refused)
 	}
-	e.History = append(e.History, messages.Attempt{
-		K: nextK(e.History), Layer: q.Layer.Name(), Class: classCrash, Detail: where, StartedAt: t.Started,
-		DurationMS: r.now().Sub(t.Started).Milliseconds(), Billing: messages.BillingNone, Worker: r.opts.Worker,
-	})
+	e := t.Envelope
+	attempt := messages.Attempt{K: ai.NextAttempt(e.History), Layer: q.Layer.Name(), StartedAt: t.Started, Billing: messages.BillingNone}
+	if t.Open != nil {
+		attempt = *t.Open
+		attempt.Billing, attempt.CostMicroUSD = messages.BillingInDoubt, attempt.BoundMicroUSD
+	}
+	attempt.Class, attempt.Detail, attempt.Worker = classCrash, where, r.opts.Worker
+	attempt.DurationMS = r.now().Sub(t.Started).Milliseconds()
+	e.History = append(e.History, attempt)
 	n := 0
 	for i := range e.History {
 		if e.History[i].Class == classCrash {
@@ -269,46 +314,49 @@ func (r *Runtime) crashed(ctx context.Context, q Queue, t *Task, where string) V
 		}
 	}
 	if n >= crashes {
-		return q.Layer.Crashed(ctx, t, where)
+		return r.endGuarded(ctx, q, t, refused)
 	}
 	e.N++
 	e.NotBefore = r.now().Add(lag)
 	v, err := t.advance(t.State)
 	if err != nil {
-		return Park(t.Started.Add(lag), err)
+		return Park(r.now().Add(lag), err)
 	}
 	return v
 }
 
-const classCrash = "crash"
-
-func nextK(history []messages.Attempt) int {
-	if len(history) == 0 {
-		return 1
+// endGuarded lets the layer end a task; where even that panics, the message waits for somebody who mends the code.
+func (r *Runtime) endGuarded(ctx context.Context, q Queue, t *Task, refused *pipelines.Refusal) Verdict {
+	verdicts, where := guarded(func() []Verdict { return []Verdict{q.Layer.End(ctx, t, refused)} })
+	if where != "" {
+		return Park(r.now().Add(r.opts.AckWait), fmt.Errorf("panic while ending: %s", where))
 	}
-	return history[len(history)-1].K + 1
+	return verdicts[0]
 }
+
+const classCrash = "crash"
 
 // guarded runs f; where names the place of a panic, empty without one. A panic's value may hold data of a request, so only
 // errors of the Go runtime are told.
 func guarded(f func() []Verdict) (verdicts []Verdict, where string) {
 	defer func() {
 		if p := recover(); p != nil {
-			where = fmt.Sprintf("panic of type %T", p)
-			if e, ok := p.(runtime.Error); ok {
-				where = e.Error()
-			}
-			where += stack()
+			where = place(p)
 		}
 	}()
 	return f(), ""
 }
 
-// stack names the functions above the panic.
-func stack() string {
+// place tells what panicked, and the functions above it.
+func place(p any) string {
 	pcs := make([]uintptr, 16)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(4, pcs)])
 	var b strings.Builder
+	if e, ok := p.(runtime.Error); ok {
+		b.WriteString(e.Error())
+	} else {
+		fmt.Fprintf(&b, "panic of type %T", p)
+	}
 	for {
 		frame, more := frames.Next()
 		if name, ours := strings.CutPrefix(frame.Function, "flowgate/"); ours {

@@ -35,6 +35,20 @@ func (h *held) hold(batch []*Delivery) (release func()) {
 	}
 }
 
+// has tells whether another delivery of the same message is in hand.
+func (h *held) has(d *Delivery) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, holding := range h.in {
+		for _, other := range holding.batch {
+			if other != d && other.Seq == d.Seq && other.State == d.State && other.msg != nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // due lists the deliveries that have been in hand for longer than age.
 func (h *held) due(age time.Duration) []*Delivery {
 	h.mu.Lock()
@@ -42,7 +56,11 @@ func (h *held) due(age time.Duration) []*Delivery {
 	var due []*Delivery
 	for _, holding := range h.in {
 		if time.Since(holding.since) >= age {
-			due = append(due, holding.batch...)
+			for _, d := range holding.batch {
+				if d.msg != nil && !d.answered.Load() {
+					due = append(due, d)
+				}
+			}
 		}
 	}
 	return due
@@ -58,14 +76,26 @@ func (r *Runtime) heartbeats(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		for _, d := range r.held.due(r.opts.AckWait / 6) {
-			if d.msg == nil {
-				continue
-			}
+		r.beatAll(ctx, r.held.due(r.opts.AckWait/6))
+	}
+}
+
+// beatsAtOnce bounds the heartbeats that wait for their answer.
+const beatsAtOnce = 64
+
+// beatAll sends the heartbeats side by side: one that nobody answers must not silence the others.
+func (r *Runtime) beatAll(ctx context.Context, due []*Delivery) {
+	var beats sync.WaitGroup
+	slots := make(chan struct{}, beatsAtOnce)
+	for _, d := range due {
+		slots <- struct{}{}
+		beats.Go(func() {
+			defer func() { <-slots }()
 			r.opts.Probe.At(StepBeat, d.queue(), d.Key)
 			if err := r.beat(ctx, d); err != nil && ctx.Err() == nil {
 				r.log.Debug("heartbeat unheard", zap.String("request", d.String()), zap.Error(err))
 			}
-		}
+		})
 	}
+	beats.Wait()
 }

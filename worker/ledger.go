@@ -14,7 +14,7 @@ type Ledger interface {
 	// Conflicts between batches are repeated inside, then halved; what then still fails is the error of the member
 	// (Grant.Err), not of the batch.
 	Admit(ctx context.Context, members []Member) ([]Grant, error)
-	// Waiting lists the oldest waiting epochs of the named scopes, at most limit, oldest first.
+	// Waiting lists the oldest waiting epochs of the named scopes (nil: of all), at most limit, oldest first.
 	Waiting(ctx context.Context, scopes []string, limit int) ([]Waiter, error)
 }
 

@@ -72,6 +72,8 @@ type CallingRecord struct {
 	Stored
 
 	Attempt messages.Attempt
+	// Before is the attempt before this one in its final form, where there is one: later ones may be folded into it.
+	Before *messages.Attempt
 }
 
 // Outcome is a state done.

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"flowgate/messages"
+	"flowgate/pipelines"
 )
 
 // Layer judges tasks. It gathers facts, asks its package of pipelines for the decision and acts on it; the runtime does
@@ -21,8 +22,8 @@ type Layer interface {
 	Name() messages.LayerName
 	// Handle judges a micro-batch and returns one verdict each, in the same order. Tasks are of distinct families.
 	Handle(ctx context.Context, tasks []*Task) []Verdict
-	// Crashed ends a task whose handling panicked too often; where tells which code.
-	Crashed(ctx context.Context, t *Task, where string) Verdict
+	// End ends a task that the runtime cannot let go on: past its deadline, or crashed too often.
+	End(ctx context.Context, t *Task, r *pipelines.Refusal) Verdict
 }
 
 // Queue is one consumer and the layer that judges what it delivers.
@@ -72,6 +73,8 @@ type Runtime struct {
 	now   func() time.Time
 	fresh *firstSequence
 	held  *held
+	// panics counts those of messages of the ingress stream, which have no history.
+	panics panics
 }
 
 // NewRuntime wires and validates.
@@ -120,6 +123,13 @@ func NewRuntime(opts Options) (*Runtime, error) {
 // Run works until ctx ends, then drains: it stops fetching, finishes what is in hand within the grace, hands the rest back
 // at once. It returns when every goroutine has ended.
 func (r *Runtime) Run(ctx context.Context) error {
+	consumers := make([]jetstream.Consumer, len(r.opts.Queues))
+	for i, q := range r.opts.Queues {
+		var err error
+		if consumers[i], err = r.opts.JS.Consumer(ctx, q.Stream, q.Name); err != nil {
+			return fmt.Errorf("opening consumer %s of %s: %w", q.Name, q.Stream, err)
+		}
+	}
 	work, cancelWork := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancelWork(nil)
 	var lanes, beats sync.WaitGroup
@@ -128,17 +138,9 @@ func (r *Runtime) Run(ctx context.Context) error {
 	if r.opts.Waiting != nil {
 		lanes.Go(func() { r.wake(ctx, work) })
 	}
-	for i := range r.opts.Queues {
-		q := r.opts.Queues[i]
-		consumer, err := r.opts.JS.Consumer(ctx, q.Stream, q.Name)
-		if err != nil {
-			cancelWork(err)
-			lanes.Wait()
-			beats.Wait()
-			return fmt.Errorf("opening consumer %s of %s: %w", q.Name, q.Stream, err)
-		}
-		for range q.Lanes {
-			lanes.Go(func() { r.lane(ctx, work, q, consumer) })
+	for i, consumer := range consumers {
+		for range r.opts.Queues[i].Lanes {
+			lanes.Go(func() { r.lane(ctx, work, r.opts.Queues[i], consumer) })
 		}
 	}
 	done := make(chan struct{})

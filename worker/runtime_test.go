@@ -26,8 +26,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // layer is a layer of a test: funcs instead of decisions.
 type layer struct {
-	handle  func(ctx context.Context, tasks []*worker.Task) []worker.Verdict
-	crashed func(t *worker.Task, where string) worker.Verdict
+	handle func(ctx context.Context, tasks []*worker.Task) []worker.Verdict
+	end    func(t *worker.Task, r *pipelines.Refusal) worker.Verdict
 }
 
 func (l *layer) Name() messages.LayerName { return messages.LayerAI }
@@ -36,8 +36,12 @@ func (l *layer) Handle(ctx context.Context, tasks []*worker.Task) []worker.Verdi
 	return l.handle(ctx, tasks)
 }
 
-func (l *layer) Crashed(_ context.Context, t *worker.Task, where string) worker.Verdict {
-	return l.crashed(t, where)
+func (l *layer) End(_ context.Context, t *worker.Task, r *pipelines.Refusal) worker.Verdict {
+	if l.end != nil {
+		return l.end(t, r)
+	}
+	pipelines.End(t.Envelope, messages.LayerAI, r, time.Now())
+	return advance(t, messages.StateDone)
 }
 
 // advancing hands every task on to a state.
@@ -56,7 +60,7 @@ func advance(t *worker.Task, s messages.State) worker.Verdict {
 	if err != nil {
 		return worker.Park(time.Now(), err)
 	}
-	return worker.Verdict{Action: worker.ActionAdvance, Next: t.Publication(s, data)}
+	return worker.Verdict{Action: worker.ActionAdvance, Next: t.Publication(s, t.Envelope, data)}
 }
 
 // bundle is a broker with the topology, and what was said on its wire.
@@ -316,11 +320,12 @@ func TestAPanicCostsNobodyButItsTaskWhichEndsAfterThree(t *testing.T) {
 			}
 			return advancing(messages.StateOptimizer)(t.Context(), tasks)
 		},
-		crashed: func(task *worker.Task, where string) worker.Verdict {
+		end: func(task *worker.Task, r *pipelines.Refusal) worker.Verdict {
+			where := r.Detail
 			if strings.Contains(where, "secret") || !strings.Contains(where, "runtime_test") && !strings.Contains(where, "worker") {
 				t.Errorf("where: %s", where)
 			}
-			pipelines.End(task.Envelope, messages.LayerAI, pipelines.Fail(messages.ReasonCrash, ""), time.Now())
+			pipelines.End(task.Envelope, messages.LayerAI, r, time.Now())
 			return advance(task, messages.StateDone)
 		},
 	})

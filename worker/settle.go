@@ -27,6 +27,10 @@ func (r *Runtime) settle(d *Delivery, a answer, delay time.Duration) {
 	if d.msg == nil {
 		return
 	}
+	if a == answerPark && !r.opts.Conn.IsConnected() {
+		a = answerLeave // said later, it would hand back what another worker has by then
+	}
+	d.answered.Store(true)
 	var err error
 	switch a {
 	case answerAck:
@@ -79,6 +83,7 @@ func (r *Runtime) conclude(ctx context.Context, t *Task, v Verdict, receipt Rece
 		events = append(events, spent(t, v.Spent)...)
 	case ActionPark:
 		a, delay = answerPark, v.Until.Sub(r.now())
+		events = append(events, spent(t, v.Spent)...)
 	case ActionLeave:
 		a = answerLeave
 		events = append(events, spent(t, v.Spent)...)
@@ -116,18 +121,28 @@ func (r *Runtime) afterPublication(t *Task, receipt Receipt) (a answer, delay ti
 	case FateStored:
 		return answerAck, 0, false
 	case FateMoved:
-		if n := receipt.Newest; n != nil && callingFor(n, t.Seq) != nil {
-			return r.holdOff(t, n, true)
-		}
-		if n := receipt.Newest; n != nil && n.Seq == t.Seq {
-			// Nobody moved it: the state expected was already gone (a call announced here was lost with a replica).
-			return answerPark, lag, true
-		}
-		return answerAck, 0, true
+		return r.afterLoss(t, receipt.Newest)
 	case FateUnknown:
 	}
 	r.log.Warn("publishing", zap.String("queue", t.queue()), zap.String("request", t.String()), zap.Error(receipt.Err))
-	return answerPark, lag, false
+	return answerPark, lag, true
+}
+
+// afterLoss: somebody else moved the request, or the state that was expected is gone.
+func (r *Runtime) afterLoss(t *Task, n *Newest) (answer, time.Duration, bool) {
+	switch {
+	case n == nil:
+		return answerPark, lag, true // a proposal of somebody's that did not survive: the redelivery finds out
+	case t.State == "":
+		if epoch, err := messages.EpochOf(n.Data); err != nil || epoch < t.Epoch {
+			return answerPark, lag, true // a late writer of a lower epoch: this one is decided once more
+		}
+	case callingFor(n, t.Seq) != nil:
+		return r.holdOff(t, n, true)
+	case n.Seq == t.Seq: // nobody moved it: a call announced here was lost with a replica
+		return answerPark, lag, true
+	}
+	return answerAck, 0, true
 }
 
 // holdOff: the newest state is another worker's call for this very input. It must not be acknowledged.

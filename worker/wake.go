@@ -31,7 +31,7 @@ func (r *Runtime) wake(ctx, work context.Context) {
 		return
 	}
 	freed := make(chan []string, 64)
-	sub, err := r.opts.Conn.Subscribe(messages.EventSubject("*", messages.EventFreed), freedScopes(freed))
+	sub, err := r.opts.Conn.QueueSubscribe(messages.EventSubject("*", messages.EventFreed), "flowgate-wake", freedScopes(freed))
 	if err != nil {
 		r.log.Error("listening for freed money", zap.Error(err))
 		return
@@ -49,10 +49,23 @@ func (r *Runtime) wake(ctx, work context.Context) {
 			pause.Stop()
 			return
 		case scopes = <-freed:
+			scopes = append(scopes, waitingIn(freed)...)
 		case <-pause.C:
 		}
 		pause.Stop()
 		r.takeUp(work, *hold, scopes)
+	}
+}
+
+// waitingIn takes what has come meanwhile: many settlements wake the same requests once.
+func waitingIn(freed <-chan []string) (scopes []string) {
+	for {
+		select {
+		case more := <-freed:
+			scopes = append(scopes, more...)
+		default:
+			return scopes
+		}
 	}
 }
 

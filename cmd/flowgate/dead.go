@@ -114,7 +114,7 @@ func writeLetter(cmd *cobra.Command, key messages.Key, e *messages.Envelope) err
 	}
 	lines := []string{
 		fmt.Sprintf("%s, epoch %d: %s (%s) in %s at %s", key.ID, e.Epoch, e.End.Status, e.End.Reason, e.End.Layer, clock(e.End.FinishedAt)),
-		"  why     " + messages.Explain(e.End.Reason).Text + " " + e.End.Detail,
+		"  why     " + e.End.Message(),
 		"  next    " + messages.Explain(e.End.Reason).Next,
 	}
 	if e.End.Field != "" {

@@ -144,7 +144,7 @@ func (n *node) backends() ([]handlers.Serving, error) {
 			b, err := backends.NewOpenAI(backends.OpenAIOptions{
 				APIKey: s.Backends.OpenAI.APIKey.Reveal(), BaseURL: s.Backends.OpenAI.BaseURL, Timeout: s.Backends.OpenAI.Timeout,
 				AllowInsecure: s.Backends.OpenAI.AllowInsecure, MaxTokensField: backends.MaxTokensField(s.Backends.OpenAI.MaxTokensField),
-				MaxConnections: s.Concurrency.AI,
+				MaxConnections: s.Concurrency.AI * len(messages.Classes()),
 			})
 			if err != nil {
 				return nil, usageError{err}

@@ -50,10 +50,12 @@ func Next(history []messages.Attempt, f *Fault, tries int, since time.Duration, 
 		}
 		return StepLater, nil
 	case ClassInDoubt:
-		if n := CountClass(history, ClassInDoubt); n >= max(billable, 1) {
-			return StepEnd, pipelines.Fail(messages.ReasonInDoubt, fmt.Sprintf("%d attempts in doubt", n))
+		if InDoubt(history) >= max(billable, 1) {
+			return StepEnd, DoubtRefusal(history)
 		}
 		return StepAgain, nil
+	case ClassDrained:
+		return StepLater, nil
 	case ClassQuota:
 		return StepEnd, pipelines.Fail(messages.ReasonBackendQuota, f.Error())
 	case ClassAuth:
@@ -63,6 +65,22 @@ func Next(history []messages.Attempt, f *Fault, tries int, since time.Duration, 
 	case ClassInvalid:
 	}
 	return StepEnd, pipelines.Fail(messages.ReasonBackendInvalid, f.Error())
+}
+
+// InDoubt counts the attempts of an epoch that may have been billed and brought no answer.
+func InDoubt(history []messages.Attempt) int {
+	n := 0
+	for i := range history {
+		if history[i].Billing == messages.BillingInDoubt {
+			n++
+		}
+	}
+	return n
+}
+
+// DoubtRefusal ends a request that may not be paid for again.
+func DoubtRefusal(history []messages.Attempt) *pipelines.Refusal {
+	return pipelines.Fail(messages.ReasonInDoubt, fmt.Sprintf("%d attempts in doubt", InDoubt(history)))
 }
 
 // CountClass counts the attempts of a class.

@@ -18,7 +18,7 @@ func fault(class ai.Class) *ai.Fault { return &ai.Fault{Class: class, Code: "500
 func failures(class ai.Class, n int) []messages.Attempt {
 	var history []messages.Attempt
 	for k := range n {
-		history = append(history, messages.Attempt{K: k + 1, Class: string(class)})
+		history = append(history, ai.Failed(messages.Attempt{K: k + 1}, &ai.Fault{Class: class}, noon))
 	}
 	return history
 }

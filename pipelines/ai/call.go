@@ -51,6 +51,8 @@ const (
 	ClassAuth        Class = "auth"
 	ClassInvalid     Class = "invalid"
 	ClassRefused     Class = "refused"
+	// ClassDrained: our own process stopped before anything was billed; it counts for nothing.
+	ClassDrained Class = "drained"
 	// ClassInDoubt: the request was sent and no answer came; it may have been billed.
 	ClassInDoubt Class = "in_doubt"
 )

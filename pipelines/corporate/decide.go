@@ -49,11 +49,11 @@ func Unreadable(err error, f Facts, p Policy) Decision {
 	return d
 }
 
-// Crashed is the decision about a message whose handling panicked too often.
-func Crashed(where string, f Facts, p Policy) Decision {
+// Ended is the decision about a message that the runtime cannot let go on, for the reason that the refusal gives.
+func Ended(r *pipelines.Refusal, f Facts, p Policy) Decision {
 	d := begin(&messages.Request{}, f, p)
 	d.Kind = messages.KindUnknown
-	d.Refusal = pipelines.Fail(messages.ReasonCrash, where)
+	d.Refusal = r
 	return d
 }
 

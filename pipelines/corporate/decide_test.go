@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"flowgate/messages"
+	"flowgate/pipelines"
 	"flowgate/pipelines/corporate"
 	"flowgate/pipelines/flow"
 	"flowgate/pipelines/pricing"
@@ -280,7 +281,7 @@ func TestUnreadableKeepsFieldAndRule(t *testing.T) {
 
 func TestCrashedSaysWhere(t *testing.T) {
 	_, f, p := setup(t)
-	if d := corporate.Crashed("panic at x", f, p); d.Refusal.Reason != messages.ReasonCrash || d.Refusal.Detail != "panic at x" {
+	if d := corporate.Ended(pipelines.Fail(messages.ReasonCrash, "panic at x"), f, p); d.Refusal.Reason != messages.ReasonCrash || d.Refusal.Detail != "panic at x" {
 		t.Errorf("got %+v", d.Refusal)
 	}
 }

@@ -27,7 +27,7 @@ var (
 	// try again for a while before giving up.
 	ErrMissing = worker.ErrClaimMissing
 	// ErrAltered says that what the store has is not what was put.
-	ErrAltered = errors.New("body in the claim store is not the one that was put")
+	ErrAltered = worker.ErrClaimAltered
 )
 
 // bodyTimeout bounds the transfer of one body where the caller's context has no deadline: a body whose pieces are gone

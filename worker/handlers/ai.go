@@ -49,9 +49,9 @@ func (a *AI) Handle(ctx context.Context, tasks []*worker.Task) []worker.Verdict 
 	return verdicts
 }
 
-// Crashed ends a task whose handling panicked too often.
-func (a *AI) Crashed(ctx context.Context, t *worker.Task, where string) worker.Verdict {
-	return refused(ctx, a.Bodies, t, a.Name(), pipelines.Fail(messages.ReasonCrash, where), a.Now())
+// End ends a task that the runtime cannot let go on.
+func (a *AI) End(ctx context.Context, t *worker.Task, r *pipelines.Refusal) worker.Verdict {
+	return a.end(ctx, t, r)
 }
 
 // turn is one task in layer 2's hands.
@@ -67,7 +67,7 @@ type turn struct {
 
 func (a *AI) one(ctx context.Context, t *worker.Task) worker.Verdict {
 	p := a.Policy()
-	if v, judged := a.doubt(ctx, t, p); judged {
+	if v, judged := a.doubt(ctx, t); judged {
 		return v
 	}
 	r, err := a.Bodies.request(ctx, t.Envelope)
@@ -79,7 +79,7 @@ func (a *AI) one(ctx context.Context, t *worker.Task) worker.Verdict {
 	case gone(err, t):
 		return a.end(ctx, t, pipelines.Fail(messages.ReasonClaimMissing, ""))
 	default:
-		return worker.Park(t.Started.Add(time.Second), err)
+		return worker.Park(a.Now().Add(time.Second), err)
 	}
 	x := &turn{Task: t, policy: p}
 	x.plan = ai.Decide(t.Envelope, r, ai.Facts{Address: t.Address, Now: t.Started, Backends: a.facts()}, p)
@@ -98,6 +98,11 @@ func (a *AI) one(ctx context.Context, t *worker.Task) worker.Verdict {
 	}
 	v := a.attempts(ctx, x)
 	v.Spent = x.spent
+	for i := range x.spent {
+		if x.spent[i].BoundMicroUSD > 0 && x.spent[i].CostMicroUSD > x.spent[i].BoundMicroUSD {
+			v.Events = append(v.Events, messages.Event{Kind: messages.EventOverBound, Key: t.Key, Epoch: t.Envelope.Epoch, Attempt: &x.spent[i]})
+		}
+	}
 	return v
 }
 
@@ -109,19 +114,14 @@ func (a *AI) facts() []ai.BackendFact {
 	return facts
 }
 
-// doubt takes a call over that another worker announced and never ended: its attempt is in doubt, at its bound.
-func (a *AI) doubt(ctx context.Context, t *worker.Task, p ai.Policy) (worker.Verdict, bool) {
-	if t.Doubt == nil {
+// doubt ends a request whose calls were cut off as often as may be paid for. The runtime has put the call that it took over
+// into the history.
+func (a *AI) doubt(ctx context.Context, t *worker.Task) (worker.Verdict, bool) {
+	e := t.Envelope
+	if e.Corporate == nil || e.Kind != messages.KindPrompt || ai.InDoubt(e.History) < max(e.Corporate.BillableAttempts, 1) {
 		return worker.Verdict{}, false
 	}
-	fault := &ai.Fault{Class: ai.ClassInDoubt, Detail: "taken over from " + t.Doubt.Worker}
-	e := t.Envelope
-	e.History = ai.Append(t.Doubt.History, ai.Failed(t.Doubt.Attempt, fault, t.Started))
-	step, refusal := ai.Next(e.History, fault, 1, 0, e.Corporate.BillableAttempts, p.Retry.For(e.Corporate.Model))
-	if step == ai.StepEnd {
-		return a.end(ctx, t, refusal), true
-	}
-	return worker.Verdict{}, false
+	return a.end(ctx, t, ai.DoubtRefusal(e.History)), true
 }
 
 // attempts calls until an answer, a delay or an end.
@@ -143,14 +143,22 @@ func (a *AI) attempts(ctx context.Context, x *turn) worker.Verdict {
 		if fault == nil {
 			return a.answered(ctx, x, ai.Answered(attempt, answer, x.row, a.Now()), answer)
 		}
-		if ctx.Err() != nil && fault.Class != ai.ClassInDoubt {
-			return worker.Park(a.Now(), nil) // drained before anything was billed
+		drained := ctx.Err() != nil && fault.Class != ai.ClassInDoubt
+		if drained && !x.plan.Backend.Billable {
+			return worker.Park(a.Now(), nil)
+		}
+		if drained { // announced, and not billed: it says so, and counts for nothing
+			fault = &ai.Fault{Class: ai.ClassDrained, Detail: "cut off by a drain before anything was billed"}
 		}
 		attempt = ai.Failed(attempt, fault, a.Now())
 		x.spent = append(x.spent, attempt)
 		e := x.Envelope
 		e.History = ai.Append(e.History, attempt)
+		x.Open = nil
 		retry := x.policy.Retry.For(x.plan.Call.Model)
+		if drained {
+			return a.later(ctx, x, fault, retry)
+		}
 		step, refusal := ai.Next(e.History, fault, tries, ai.QuickWindow, e.Corporate.BillableAttempts, retry)
 		switch {
 		case step == ai.StepEnd:
@@ -164,18 +172,18 @@ func (a *AI) attempts(ctx context.Context, x *turn) worker.Verdict {
 
 // announce publishes the state calling: to call is to win the comparison.
 func (a *AI) announce(ctx context.Context, x *turn, attempt messages.Attempt) (worker.Verdict, bool) {
-	data, err := encodeCalling(&messages.Calling{
+	data, err := messages.EncodeCalling(&messages.Calling{
 		V: messages.Version, Epoch: x.Envelope.Epoch, InputSeq: x.Seq, Worker: a.Worker, Attempt: attempt,
 		History: x.Envelope.History,
 	})
 	if err != nil {
-		return worker.Park(x.Started.Add(time.Second), err), true
+		return worker.Park(a.Now().Add(time.Second), err), true
 	}
-	receipt := a.Hop.Publish(ctx, []*worker.Publication{x.Publication(messages.StateCalling, data)})[0]
+	receipt := a.Hop.Publish(ctx, []*worker.Publication{x.Publication(messages.StateCalling, x.Envelope, data)})[0]
 	a.Probe.At(worker.StepAnnounced, "ai", x.Key)
 	switch receipt.Fate {
 	case worker.FateStored:
-		x.Expect = receipt.Seq
+		x.Expect, x.Open = receipt.Seq, &attempt
 		return worker.Verdict{}, false
 	case worker.FateMoved:
 		if n := receipt.Newest; n != nil && n.State == messages.StateCalling {
@@ -184,7 +192,7 @@ func (a *AI) announce(ctx context.Context, x *turn, attempt messages.Attempt) (w
 		return worker.Verdict{Action: worker.ActionAck, Spent: x.spent}, true
 	case worker.FateUnknown:
 	}
-	return worker.Park(x.Started.Add(time.Second), fmt.Errorf("announcing a call: %w", receipt.Err)), true
+	return worker.Park(a.Now().Add(time.Second), fmt.Errorf("announcing a call: %w", receipt.Err)), true
 }
 
 // call asks the backend, with quick retries where nothing was billed.
@@ -248,6 +256,7 @@ func (a *AI) answered(ctx context.Context, x *turn, attempt messages.Attempt, an
 	x.spent = append(x.spent, attempt)
 	e := x.Envelope
 	e.History = ai.Append(e.History, attempt)
+	x.Open = nil
 	s := a.section(x.Task, messages.VerdictProcessed, messages.ReasonOK)
 	s.Backend, s.Model, s.FinishReason, s.ProviderRequestID = x.plan.Backend.Name, x.plan.Call.Model, answer.FinishReason, answer.ProviderRequestID
 	s.Answer, s.AnswerLength, s.Usage = answer.Text, utf8.RuneCountInString(answer.Text), answer.Usage

@@ -67,5 +67,5 @@ const patience = 60 * time.Second
 
 // gone tells whether a body has been missing for too long; until then the message is handed back.
 func gone(err error, t *worker.Task) bool {
-	return errors.Is(err, worker.ErrClaimMissing) && t.Started.Sub(t.Stored) > patience
+	return errors.Is(err, worker.ErrClaimAltered) || errors.Is(err, worker.ErrClaimMissing) && t.Started.Sub(t.Stored) > patience
 }

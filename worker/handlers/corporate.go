@@ -78,12 +78,17 @@ func (c *Corporate) Handle(ctx context.Context, tasks []*worker.Task) []worker.V
 	return verdicts
 }
 
-// Crashed ends a task whose handling panicked too often.
-func (c *Corporate) Crashed(ctx context.Context, t *worker.Task, where string) worker.Verdict {
-	facts := c.facts(t)
-	d := corporate.Crashed(where, facts, c.Policy())
+// End ends a task that the runtime cannot let go on. The ledger is asked all the same: a first decision always has a row.
+func (c *Corporate) End(ctx context.Context, t *worker.Task, r *pipelines.Refusal) worker.Verdict {
+	e := c.fresh(t)
+	if t.Envelope == nil {
+		e.Malformed = messages.NewMalformed(t.Subject, t.Data)
+		e.RequestSHA256 = e.Malformed.SHA256
+	}
+	entrant := c.candidate(t, e, corporate.Ended(r, c.facts(t), c.Policy()))
+	entrant.member.Hold = t.Envelope != nil
 	verdicts := make([]worker.Verdict, 1)
-	c.admit(ctx, []*candidate{c.candidate(t, c.fresh(t), d)}, verdicts)
+	c.admit(ctx, []*candidate{entrant}, verdicts)
 	return verdicts[0]
 }
 
@@ -167,7 +172,7 @@ func (c *Corporate) gatherHold(ctx context.Context, t *worker.Task, p corporate.
 	case gone(err, t):
 		d = corporate.Unreadable(&messages.FieldError{Field: "(body)", Rule: "is missing in the claim store", Reason: messages.ReasonClaimMissing}, f, p)
 	default:
-		return nil, worker.Park(t.Started.Add(time.Second), err)
+		return nil, c.handBack(err)
 	}
 	if t.Envelope.Corporate != nil {
 		d.Section.StartedAt = t.Envelope.Corporate.StartedAt
@@ -186,7 +191,7 @@ func (c *Corporate) slept(ctx context.Context, t *worker.Task) worker.Verdict {
 	intent, ended, err := c.Admissions.Standing(ctx, t.Key, e.Epoch)
 	switch {
 	case err != nil && !errors.Is(err, worker.ErrNotFound):
-		return worker.Park(t.Started.Add(time.Second), err)
+		return c.handBack(err)
 	case ended, intent != 0 && intent != e.Slept.Seq:
 		return worker.Verdict{Action: worker.ActionAck}
 	}
@@ -275,12 +280,12 @@ func (c *Corporate) act(ctx context.Context, x *candidate, g worker.Grant, base 
 		return event(messages.EventReplayRefused)
 	case worker.GrantAgain:
 		if err := json.Unmarshal(g.Decision, &x.decision); err != nil {
-			return worker.Park(t.Started.Add(time.Second), fmt.Errorf("decoding a stored decision: %w", err))
+			return c.handBack(fmt.Errorf("decoding a stored decision: %w", err))
 		}
 	case worker.GrantNew:
 	}
 	if g.Err != nil {
-		return worker.Park(t.Started.Add(time.Second), g.Err)
+		return c.handBack(g.Err)
 	}
 	d := x.decision
 	e.P = g.P
@@ -320,6 +325,11 @@ func (c *Corporate) waitsOn(t *worker.Task, e *messages.Envelope, g worker.Grant
 		e.Wait == g.Reason && t.Started.Sub(t.Stored) < worker.LongestPark
 }
 
+// handBack parks a task for a moment, for trouble of our own infrastructure.
+func (c *Corporate) handBack(err error) worker.Verdict {
+	return worker.Park(c.Now().Add(time.Second), err)
+}
+
 // jittered is half to one and a half of d.
 func jittered(d time.Duration) time.Duration {
 	return d/2 + rand.N(d) //nolint:gosec // jitter is no secret
@@ -332,22 +342,19 @@ func (c *Corporate) expect(ctx context.Context, t *worker.Task, e *messages.Enve
 	}
 	newest, found, err := c.Leader.Newest(ctx, e.P, t.Key)
 	if err != nil {
-		return 0, worker.Park(t.Started.Add(time.Second), err), true
+		return 0, c.handBack(err), true
 	}
 	if !found {
 		return 0, v, false
 	}
-	var at struct {
-		Epoch int `json:"epoch"`
-	}
-	if err := json.Unmarshal(newest.Data, &at); err != nil {
-		return 0, worker.Park(t.Started.Add(time.Second), err), true
-	}
+	epoch, err := messages.EpochOf(newest.Data)
 	switch {
-	case at.Epoch >= e.Epoch:
+	case err != nil:
+		return 0, c.handBack(err), true
+	case epoch >= e.Epoch:
 		return 0, worker.Verdict{Action: worker.ActionAck}, true
 	case newest.State != messages.StateDone:
-		return 0, worker.Park(t.Started.Add(time.Second), nil), true
+		return 0, c.handBack(nil), true
 	}
 	return newest.Seq, v, false
 }
@@ -356,14 +363,20 @@ func (c *Corporate) advance(ctx context.Context, t *worker.Task, e *messages.Env
 	return advance(ctx, c.Bodies, t, e, state)
 }
 
-// advance seals the envelope and makes the verdict that publishes it.
+// advance seals the envelope and makes the verdict that publishes it. Trouble with the claim store is waited out, for as
+// long as work may go on: what was decided, and perhaps paid for, is not to be decided again.
 func advance(ctx context.Context, b Bodies, t *worker.Task, e *messages.Envelope, state messages.State) worker.Verdict {
-	data, err := b.seal(ctx, t.Key, e)
-	if err != nil {
-		return worker.Park(t.Started.Add(time.Second), err)
+	e.Unbase(t.Expect)
+	delays := worker.DefaultDelays()
+	for round := 1; ; round++ {
+		data, err := b.seal(ctx, t.Key, e)
+		if err == nil {
+			return worker.Verdict{Action: worker.ActionAdvance, Next: t.Publication(state, e, data)}
+		}
+		if !delays.Pause(ctx, round) {
+			return worker.Park(time.Now().Add(time.Second), err)
+		}
 	}
-	t.Envelope = e
-	return worker.Verdict{Action: worker.ActionAdvance, Next: t.Publication(state, data)}
 }
 
 // refused ends a task at a layer.

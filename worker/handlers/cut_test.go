@@ -10,7 +10,9 @@ import (
 	"go.uber.org/goleak"
 
 	"flowgate/messages"
+	"flowgate/pipelines/ai"
 	"flowgate/worker"
+	"flowgate/worker/postgres"
 	"flowgate/worker/workertest"
 )
 
@@ -56,6 +58,14 @@ func scenarios() []scenario {
 		{
 			name: "a delayed retry", send: ask(`{"offline_faults":[{"class":"rate_limited","attempts":1}]}`),
 			status: messages.StatusSuccess, reason: messages.ReasonOK,
+		},
+		{
+			name: "a billable delayed retry", billable: true, status: messages.StatusSuccess, reason: messages.ReasonOK,
+			send: func(s *stage) {
+				busy := workertest.ReplyRateLimited(0)
+				s.openai.ScriptReplies(requestKey.String(), busy, busy, busy, workertest.ReplyAnswer("OK"))
+				ask(`{}`)(s)
+			},
 		},
 		{name: "a death", send: dies, status: messages.StatusFailure, reason: messages.ReasonBackendInvalid},
 		{
@@ -128,7 +138,7 @@ func TestCutAfterEveryStep(t *testing.T) {
 			}
 			close(work)
 			var hands sync.WaitGroup
-			for range 4 {
+			for range 7 {
 				hands.Go(func() {
 					for do := range work {
 						do()
@@ -244,14 +254,36 @@ func (sc scenario) check(s *stage) {
 		}
 	}
 	if sc.billable {
-		doubts := 0
-		for _, a := range e.History {
-			if a.Billing == messages.BillingInDoubt {
-				doubts++
+		if billed, doubts := s.openai.Billed(requestKey.String()), ai.InDoubt(e.History); billed > 1+doubts {
+			t.Errorf("%d calls that were billed, %d attempts in doubt", billed, doubts)
+		}
+		s.charged(e)
+	}
+}
+
+// charged: every scope has settled exactly what the end of the request says that it cost.
+func (s *stage) charged(e *messages.Envelope) {
+	timeline, err := s.db.Timeline(s.t.Context(), requestKey)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var sum int64
+	for _, a := range timeline.Epochs[e.Epoch].Attempts {
+		sum += a.Charged
+	}
+	if late := s.lateEnds(timeline); sum != e.End.CostMicroUSD && !late {
+		s.t.Errorf("charged %d micro-dollars, the end says %d: %+v", sum, e.End.CostMicroUSD, timeline.Epochs[e.Epoch].Attempts)
+	}
+}
+
+// lateEnds tells whether a call in doubt became known afterwards.
+func (s *stage) lateEnds(t postgres.Timeline) bool {
+	for _, epoch := range t.Epochs {
+		for _, event := range epoch.Events {
+			if event.Kind == string(messages.EventAttemptEnd) {
+				return true
 			}
 		}
-		if calls := s.openai.Calls(requestKey.String()); calls > 1+doubts {
-			t.Errorf("%d calls, %d attempts in doubt", calls, doubts)
-		}
 	}
+	return false
 }

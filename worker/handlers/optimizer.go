@@ -34,7 +34,7 @@ func (o *Optimizer) Handle(ctx context.Context, tasks []*worker.Task) []worker.V
 	return verdicts
 }
 
-// Crashed ends a task whose handling panicked too often.
-func (o *Optimizer) Crashed(ctx context.Context, t *worker.Task, where string) worker.Verdict {
-	return refused(ctx, o.Bodies, t, o.Name(), pipelines.Fail(messages.ReasonCrash, where), o.Now())
+// End ends a task that the runtime cannot let go on.
+func (o *Optimizer) End(ctx context.Context, t *worker.Task, r *pipelines.Refusal) worker.Verdict {
+	return refused(ctx, o.Bodies, t, o.Name(), r, o.Now())
 }

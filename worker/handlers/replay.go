@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"time"
 
 	"flowgate/messages"
 	"flowgate/pipelines/corporate"
@@ -26,7 +25,7 @@ func (c *Corporate) gatherReplay(ctx context.Context, t *worker.Task, p corporat
 	case errors.Is(err, worker.ErrNotFound):
 		return nil, replayRefused(t, "no failure of this request is stored")
 	case err != nil:
-		return nil, worker.Park(t.Started.Add(time.Second), err)
+		return nil, c.handBack(err)
 	}
 	if old.Epoch >= t.Epoch {
 		// This very replay may have ended before; the ledger knows. What is decided here is not used then.
@@ -40,13 +39,13 @@ func (c *Corporate) gatherReplay(ctx context.Context, t *worker.Task, p corporat
 	document, err := c.document(ctx, ask, old)
 	if err != nil {
 		if !errors.Is(err, worker.ErrClaimMissing) {
-			return nil, worker.Park(t.Started.Add(time.Second), err)
+			return nil, c.handBack(err)
 		}
 		return nil, replayRefused(t, "the stored body of the request is gone: replay with a request")
 	}
 	d := c.decide(t, e, document, p)
 	corporate.Resume(&d, old, ask.ResumeAt, e.Replay.Edited)
-	if d.ResumeAt == messages.StateOptimizer {
+	if old.AI != nil { // dropped again where the stored decision resumes before the model
 		carried := *old.AI
 		carried.Verdict = messages.VerdictCarriedOver
 		e.AI = &carried

@@ -61,6 +61,10 @@ SELECT o.tenant || '/' || o.id || ' epoch ' || o.epoch || ': cost ' || o.cost_mi
 FROM flowgate.outcome o
 LEFT JOIN (SELECT tenant, id, epoch, sum(stated) AS stated FROM flowgate.attempt GROUP BY 1, 2, 3) t USING (tenant, id, epoch)
 WHERE o.cost_microusd <> coalesce(t.stated, 0)`},
+		{"calls", "every call of an epoch that has ended is known to have ended, or is in doubt", `
+SELECT t.tenant || '/' || t.id || ' epoch ' || t.epoch || ' attempt ' || t.k AS example
+FROM flowgate.attempt t JOIN flowgate.admission a USING (tenant, id, epoch)
+WHERE a.outcome_at IS NOT NULL AND t.billing = '` + billingCalling + `'`},
 		{"charges", "an attempt is charged what its outcome states, unless it was in doubt and its cost became known", `
 SELECT tenant || '/' || id || ' epoch ' || epoch || ' attempt ' || k || ': charged ' || charged || ', stated ' || stated AS example
 FROM flowgate.attempt WHERE stated <> charged AND doubt IS DISTINCT FROM stated`},

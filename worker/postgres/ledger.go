@@ -194,7 +194,7 @@ const waitingSQL = `SELECT a.tenant, a.id, a.epoch, a.class, a.p, w.since
 FROM (SELECT w.tenant, w.id, w.epoch, min(w.since) AS since
       FROM flowgate.scope s
       CROSS JOIN LATERAL (SELECT * FROM flowgate.waiter w WHERE w.scope_id = s.id ORDER BY w.since LIMIT $2) w
-      WHERE s.name = ANY ($1) GROUP BY w.tenant, w.id, w.epoch) w
+      WHERE $1::text[] IS NULL OR s.name = ANY ($1) GROUP BY w.tenant, w.id, w.epoch) w
 JOIN flowgate.admission a USING (tenant, id, epoch)
 WHERE a.state = 'waiting' AND a.outcome_at IS NULL
 ORDER BY w.since, a.tenant, a.id, a.epoch LIMIT $2`

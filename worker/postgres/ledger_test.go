@@ -181,18 +181,24 @@ func TestAdmitHolds(t *testing.T) {
 			t.Errorf("decision is %q", grants[0].Decision)
 		}
 	})
-	t.Run("a hold that has gone on, ended, or never was is gone", func(t *testing.T) {
+	t.Run("a hold that has gone on or ended is gone", func(t *testing.T) {
 		b.end(t, "first", 20, 60, "day")
 		b.end(t, "second", 30, 0, "day")
-		wantGrants(t, b.admit(t, hold(first), hold(member("none", 9, 1, day))), "5 approved ", gone)
+		wantGrants(t, b.admit(t, hold(first)), "5 approved ")
 		if g := b.admit(t, hold(second)); g[0].Outcome != worker.GrantGone {
 			t.Errorf("grant is %+v", g[0])
 		}
 	})
-	if waiters, err = b.Waiting(t.Context(), []string{"day"}, 10); err != nil || len(waiters) != 0 {
-		t.Errorf("waiters are %v, %v", waiters, err)
+	for _, scopes := range [][]string{{"day"}, nil} {
+		if waiters, err = b.Waiting(t.Context(), scopes, 10); err != nil || len(waiters) != 0 {
+			t.Errorf("waiters are %v, %v", waiters, err)
+		}
 	}
 	b.wantBalance(t, "day", 90, 0)
+	t.Run("a hold whose row was lost is admitted anew", func(t *testing.T) {
+		wantGrants(t, b.admit(t, hold(member("lost", 9, 1, day))), "0 approved ")
+		b.wantBalance(t, "day", 90, 1)
+	})
 }
 
 func TestAdmitQueuesBehindOldWaiters(t *testing.T) {

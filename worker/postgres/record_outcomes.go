@@ -63,7 +63,10 @@ func (a *outcomeArrays) addSections(o *worker.Outcome) {
 		a.names = append(a.names, c.Scopes...)
 	}
 	if ai := o.AI; ai != nil {
-		backend, usage = ai.Backend, ai.Usage
+		backend = ai.Backend
+		if ai.Verdict != messages.VerdictCarriedOver { // the epoch that paid for them has them
+			usage = ai.Usage
+		}
 		if ai.Model != "" {
 			model = ai.Model
 		}
@@ -112,6 +115,9 @@ func (a *attemptArrays) merge(batch *worker.RecordBatch, ends map[epochKey]int32
 	for i := range batch.Callings {
 		c := &batch.Callings[i]
 		key := epochKey{c.Key, c.Epoch}
+		if c.Before != nil {
+			a.add(key, c.Before, c.At, ends[key], false)
+		}
 		a.add(key, &c.Attempt, c.At, ends[key], true)
 	}
 	counted := make(map[epochKey]bool, len(batch.Outcomes))

@@ -58,7 +58,11 @@ func (r *Recorder) state(ctx context.Context, b *worker.RecordBatch, at worker.S
 			return nil
 		}
 		at.Epoch = call.Epoch
-		b.Callings = append(b.Callings, worker.CallingRecord{Stored: at, Attempt: call.Attempt})
+		record := worker.CallingRecord{Stored: at, Attempt: call.Attempt}
+		if n := len(call.History); n > 0 {
+			record.Before = &call.History[n-1]
+		}
+		b.Callings = append(b.Callings, record)
 		return nil
 	}
 	e, err := messages.DecodeEnvelope(data)
@@ -139,8 +143,8 @@ func (r *Recorder) answer(ctx context.Context, s *messages.AISection, stored tim
 	switch {
 	case err == nil:
 		return string(body), nil
-	case errors.Is(err, worker.ErrClaimMissing) && time.Since(stored) > patience:
-		r.log.Error("an answer's body is missing", zap.String("claim", s.AnswerClaim.Key))
+	case errors.Is(err, worker.ErrClaimAltered), errors.Is(err, worker.ErrClaimMissing) && time.Since(stored) > patience:
+		r.log.Error("an answer's body is lost", zap.String("claim", s.AnswerClaim.Key), zap.Error(err))
 		return "", nil
 	}
 	return "", fmt.Errorf("reading an answer's body: %w", err)

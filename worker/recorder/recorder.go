@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,7 +37,7 @@ type Options struct {
 	// Stream is the stream to record: a WORK stream or EVENTS.
 	Stream string
 	// Lock makes this the only recorder of the stream: it blocks until it has the lock, and lost is closed when it is gone.
-	Lock func(ctx context.Context, name string) (release func(), lost <-chan struct{}, err error)
+	Lock worker.LockFunc
 	// Batch is the most messages of one transaction (default 1000), Linger how long one waits for more (default 10 ms).
 	Batch  int
 	Linger time.Duration
@@ -238,7 +239,9 @@ func (r *Recorder) afterwards(ctx context.Context, batch worker.RecordBatch, don
 		}
 	}
 	for i := range batch.Outcomes {
-		r.drop(ctx, &batch.Outcomes[i])
+		if o := &batch.Outcomes[i]; !slices.Contains(done.Second, o.Key) {
+			r.drop(ctx, o)
+		}
 	}
 }
 

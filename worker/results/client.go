@@ -23,8 +23,7 @@ const maxPieces = 1024
 const patience = 5 * time.Second
 
 // Get asks for the result of a request as it stands now.
-func Get(ctx context.Context, conn *nats.Conn, key messages.Key) (messages.Result, error) {
-	var result messages.Result
+func Get(ctx context.Context, conn *nats.Conn, key messages.Key) (result messages.Result, err error) {
 	if err := messages.CheckKey(key); err != nil {
 		return result, err
 	}
@@ -85,7 +84,7 @@ const askAgain = 5 * time.Second
 
 // Wait waits until the given epoch of a request (or a later one) has ended, or ctx does; then it returns how the request
 // stands. A wake-up that is lost costs at most askAgain.
-func Wait(ctx context.Context, conn *nats.Conn, key messages.Key, epoch int) (messages.Result, error) {
+func Wait(ctx context.Context, conn *nats.Conn, key messages.Key, epoch int) (result messages.Result, err error) {
 	wake := make(chan *nats.Msg, 16)
 	sub, err := conn.ChanSubscribe(messages.ResultSubject(key), wake)
 	if err != nil {
@@ -95,7 +94,7 @@ func Wait(ctx context.Context, conn *nats.Conn, key messages.Key, epoch int) (me
 	again := time.NewTicker(askAgain)
 	defer again.Stop()
 	for {
-		result, err := Get(ctx, conn, key)
+		result, err = Get(ctx, conn, key)
 		if err == nil && result.State == messages.ResultDone && result.Epoch >= epoch {
 			return result, nil
 		}

@@ -101,11 +101,9 @@ BEGIN
                 g_decision[i] := v_decision;
             END IF;
             CONTINUE;
-        ELSIF m_hold[i] THEN
-            g_outcome[i] := 5;
-            CONTINUE;
         ELSE
-            IF m_epoch[i] > 0 AND NOT coalesce((
+            -- A hold without a row lost it with a replica of the database: it is admitted anew.
+            IF m_epoch[i] > 0 AND NOT m_hold[i] AND NOT coalesce((
                 SELECT a.epoch = m_epoch[i] - 1 AND a.outcome_at IS NOT NULL AND a.outcome_replayable
                 FROM admission a WHERE a.tenant = m_tenant[i] AND a.id = m_id[i] ORDER BY a.epoch DESC LIMIT 1), false) THEN
                 g_outcome[i] := 4;
@@ -143,7 +141,11 @@ BEGIN
             w_since[i] := since;
             waits := waits + 1;
         END IF;
-        IF m_hold[i] THEN
+        IF m_hold[i] AND e_open[i] AND v_state = 'waiting' AND e_reason[i] = v_reason AND NOT EXISTS (
+            SELECT FROM unnest(r_id[low:high]) AS x (scope_id) WHERE NOT EXISTS (
+                SELECT FROM waiter w WHERE w.scope_id = x.scope_id AND w.tenant = m_tenant[i] AND w.id = m_id[i] AND w.epoch = m_epoch[i])) THEN
+            w_since[i] := NULL; -- it waits on, for the same reason: nothing is written
+        ELSIF m_hold[i] AND e_open[i] THEN
             w_kind[i] := 2;
             holds := holds + 1;
             DELETE FROM waiter w WHERE w.tenant = m_tenant[i] AND w.id = m_id[i] AND w.epoch = m_epoch[i]

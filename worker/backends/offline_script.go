@@ -111,6 +111,7 @@ func knownClass(class ai.Class) bool {
 	case ai.ClassRateLimited, ai.ClassOverloaded, ai.ClassTransient, ai.ClassQuota, ai.ClassAuth, ai.ClassInvalid,
 		ai.ClassRefused, ai.ClassInDoubt:
 		return true
+	case ai.ClassDrained: // ours, never a backend's
 	}
 	return false
 }

@@ -55,6 +55,7 @@ func replyOf(class ai.Class, wait time.Duration) workertest.OpenAIReply {
 		return workertest.ReplyRefusal("I will not.")
 	case ai.ClassInDoubt:
 		return workertest.ReplyHalf("wisteria-7741")
+	case ai.ClassDrained: // ours, never a backend's
 	}
 	panic("no such class: " + string(class))
 }

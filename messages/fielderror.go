@@ -162,11 +162,11 @@ func wrongType(err *json.UnmarshalTypeError) *FieldError {
 func jsonType(kind string) string {
 	switch {
 	case strings.HasPrefix(kind, "uint"):
-		return "a whole number, not negative, below 2^64"
+		return "a whole number, not negative"
 	case strings.HasPrefix(kind, "int"):
-		return "a whole number between -2^63 and 2^63"
+		return "a whole number"
 	case strings.HasPrefix(kind, "float"):
-		return "a number that a 64-bit floating point number can hold"
+		return "a number of ordinary size"
 	case kind == "bool":
 		return "true or false"
 	case kind == "slice", kind == "array":

@@ -37,6 +37,8 @@ type stage struct {
 	server *broker.Server
 	url    string
 	openai *workertest.OpenAIServer
+	// wrap changes the backend of the processes that are started; nil leaves it.
+	wrap func(worker.Backend) worker.Backend
 	// conn, db and leader are the test's own.
 	conn   *nats.Conn
 	js     jetstream.JetStream
@@ -195,6 +197,9 @@ func (s *stage) layers(
 	}
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	if s.wrap != nil {
+		backend = s.wrap(backend)
 	}
 	bounds, err := leader.Bounds(s.t.Context(), worker.IngressStream)
 	if err != nil {

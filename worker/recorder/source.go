@@ -23,18 +23,21 @@ type source struct {
 	batch    int
 	linger   time.Duration
 
-	pull jetstream.MessageBatch
+	pull    jetstream.MessageBatch
+	release context.CancelFunc
 	last uint64 // consumer sequence of the newest delivery
 }
 
 // next waits for a message and takes what comes within the linger. An empty run means that a pull ran out.
 func (s *source) next(ctx context.Context) ([]jetstream.Msg, error) {
 	if s.pull == nil {
-		pull, err := s.consumer.Fetch(s.batch, jetstream.FetchMaxWait(pullWait), jetstream.FetchHeartbeat(pullHeartbeat))
+		pulling, cancel := context.WithTimeout(ctx, pullWait)
+		pull, err := s.consumer.Fetch(s.batch, jetstream.FetchContext(pulling), jetstream.FetchHeartbeat(pullHeartbeat))
 		if err != nil {
+			cancel()
 			return nil, fmt.Errorf("fetching: %w", err)
 		}
-		s.pull = pull
+		s.pull, s.release = pull, cancel
 	}
 	var run []jetstream.Msg
 	var linger <-chan time.Time
@@ -43,8 +46,9 @@ func (s *source) next(ctx context.Context) ([]jetstream.Msg, error) {
 		case msg, open := <-s.pull.Messages():
 			if !open {
 				err := s.pull.Error()
+				s.release()
 				s.pull = nil
-				if err != nil && len(run) == 0 {
+				if err != nil && len(run) == 0 && !errors.Is(err, context.DeadlineExceeded) {
 					return nil, fmt.Errorf("fetching: %w", err)
 				}
 				return run, nil
@@ -61,6 +65,7 @@ func (s *source) next(ctx context.Context) ([]jetstream.Msg, error) {
 		case <-linger:
 			return run, nil
 		case <-ctx.Done():
+			s.release()
 			return nil, ctx.Err()
 		}
 	}

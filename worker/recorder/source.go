@@ -25,7 +25,7 @@ type source struct {
 
 	pull    jetstream.MessageBatch
 	release context.CancelFunc
-	last uint64 // consumer sequence of the newest delivery
+	last    uint64 // consumer sequence of the newest delivery
 }
 
 // next waits for a message and takes what comes within the linger. An empty run means that a pull ran out.

@@ -136,7 +136,11 @@ func (d drill) awaitMoment(g *ground, up *process, life int, submitter *process)
 	if _, err := conn.ChanSubscribe(messages.ResultSubject(messages.Key{Tenant: "default", ID: "*"}), results); err != nil {
 		g.t.Fatal(err)
 	}
-	for range d.random.IntN(d.lines * 2 / 3 / d.kills) {
+	after := d.random.IntN(d.lines * 2 / 3 / d.kills)
+	if life == 0 {
+		after++ // the submitter has begun
+	}
+	for range after {
 		select {
 		case <-results:
 		case <-submitter.done:

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"flowgate/configs"
+	"flowgate/worker"
 	"flowgate/worker/broker"
 	"flowgate/worker/postgres"
 	"flowgate/worker/postgres/private"
@@ -156,12 +157,21 @@ func (c *client) close() {
 	}
 }
 
-// running is how the process of the state folder is reached.
-func (g *globals) running(s configs.Settings) (dir string, info state.Info, err error) {
-	if dir, err = g.dir(s); err == nil {
-		info, err = state.Read(dir)
+// startPatience is how long a command waits for a process that is starting.
+const startPatience = 15 * time.Second
+
+// running is how the process of the state folder is reached. One that is starting is waited for.
+func (g *globals) running(ctx context.Context, s configs.Settings) (dir string, info state.Info, err error) {
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	if dir, err = g.dir(s); err != nil {
+		return dir, info, err
 	}
-	return dir, info, err
+	for delays, round := worker.DefaultDelays(), 1; ; round++ {
+		if info, err = state.Read(dir); !errors.Is(err, state.ErrNotReady) || !delays.Pause(ctx, round) {
+			return dir, info, err
+		}
+	}
 }
 
 // reach finds the broker (and the database, where it is needed) by NATS_URL and DATABASE_URL, else by the state folder of
@@ -174,7 +184,7 @@ func reach(ctx context.Context, g *globals, needDB bool) (*client, error) {
 	c := &client{}
 	options := connOptions(zap.NewNop())
 	natsURL, dbURL := settings.Flowgate.NATSURL.Reveal(), settings.Flowgate.DatabaseURL.Reveal()
-	dir, running, err := g.running(settings)
+	dir, running, err := g.running(ctx, settings)
 	if err == nil && natsURL == running.NATSURL {
 		natsURL = "" // NATS_URL is set for other clients of this very broker: an operator needs its credentials
 	}

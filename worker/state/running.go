@@ -12,6 +12,10 @@ import (
 // ErrNotRunning says that no process has the folder, or that the one that has it is not yet ready.
 var ErrNotRunning = errors.New("flowgate is not running in this state folder")
 
+// ErrNotReady is the ErrNotRunning of a folder that a process has which is starting or stopping: a little later it may be
+// ready.
+var ErrNotReady = fmt.Errorf("%w yet", ErrNotRunning)
+
 // Info is how other commands of the same user reach the running process.
 type Info struct {
 	PID       int       `json:"pid"`
@@ -54,7 +58,7 @@ func Read(dir string) (Info, error) {
 	path := filepath.Join(dir, fileRunning)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return Info{}, fmt.Errorf("%w: %s (a process is starting or stopping)", ErrNotRunning, dir)
+		return Info{}, fmt.Errorf("%w: %s (a process is starting or stopping)", ErrNotReady, dir)
 	}
 	if err != nil {
 		return Info{}, fmt.Errorf("reading how the running process is reached: %w", err)

@@ -367,6 +367,9 @@ func (c *Corporate) advance(ctx context.Context, t *worker.Task, e *messages.Env
 // long as work may go on: what was decided, and perhaps paid for, is not to be decided again.
 func advance(ctx context.Context, b Bodies, t *worker.Task, e *messages.Envelope, state messages.State) worker.Verdict {
 	e.Unbase(t.Expect)
+	if state == messages.StateDone && !e.End.Replayable {
+		e.Request, e.Malformed = nil, nil // nobody reads it again: the record has its hash
+	}
 	delays := worker.DefaultDelays()
 	for round := 1; ; round++ {
 		data, err := b.seal(ctx, t.Key, e)

@@ -38,7 +38,7 @@ type Options struct {
 	Stream string
 	// Lock makes this the only recorder of the stream: it blocks until it has the lock, and lost is closed when it is gone.
 	Lock worker.LockFunc
-	// Batch is the most messages of one transaction (default 1000), Linger how long one waits for more (default 10 ms).
+	// Batch is the most messages of one transaction (default 1000), Linger how long one waits for more (default 50 ms).
 	Batch  int
 	Linger time.Duration
 	Worker string
@@ -61,7 +61,7 @@ func New(opts Options) (*Recorder, error) {
 		opts.Batch = 1000
 	}
 	if opts.Linger <= 0 {
-		opts.Linger = 10 * time.Millisecond
+		opts.Linger = 50 * time.Millisecond
 	}
 	if opts.Logger == nil {
 		opts.Logger = zap.NewNop()

@@ -46,6 +46,7 @@ type Flowgate struct {
 	Concurrency Concurrency `yaml:"concurrency"`
 	Admission   Admission   `yaml:"admission"`
 	Backends    Backends    `yaml:"backends"`
+	Probes      Probes      `yaml:"probes"`
 }
 
 // Sync says when a write reaches the disk.
@@ -76,6 +77,33 @@ type Admission struct {
 	AllowedModels []string `yaml:"allowed_models"`
 }
 
+// Probes say how the health of services is asked for.
+type Probes struct {
+	// Interval is how often each service is asked; 1s to 1h.
+	Interval time.Duration `yaml:"interval"`
+	// Timeout cuts a check; 100ms to 1m.
+	Timeout time.Duration `yaml:"timeout"`
+	// Slow is from which latency on a service that answers is degraded; 1ms to 1m.
+	Slow time.Duration `yaml:"slow"`
+}
+
+func (p Probes) validate(out *faults) {
+	for _, d := range []struct {
+		key         string
+		value       time.Duration
+		least, most time.Duration
+		bounds      string
+	}{
+		{"interval", p.Interval, time.Second, time.Hour, "from 1s to 1h"},
+		{"timeout", p.Timeout, 100 * time.Millisecond, time.Minute, "from 100ms to 1m"},
+		{"slow", p.Slow, time.Millisecond, time.Minute, "from 1ms to 1m"},
+	} {
+		if d.value < d.least || d.value > d.most {
+			out.add("flowgate.probes."+d.key, "must be %s", d.bounds)
+		}
+	}
+}
+
 func defaultFlowgate() Flowgate {
 	return Flowgate{
 		Environment: "development", Listen: "127.0.0.1:4222", Sync: SyncAlways,
@@ -84,6 +112,7 @@ func defaultFlowgate() Flowgate {
 		Concurrency: Concurrency{AI: 64},
 		Admission:   Admission{MinAuditReason: 10, AllowUnknownUser: true, AllowUnknownDepartment: true, AllowedModels: []string{}},
 		Backends:    defaultBackends(),
+		Probes:      Probes{Interval: 30 * time.Second, Timeout: 5 * time.Second, Slow: time.Second},
 	}
 }
 
@@ -132,6 +161,7 @@ func (f Flowgate) validate(out *faults, environments map[string]EnvironmentSetti
 	out.between("flowgate.admission.min_audit_reason", f.Admission.MinAuditReason, 1, 1000)
 	out.names("flowgate.admission.allowed_models", f.Admission.AllowedModels)
 	f.Backends.validate(out)
+	f.Probes.validate(out)
 }
 
 // validateURLs never shows a URL, since it may hold a password.

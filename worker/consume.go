@@ -85,7 +85,7 @@ func release(slots chan struct{}, n int, used bool) {
 // singles starts one hand a delivery and returns how many it started; each gives its slot back.
 func (r *Runtime) singles(fetch, work context.Context, q Queue, pull jetstream.MessageBatch, hands *sync.WaitGroup, slots chan struct{}) (taken int) {
 	for {
-		d, open := r.next(fetch, pull, true)
+		d, open := r.next(fetch, q, pull, true)
 		if d == nil {
 			if !open {
 				return taken
@@ -103,7 +103,7 @@ func (r *Runtime) singles(fetch, work context.Context, q Queue, pull jetstream.M
 // batches makes micro-batches of what is there: it waits for the first delivery only.
 func (r *Runtime) batches(fetch, work context.Context, q Queue, pull jetstream.MessageBatch) (taken int) {
 	for {
-		d, open := r.next(fetch, pull, true)
+		d, open := r.next(fetch, q, pull, true)
 		if !open {
 			return taken
 		}
@@ -113,7 +113,7 @@ func (r *Runtime) batches(fetch, work context.Context, q Queue, pull jetstream.M
 			if len(batch) == q.Batch {
 				break
 			}
-			d, open = r.next(fetch, pull, false)
+			d, open = r.next(fetch, q, pull, false)
 		}
 		taken += len(batch)
 		if len(batch) > 0 {
@@ -127,13 +127,13 @@ func (r *Runtime) batches(fetch, work context.Context, q Queue, pull jetstream.M
 
 // next reads one delivery; nil and open means that none is there right now (or an unreadable one was passed over). When
 // fetch ends, what the pull still hands over goes back at once.
-func (r *Runtime) next(fetch context.Context, pull jetstream.MessageBatch, wait bool) (d *Delivery, open bool) {
+func (r *Runtime) next(fetch context.Context, q Queue, pull jetstream.MessageBatch, wait bool) (d *Delivery, open bool) {
 	var msg jetstream.Msg
 	if wait {
 		select {
 		case msg, open = <-pull.Messages():
 		case <-fetch.Done():
-			r.handBack(pull)
+			r.handBack(q, pull)
 			return nil, false
 		}
 	} else {
@@ -155,10 +155,11 @@ func (r *Runtime) next(fetch context.Context, pull jetstream.MessageBatch, wait 
 }
 
 // handBack returns at once what a pull had fetched and nobody has begun; the pull ends with fetch.
-func (r *Runtime) handBack(pull jetstream.MessageBatch) {
+func (r *Runtime) handBack(q Queue, pull jetstream.MessageBatch) {
 	for msg := range pull.Messages() {
 		if d, err := newDelivery(msg); err == nil {
 			r.settle(d, answerPark, 0)
+			r.tellBack(q, d)
 		}
 	}
 }

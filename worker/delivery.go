@@ -61,6 +61,8 @@ type Task struct {
 	Open *messages.Attempt
 	// Started is when this worker took the task up.
 	Started time.Time
+
+	due time.Time // its not_before as it came
 }
 
 // Action is what becomes of a delivery.

@@ -35,10 +35,11 @@ func (r *Runtime) process(ctx context.Context, q Queue, batch []*Delivery) {
 		t := &Task{Delivery: d, Started: r.now()}
 		if seen[d.Key] { // a second message of one family waits for the next micro-batch
 			r.settle(d, answerPark, time.Millisecond)
+			r.tellBack(q, d)
 			continue
 		}
 		if v, judged := r.screen(ctx, q, t); judged {
-			r.carryOut(answering, []*Task{t}, []Verdict{v})
+			r.carryOut(answering, q, []*Task{t}, []Verdict{v})
 			continue
 		}
 		r.opts.Probe.At(StepScreened, d.queue(), d.Key)
@@ -48,7 +49,7 @@ func (r *Runtime) process(ctx context.Context, q Queue, batch []*Delivery) {
 	if len(tasks) == 0 {
 		return
 	}
-	r.carryOut(answering, tasks, r.judge(ctx, q, tasks))
+	r.carryOut(answering, q, tasks, r.judge(ctx, q, tasks))
 }
 
 // linger is how long answers may still go out when work was cancelled: a verdict reached is worth publishing.
@@ -76,7 +77,7 @@ func lingering(parent context.Context, d time.Duration) (context.Context, contex
 }
 
 // carryOut publishes what verdicts want published and answers every delivery.
-func (r *Runtime) carryOut(ctx context.Context, tasks []*Task, verdicts []Verdict) {
+func (r *Runtime) carryOut(ctx context.Context, q Queue, tasks []*Task, verdicts []Verdict) {
 	var pubs []*Publication
 	index := make([]int, len(tasks))
 	for i, v := range verdicts {
@@ -95,7 +96,7 @@ func (r *Runtime) carryOut(ctx context.Context, tasks []*Task, verdicts []Verdic
 			receipt = receipts[index[i]]
 			r.opts.Probe.At(StepPublished, t.queue(), t.Key)
 		}
-		r.conclude(ctx, t, verdicts[i], receipt)
+		r.conclude(ctx, q, t, verdicts[i], receipt)
 	}
 }
 
@@ -115,7 +116,7 @@ func (r *Runtime) screen(ctx context.Context, q Queue, t *Task) (v Verdict, judg
 	if err != nil {
 		return r.unreadable(t, q, err), true
 	}
-	t.Envelope = envelope
+	t.Envelope, t.due = envelope, envelope.NotBefore
 	if v, judged = r.standing(ctx, t); judged {
 		return v, true
 	}
@@ -160,7 +161,9 @@ func (r *Runtime) takeOver(t *Task, newest *Newest, call *messages.Calling) (Ver
 	}
 	t.Expect, t.Doubt = newest.Seq, call
 	fault := &ai.Fault{Class: ai.ClassInDoubt, Detail: "taken over from " + call.Worker}
-	t.Envelope.History = ai.Append(call.History, ai.Failed(call.Attempt, fault, t.Started))
+	doubt := ai.Failed(call.Attempt, fault, t.Started)
+	t.Envelope.History = ai.Append(call.History, doubt)
+	TellAttempt(r.opts.Observer, t, doubt) // whoever made it tells no more
 	return Verdict{}, false
 }
 
@@ -250,7 +253,7 @@ func (t *Task) advance(s messages.State) (Verdict, error) {
 
 // Publication is the next state of the task's request, with the task's S and what a wake-up tells.
 func (t *Task) Publication(s messages.State, e *messages.Envelope, data []byte) *Publication {
-	p := &Publication{Address: t.Address, Data: data, Expect: t.Expect}
+	p := &Publication{Address: t.Address, Data: data, Expect: t.Expect, envelope: e}
 	p.State = s
 	if s == messages.StateDone && e != nil && e.End != nil {
 		p.Header = map[string][]string{
@@ -307,6 +310,7 @@ func (r *Runtime) crashed(ctx context.Context, q Queue, t *Task, where string) V
 	attempt.Class, attempt.Detail, attempt.Worker = classCrash, where, r.opts.Worker
 	attempt.DurationMS = r.now().Sub(t.Started).Milliseconds()
 	e.History = append(e.History, attempt)
+	TellAttempt(r.opts.Observer, t, attempt)
 	n := 0
 	for i := range e.History {
 		if e.History[i].Class == classCrash {

@@ -26,6 +26,8 @@ type Publication struct {
 	Expect uint64
 
 	token string
+	// envelope is what Data holds, for the observer; nil where it holds none.
+	envelope *messages.Envelope
 }
 
 // Fate is what became of a publication.

@@ -63,6 +63,8 @@ type Options struct {
 	Now    func() time.Time
 	Logger *zap.Logger
 	Probe  Probe
+	// Observer is told what becomes of deliveries; may be nil (see Observe for several).
+	Observer Observer
 }
 
 // Runtime moves requests from state to state.

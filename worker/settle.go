@@ -70,7 +70,7 @@ func (r *Runtime) report(ctx context.Context, events []messages.Event) error {
 }
 
 // conclude carries a verdict out whose publication, if it has one, met its fate.
-func (r *Runtime) conclude(ctx context.Context, t *Task, v Verdict, receipt Receipt) {
+func (r *Runtime) conclude(ctx context.Context, q Queue, t *Task, v Verdict, receipt Receipt) {
 	events, a, delay := v.Events, answerAck, time.Duration(0)
 	switch v.Action {
 	case ActionAdvance:
@@ -94,6 +94,7 @@ func (r *Runtime) conclude(ctx context.Context, t *Task, v Verdict, receipt Rece
 	}
 	r.opts.Probe.At(StepReported, t.queue(), t.Key)
 	r.settle(t.Delivery, a, delay)
+	r.tell(q, t, v, receipt)
 }
 
 // tellTrouble logs why deliveries are handed back: once a reason, for a database that is away concerns the whole batch.

@@ -32,6 +32,8 @@ type node struct {
 	prices     *pricing.Table
 	log        *zap.Logger
 	probe      worker.Probe
+	// observer is told what the layers do; several are joined by worker.Observe before the parts start.
+	observer worker.Observer
 
 	folder   *state.Folder
 	broker   *broker.Server // nil with an external one
@@ -166,7 +168,7 @@ func (n *node) startParts(ctx context.Context) error {
 	runtime, err := worker.NewRuntime(worker.Options{
 		Conn: n.conn, JS: n.js, Leader: n.leader, Hop: n.hop, Queues: n.queues(layers), Waiting: n.db.Waiting,
 		Worker: n.folder.WorkerID(), Earlier: n.folder.Earlier, AckWait: n.settings.Flowgate.AckWait,
-		Logger: n.log, Probe: n.probe,
+		Logger: n.log, Probe: n.probe, Observer: n.observer,
 	})
 	if err != nil {
 		return err

@@ -58,7 +58,7 @@ func (n *node) layers(ctx context.Context) (map[messages.LayerName]worker.Layer,
 		},
 		messages.LayerAI: &handlers.AI{
 			Backends: serving, Bodies: bodies, Hop: n.hop, Policy: func() ai.Policy { return processing },
-			Worker: n.folder.WorkerID(), Now: time.Now, Probe: n.probe,
+			Worker: n.folder.WorkerID(), Now: time.Now, Probe: n.probe, Observer: n.observer,
 		},
 		messages.LayerOptimizer: &handlers.Optimizer{
 			Bodies: bodies, Policy: func() optimizer.Policy { return validation }, Now: time.Now,

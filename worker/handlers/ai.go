@@ -33,6 +33,8 @@ type AI struct {
 	Worker   string
 	Now      func() time.Time
 	Probe    worker.Probe
+	// Observer is told each attempt; may be nil.
+	Observer worker.Observer
 }
 
 var _ worker.Layer = (*AI)(nil)
@@ -152,6 +154,7 @@ func (a *AI) attempts(ctx context.Context, x *turn) worker.Verdict {
 		}
 		attempt = ai.Failed(attempt, fault, a.Now())
 		x.spent = append(x.spent, attempt)
+		worker.TellAttempt(a.Observer, x.Task, attempt)
 		e := x.Envelope
 		e.History = ai.Append(e.History, attempt)
 		x.Open = nil
@@ -254,6 +257,7 @@ func (a *AI) later(ctx context.Context, x *turn, fault *ai.Fault, retry ai.Retry
 // answered closes the layer's section.
 func (a *AI) answered(ctx context.Context, x *turn, attempt messages.Attempt, answer ai.Answer) worker.Verdict {
 	x.spent = append(x.spent, attempt)
+	worker.TellAttempt(a.Observer, x.Task, attempt)
 	e := x.Envelope
 	e.History = ai.Append(e.History, attempt)
 	x.Open = nil

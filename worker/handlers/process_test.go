@@ -39,6 +39,8 @@ type stage struct {
 	openai *workertest.OpenAIServer
 	// wrap changes the backend of the processes that are started; nil leaves it.
 	wrap func(worker.Backend) worker.Backend
+	// observer is told by the processes that are started; may be nil.
+	observer worker.Observer
 	// conn, db and leader are the test's own.
 	conn   *nats.Conn
 	js     jetstream.JetStream
@@ -102,7 +104,7 @@ func (s *stage) start(billable bool, probe worker.Probe) *process {
 	}
 	runtime, err := worker.NewRuntime(worker.Options{
 		Conn: p.conn, JS: js, Leader: leader, Hop: hop, Worker: name, AckWait: time.Second, PullWait: time.Second, Grace: 5 * time.Second, Probe: probe,
-		Queues: queues(s.layers(p, hop, leader, claims, name, billable, probe)), Waiting: p.db.Waiting,
+		Queues: queues(s.layers(p, hop, leader, claims, name, billable, probe)), Waiting: p.db.Waiting, Observer: s.observer,
 	})
 	if err != nil {
 		s.t.Fatal(err)
@@ -217,7 +219,7 @@ func (s *stage) layers(
 			Policy: func() corporate.Policy { return rules }, Now: time.Now, Probe: probe,
 		},
 		messages.LayerAI: &handlers.AI{
-			Backends: []handlers.Serving{{Backend: backend}}, Bodies: bodies, Hop: hop, Worker: name, Now: time.Now, Probe: probe,
+			Backends: []handlers.Serving{{Backend: backend}}, Bodies: bodies, Hop: hop, Worker: name, Now: time.Now, Probe: probe, Observer: s.observer,
 			Policy: func() ai.Policy {
 				return ai.Policy{Agreements: book, Prices: prices, Retry: ai.Retries{Default: retry}}
 			},

@@ -1,0 +1,79 @@
+package handlers_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+
+	"flowgate/messages"
+	"flowgate/worker"
+	"flowgate/worker/workertest"
+)
+
+// tally counts what it is told, by what it is.
+type tally struct {
+	mu    sync.Mutex
+	count map[string]int
+	cost  int64
+}
+
+func (c *tally) add(format string, a ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.count == nil {
+		c.count = map[string]int{}
+	}
+	c.count[fmt.Sprintf(format, a...)]++
+}
+
+func (c *tally) Settled(s worker.Settled) {
+	if s.Outcome != worker.SettledParked {
+		c.add("%s %s %s", s.Layer, s.Outcome, s.Reason)
+	}
+}
+
+func (c *tally) Attempted(a worker.Attempted) {
+	c.add("attempt %s %s", a.Attempt.Backend, a.Attempt.Class)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cost += a.Attempt.CostMicroUSD
+}
+
+func (c *tally) Died(d worker.Died) { c.add("died %s %s", d.Layer, d.Reason) }
+
+func TestTheChainTellsEachDeliveryAttemptAndDeadLetterOnce(t *testing.T) {
+	s := newStage(t)
+	told := &tally{}
+	s.observer = told
+	s.openai.ScriptReplies("acme/slow", workertest.ReplyError(429, "slow down", "rate_limit_exceeded"), workertest.ReplyAnswer("at last"))
+	s.openai.ScriptReplies("acme/dies", workertest.ReplyError(401, "who are you", "invalid_api_key"))
+	p := s.start(true, nil)
+	const document = `{"prompt":"Say OK","audit_reason":"the observer is told","model":"` + model + `"}`
+	for id, document := range map[string]string{
+		"good": document, "slow": document, "dies": document, "denied": `{"prompt":"Say OK","audit_reason":"the observer is told","model":"none"}`,
+		"broken": `{`,
+	} {
+		key := messages.Key{Tenant: "acme", ID: id}
+		s.publish(messages.RequestSubject(messages.ClassStd, key), []byte(document))
+		s.ended(key, 0)
+	}
+	p.end()
+	wants := map[string]int{
+		"corporate_llm passed ": 3, "corporate_llm denied model_unknown": 1, "corporate_llm failure malformed": 1,
+		"ai_processing passed ": 2, "ai_processing retry ": 1, "ai_processing failure backend_auth": 1,
+		"workflow_optimizer success ok": 2,
+		"attempt openai ":               2, "attempt openai rate_limited": 1, "attempt openai auth": 1,
+		"died corporate_llm malformed": 1, "died ai_processing backend_auth": 1,
+	}
+	for what, n := range wants {
+		if told.count[what] != n {
+			t.Errorf("%q was told %d times, not %d", what, told.count[what], n)
+		}
+	}
+	if len(told.count) != len(wants) {
+		t.Errorf("told %v", told.count)
+	}
+	if told.cost <= 0 {
+		t.Errorf("the attempts cost %d", told.cost)
+	}
+}

@@ -129,12 +129,15 @@ func (e *End) Message() string {
 	return strings.TrimSuffix(text, ".") + ": " + strings.TrimSuffix(e.Detail, ".") + "."
 }
 
-// EncodeEnvelope writes an envelope.
+// EncodeEnvelope writes an envelope. It says Version, whatever version it was read from: what is written has this build's
+// form and meaning.
 func EncodeEnvelope(e *Envelope) ([]byte, error) {
+	stamped := *e
+	stamped.V = Version
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false) // escaping could make a body six times as large
-	if err := enc.Encode(e); err != nil {
+	if err := enc.Encode(&stamped); err != nil {
 		return nil, fmt.Errorf("encoding envelope: %w", err)
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
@@ -180,6 +183,15 @@ func EpochOf(body []byte) (int, error) {
 		return 0, fmt.Errorf("reading the epoch of a state: %w", err)
 	}
 	return at.Epoch, nil
+}
+
+// Newer tells whether a newer version of flowgate wrote a document of ours. Its fields may have meanings that this build does
+// not know: it MUST be left to whoever does.
+func Newer(data []byte) bool {
+	var version struct {
+		V int `json:"v"`
+	}
+	return json.Unmarshal(data, &version) == nil && version.V > Version
 }
 
 // DecodeEnvelope reads an envelope of any version from 1 to Version. Unknown fields are kept out, not refused, so that two

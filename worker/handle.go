@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"strings"
@@ -111,7 +110,7 @@ func (r *Runtime) screen(ctx context.Context, q Queue, t *Task) (v Verdict, judg
 		err = t.SubjectErr
 	}
 	if err != nil && tooNew(t) {
-		return Park(t.Started.Add(patienceWithNewer), err), true
+		return ParkForNewer(t), true
 	}
 	if err != nil {
 		return r.unreadable(t, q, err), true
@@ -142,6 +141,8 @@ func (r *Runtime) standing(ctx context.Context, t *Task) (Verdict, bool) {
 		return Verdict{Action: ActionAck}, true
 	case newest.Seq == t.Seq:
 		return Verdict{}, false
+	case newest.newerCall():
+		return ParkForNewer(t), true
 	}
 	if call := callingFor(newest, t.Seq); call != nil {
 		return r.takeOver(t, newest, call)
@@ -218,17 +219,6 @@ func (r *Runtime) unreadable(t *Task, q Queue, cause error) Verdict {
 	t.Envelope = messages.UnreadableEnvelope(t.Address, t.Stored, t.Data)
 	t.Envelope.Malformed = messages.NewMalformed(t.Subject, t.Data)
 	return r.end(t, q.Layer.Name(), pipelines.Invalid(cause))
-}
-
-// patienceWithNewer is how long a message of a newer version waits for a worker that can read it, again and again.
-const patienceWithNewer = 30 * time.Second
-
-// tooNew tells whether a newer version wrote the message a short while ago: during an upgrade another worker can read it.
-func tooNew(t *Task) bool {
-	var version struct {
-		V int `json:"v"`
-	}
-	return json.Unmarshal(t.Data, &version) == nil && version.V > messages.Version && t.Started.Sub(t.Stored) < LongestPark
 }
 
 // end publishes done.

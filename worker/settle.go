@@ -138,7 +138,7 @@ func (r *Runtime) afterLoss(t *Task, n *Newest) (answer, time.Duration, bool) {
 		if epoch, err := messages.EpochOf(n.Data); err != nil || epoch < t.Epoch {
 			return answerPark, lag, true // a late writer of a lower epoch: this one is decided once more
 		}
-	case callingFor(n, t.Seq) != nil:
+	case n.newerCall(), callingFor(n, t.Seq) != nil:
 		return r.holdOff(t, n, true)
 	case n.Seq == t.Seq: // nobody moved it: a call announced here was lost with a replica
 		return answerPark, lag, true

@@ -216,6 +216,13 @@ func (c *Corporate) candidate(t *worker.Task, e *messages.Envelope, d corporate.
 	return &candidate{task: t, envelope: e, decision: d, member: m}
 }
 
+// storedDecision is a decision as the ledger keeps it: who decided it tells in which version, so that nobody concludes what
+// it cannot read.
+type storedDecision struct {
+	V int `json:"v"`
+	corporate.Decision
+}
+
 // admit asks the ledger about every candidate at once and writes the verdicts.
 func (c *Corporate) admit(ctx context.Context, candidates []*candidate, verdicts []worker.Verdict) {
 	if len(candidates) == 0 {
@@ -225,7 +232,7 @@ func (c *Corporate) admit(ctx context.Context, candidates []*candidate, verdicts
 	bases, err := c.bases(ctx, candidates)
 	for i, x := range candidates {
 		if err == nil {
-			x.member.Decision, err = json.Marshal(x.decision)
+			x.member.Decision, err = json.Marshal(storedDecision{messages.Version, x.decision})
 		}
 		members[i] = x.member
 	}
@@ -279,6 +286,9 @@ func (c *Corporate) act(ctx context.Context, x *candidate, g worker.Grant, base 
 	case worker.GrantReplayRefused:
 		return event(messages.EventReplayRefused)
 	case worker.GrantAgain:
+		if messages.Newer(g.Decision) {
+			return worker.ParkForNewer(t)
+		}
 		if err := json.Unmarshal(g.Decision, &x.decision); err != nil {
 			return c.handBack(fmt.Errorf("decoding a stored decision: %w", err))
 		}

@@ -24,6 +24,8 @@ func (c *Corporate) gatherReplay(ctx context.Context, t *worker.Task, p corporat
 	switch {
 	case errors.Is(err, worker.ErrNotFound):
 		return nil, replayRefused(t, "no failure of this request is stored")
+	case messages.Newer(stored):
+		return nil, worker.ParkForNewer(t)
 	case err != nil:
 		return nil, c.handBack(err)
 	}

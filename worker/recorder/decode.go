@@ -14,13 +14,17 @@ import (
 	"flowgate/worker"
 )
 
-// batch decodes a run of messages.
+// batch decodes a run of messages, up to the first that a newer version wrote: recorded by who cannot read it, it would be a
+// request that ended as malformed. Then the error is worker.ErrNewer, and what stands before it can be committed.
 func (r *Recorder) batch(ctx context.Context, from worker.Position, msgs []jetstream.Msg) (worker.RecordBatch, error) {
 	b := worker.RecordBatch{From: from, To: from}
 	for _, msg := range msgs {
 		meta, err := msg.Metadata()
 		if err != nil {
 			return b, fmt.Errorf("reading metadata: %w", err)
+		}
+		if messages.Newer(msg.Data()) {
+			return b, fmt.Errorf("message %d: %w", meta.Sequence.Stream, worker.ErrNewer)
 		}
 		b.To.Seq = meta.Sequence.Stream
 		if r.opts.Stream == worker.EventsStream {

@@ -69,9 +69,9 @@ func New(opts Options) (*Recorder, error) {
 	return &Recorder{opts: opts, log: opts.Logger.With(zap.String("stream", opts.Stream))}, nil
 }
 
-// Run records until ctx ends. Trouble with broker or database is waited out; nothing is passed over.
+// Run records until ctx ends. Trouble with broker or database is waited out; nothing is passed over. What a newer version
+// wrote is left to a recorder of that version: this one gives up the lock and stands aside.
 func (r *Recorder) Run(ctx context.Context) {
-	delays := worker.DefaultDelays()
 	for round := 1; ctx.Err() == nil; round++ {
 		began := time.Now()
 		err := r.term(ctx)
@@ -82,8 +82,17 @@ func (r *Recorder) Run(ctx context.Context) {
 			round = 1
 		}
 		r.log.Warn("recording is interrupted", zap.Error(err))
-		delays.Pause(ctx, round)
+		pauses := worker.DefaultDelays()
+		if errors.Is(err, worker.ErrNewer) {
+			pauses = aside()
+		}
+		pauses.Pause(ctx, round)
 	}
+}
+
+// aside is longer than anybody waits between two tries to take the lock.
+func aside() worker.Delays {
+	return worker.Delays{Base: 3 * time.Second, Max: 30 * time.Second, Factor: 2, Jitter: 0.2}
 }
 
 // term is one term of office: from taking the lock until something breaks.
@@ -172,10 +181,15 @@ func (r *Recorder) read(ctx context.Context, from worker.Position) error {
 			continue
 		}
 		batch, err := r.batch(ctx, from, msgs)
-		if err != nil {
+		if err != nil && !errors.Is(err, worker.ErrNewer) {
 			return err
 		}
-		if err := r.commit(ctx, batch); err != nil {
+		if batch.To != from {
+			if err := r.commit(ctx, batch); err != nil {
+				return err
+			}
+		}
+		if err != nil {
 			return err
 		}
 		from = batch.To

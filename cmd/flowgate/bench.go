@@ -36,7 +36,7 @@ func newBench(g *globals) *cobra.Command {
 			if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // Postgres runs under another user; what is secret lies deeper
 				return environmentError{err}
 			}
-			n, err := startNode(cmd.Context(), dir, benchSettings(configs.Sync(sync)), g.logger(), nil)
+			n, err := startNode(cmd.Context(), everything(dir, benchSettings(configs.Sync(sync)), g.logger()))
 			if err != nil {
 				return err
 			}

@@ -101,7 +101,7 @@ func (d *demo) run(ctx context.Context) error {
 	settings.Flowgate.Backends.Allowed = []string{"offline"}
 	d.say("Starting broker, database and three layers in %s. The offline backend answers: it is no model.", d.dir)
 	var err error
-	if d.node, err = startNode(ctx, d.dir, settings, d.g.logger(), nil); err != nil {
+	if d.node, err = startNode(ctx, everything(d.dir, settings, d.g.logger())); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.node.stop()) }()

@@ -1,7 +1,7 @@
 // Command flowgate is the governed, durable queue worker for language-model work: `flowgate up` runs everything in one
 // process, the other commands submit, ask, inspect and replay.
 //
-// Read next: node.go (what runs), rules.go (settings into layers), and one file per subcommand.
+// Read next: node.go (a process's life), roles.go and parts.go (what runs in it), rules.go (settings into layers), and one file per subcommand.
 package main
 
 import (
@@ -141,7 +141,7 @@ func newRoot() *cobra.Command {
 	flags.BoolVarP(&g.verbose, "verbose", "v", false, "log everything to standard error")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		newUp(g), newDemo(g), newMigrate(g), newSubmit(g), newResult(g), newBatch(g), newDead(g), newReplay(g), newAudit(g),
+		newUp(g), newWorker(g), newDemo(g), newMigrate(g), newSubmit(g), newResult(g), newBatch(g), newDead(g), newReplay(g), newAudit(g),
 		newBench(g), newVersion(g),
 	)
 	usageArgs(root)

@@ -18,13 +18,15 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"flowgate/worker/workertest"
 )
 
 // patience bounds every wait of these tests; no wait that succeeds takes nearly as long.
 const patience = 2 * time.Minute
 
 func TestMain(m *testing.M) {
-	code := m.Run()
+	code := workertest.Main(m)
 	if err := removeBinary(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = max(code, 1)

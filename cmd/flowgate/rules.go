@@ -36,33 +36,52 @@ func (n *node) loadRules(context.Context) error {
 	return nil
 }
 
-// layers makes the three layers out of settings.
+// layers makes the layers of this process out of settings.
 func (n *node) layers(ctx context.Context) (map[messages.LayerName]worker.Layer, error) {
+	made := make(map[messages.LayerName]worker.Layer)
+	for name, layer := range map[messages.LayerName]func(context.Context) (worker.Layer, error){
+		messages.LayerCorporate: n.corporate, messages.LayerAI: n.ai, messages.LayerOptimizer: n.optimizer,
+	} {
+		if !n.roles.layer(name) {
+			continue
+		}
+		var err error
+		if made[name], err = layer(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return made, nil
+}
+
+func (n *node) corporate(ctx context.Context) (worker.Layer, error) {
 	ingress, err := n.leader.Bounds(ctx, worker.IngressStream)
 	if err != nil {
 		return nil, err
 	}
+	rules := governance(n.settings, n.prices, n.agreements)
+	return &handlers.Corporate{
+		Ledger: n.db, Admissions: n.db, Dead: deadLetters{n.db}, Bodies: handlers.Bodies{Claims: n.claims}, Leader: n.leader,
+		Policy: func() corporate.Policy { return rules }, Ingress: ingress.Incarnation(), Partitions: 1,
+		Now: time.Now, Probe: n.probe,
+	}, nil
+}
+
+func (n *node) ai(context.Context) (worker.Layer, error) {
 	serving, err := n.backends()
 	if err != nil {
 		return nil, err
 	}
-	rules := governance(n.settings, n.prices, n.agreements)
-	bodies := handlers.Bodies{Claims: n.claims}
 	processing := ai.Policy{Agreements: n.agreements, Prices: n.prices, Retry: retries(n.settings)}
+	return &handlers.AI{
+		Backends: serving, Bodies: handlers.Bodies{Claims: n.claims}, Hop: n.hop, Policy: func() ai.Policy { return processing },
+		Worker: n.folder.WorkerID(), Now: time.Now, Probe: n.probe, Observer: n.observer,
+	}, nil
+}
+
+func (n *node) optimizer(context.Context) (worker.Layer, error) {
 	validation := optimizer.Policy{Agreements: n.agreements}
-	return map[messages.LayerName]worker.Layer{
-		messages.LayerCorporate: &handlers.Corporate{
-			Ledger: n.db, Admissions: n.db, Dead: deadLetters{n.db}, Bodies: bodies, Leader: n.leader,
-			Policy: func() corporate.Policy { return rules }, Ingress: ingress.Incarnation(), Partitions: 1,
-			Now: time.Now, Probe: n.probe,
-		},
-		messages.LayerAI: &handlers.AI{
-			Backends: serving, Bodies: bodies, Hop: n.hop, Policy: func() ai.Policy { return processing },
-			Worker: n.folder.WorkerID(), Now: time.Now, Probe: n.probe, Observer: n.observer,
-		},
-		messages.LayerOptimizer: &handlers.Optimizer{
-			Bodies: bodies, Policy: func() optimizer.Policy { return validation }, Now: time.Now,
-		},
+	return &handlers.Optimizer{
+		Bodies: handlers.Bodies{Claims: n.claims}, Policy: func() optimizer.Policy { return validation }, Now: time.Now,
 	}, nil
 }
 

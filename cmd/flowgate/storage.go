@@ -5,42 +5,31 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"os"
+	"strings"
 	"sync"
-	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/zap"
 
 	"flowgate/configs"
-	"flowgate/worker"
 	"flowgate/worker/broker"
 	"flowgate/worker/postgres"
 	"flowgate/worker/postgres/private"
-	"flowgate/worker/state"
 )
 
 const databaseName = "flowgate"
 
 // openDatabase takes DATABASE_URL, or starts a Postgres of our own in the state folder.
 func (n *node) openDatabase(ctx context.Context) error {
+	if !n.roles.database() {
+		return nil
+	}
 	n.dbURL = n.settings.Flowgate.DatabaseURL.Reveal()
 	if n.dbURL == "" {
-		server, err := private.Start(ctx, private.Options{
-			Dir: n.folder.Path("postgres"), Durable: n.durable(), Logger: n.log,
-		})
-		if err != nil {
+		if err := n.startDatabase(ctx); err != nil {
 			return err
 		}
-		n.postgresPID = server.PID()
-		n.down.push("stopping postgres", n.watchDatabase(server))
-		if err := postgres.CreateDatabase(ctx, server.URL("postgres"), databaseName); err != nil {
-			return err
-		}
-		n.dbURL = server.URL(databaseName)
 	}
-	if _, _, err := postgres.Migrate(ctx, n.dbURL); err != nil {
+	if err := n.openSchema(ctx); err != nil {
 		return err
 	}
 	var err error
@@ -49,6 +38,40 @@ func (n *node) openDatabase(ctx context.Context) error {
 	}
 	n.down.push("closing the database", func() error { n.db.Close(); return nil })
 	return nil
+}
+
+// startDatabase starts a private Postgres and makes the database in it.
+func (n *node) startDatabase(ctx context.Context) error {
+	if !n.own {
+		return fmt.Errorf("no database: name it in DATABASE_URL, the layers %s need it", strings.Join(n.roles.strings(), ", "))
+	}
+	server, err := private.Start(ctx, private.Options{
+		Dir: n.folder.Path("postgres"), Durable: n.durable(), Logger: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	n.postgresPID = server.PID()
+	n.down.push("stopping postgres", n.watchDatabase(server))
+	if err := postgres.CreateDatabase(ctx, server.URL("postgres"), databaseName); err != nil {
+		return err
+	}
+	n.dbURL = server.URL(databaseName)
+	return nil
+}
+
+// openSchema brings the schema up to this build where this process may, else it wants it there. A schema that is newer is
+// none of its business: migrations only add.
+func (n *node) openSchema(ctx context.Context) error {
+	if n.own {
+		_, _, err := postgres.Migrate(ctx, n.dbURL)
+		return err
+	}
+	status, err := postgres.MigrationStatus(ctx, n.dbURL)
+	if err == nil && len(status.Pending) > 0 {
+		err = fmt.Errorf("the database has schema version %d, this build needs %d: run `flowgate migrate`", status.Version, status.Latest)
+	}
+	return err
 }
 
 // watchDatabase breaks the node when its Postgres ends by itself: nothing works without it, and whoever supervises this
@@ -76,147 +99,39 @@ func (n *node) durable() bool { return n.settings.Flowgate.Sync == configs.SyncA
 
 // openBroker takes NATS_URL, or starts a server of our own in the state folder.
 func (n *node) openBroker(ctx context.Context) error {
-	s := n.settings
-	options := connOptions(n.log)
-	if !s.Flowgate.NATSURL.IsSet() {
-		n.operator = rand.Text()
-		server, err := broker.Start(ctx, broker.Options{
-			Dir: n.folder.Dir(), Listen: s.Flowgate.Listen, Sync: n.durable(), Operator: broker.Credentials{Password: n.operator}, Log: n.log,
-		})
-		if err != nil {
+	var err error
+	url, options := n.settings.Flowgate.NATSURL, connOptions(n.log)
+	switch {
+	case url.IsSet():
+		if n.conn, err = nats.Connect(url.Reveal(), options...); err != nil {
+			return fmt.Errorf("connecting to NATS_URL: %w", err)
+		}
+	case !n.own:
+		return errors.New("no broker: name it in NATS_URL")
+	default:
+		if err := n.startBroker(ctx); err != nil {
 			return err
 		}
-		n.broker = server
-		n.down.push("stopping the broker", func() error { server.Shutdown(); return nil })
-		if n.conn, err = server.Connect(options...); err != nil {
+		if n.conn, err = n.broker.Connect(options...); err != nil {
 			return fmt.Errorf("connecting to the broker: %w", err)
-		}
-	} else {
-		var err error
-		if n.conn, err = nats.Connect(s.Flowgate.NATSURL.Reveal(), options...); err != nil {
-			return fmt.Errorf("connecting to NATS_URL: %w", err)
 		}
 	}
 	n.down.push("closing the broker's connection", func() error { n.conn.Close(); return nil })
-	var err error
 	n.js, err = newJetStream(n.conn)
 	return err
 }
 
-// connOptions are those of every connection: it never gives up, and tells when it is away.
-func connOptions(log *zap.Logger) []nats.Option {
-	return []nats.Option{
-		nats.Name("flowgate"), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, time.Second),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil {
-				log.Warn("the broker is away", zap.Error(err))
-			}
-		}),
-		nats.ReconnectHandler(func(*nats.Conn) { log.Info("the broker is back") }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("broker", zap.Error(err)) }),
-	}
-}
-
-func newJetStream(conn *nats.Conn) (jetstream.JetStream, error) {
-	js, err := jetstream.New(conn,
-		jetstream.WithPublishAsyncMaxPending(4096), jetstream.WithPublishAsyncTimeout(5*time.Second))
-	if err != nil {
-		return nil, fmt.Errorf("opening JetStream: %w", err)
-	}
-	return js, nil
-}
-
-// announce tells other commands where this node is.
-func (n *node) announce(context.Context) error {
-	url := n.settings.Flowgate.NATSURL.Reveal()
-	if n.broker != nil {
-		url = n.broker.URL()
-	}
-	err := n.folder.Publish(state.Info{
-		PID: os.Getpid(), NATSURL: url, OperatorUser: broker.OperatorUser, OperatorPassword: n.operator, DatabaseURL: n.dbURL, StartedAt: time.Now().UTC(),
+// startBroker starts a server of our own.
+func (n *node) startBroker(ctx context.Context) error {
+	n.operator = rand.Text()
+	server, err := broker.Start(ctx, broker.Options{
+		Dir: n.folder.Dir(), Listen: n.settings.Flowgate.Listen, Sync: n.durable(),
+		Operator: broker.Credentials{Password: n.operator}, Log: n.log,
 	})
 	if err != nil {
-		return fmt.Errorf("announcing this process: %w", err)
+		return err
 	}
+	n.broker = server
+	n.down.push("stopping the broker", func() error { server.Shutdown(); return nil })
 	return nil
-}
-
-// client is how a command reaches a running flowgate.
-type client struct {
-	conn *nats.Conn
-	js   jetstream.JetStream
-	db   *postgres.DB
-}
-
-func (c *client) close() {
-	if c.conn != nil {
-		c.conn.Close()
-	}
-	if c.db != nil {
-		c.db.Close()
-	}
-}
-
-// startPatience is how long a command waits for a process that is starting.
-const startPatience = 15 * time.Second
-
-// running is how the process of the state folder is reached. One that is starting is waited for.
-func (g *globals) running(ctx context.Context, s configs.Settings) (dir string, info state.Info, err error) {
-	ctx, cancel := context.WithTimeout(ctx, startPatience)
-	defer cancel()
-	if dir, err = g.dir(s); err != nil {
-		return dir, info, err
-	}
-	for delays, round := worker.DefaultDelays(), 1; ; round++ {
-		if info, err = state.Read(dir); !errors.Is(err, state.ErrNotReady) || !delays.Pause(ctx, round) {
-			return dir, info, err
-		}
-	}
-}
-
-// reach finds the broker (and the database, where it is needed) by NATS_URL and DATABASE_URL, else by the state folder of
-// a running `flowgate up`.
-func reach(ctx context.Context, g *globals, needDB bool) (*client, error) {
-	settings, err := g.load()
-	if err != nil {
-		return nil, err
-	}
-	c := &client{}
-	options := connOptions(zap.NewNop())
-	natsURL, dbURL := settings.Flowgate.NATSURL.Reveal(), settings.Flowgate.DatabaseURL.Reveal()
-	dir, running, err := g.running(ctx, settings)
-	if err == nil && natsURL == running.NATSURL {
-		natsURL = "" // NATS_URL is set for other clients of this very broker: an operator needs its credentials
-	}
-	if natsURL == "" || needDB && dbURL == "" {
-		if errors.Is(err, state.ErrNotRunning) {
-			err = fmt.Errorf("%w; start it with `flowgate up`, or name NATS_URL and DATABASE_URL", err)
-		}
-		if err != nil {
-			return nil, environmentError{err}
-		}
-		if natsURL == "" {
-			if natsURL = running.NATSURL; natsURL == "" {
-				return nil, environmentError{fmt.Errorf("process %d in %s has no listener for NATS clients: see the setting flowgate.listen", running.PID, dir)}
-			}
-			options = append(options, (&lead{dir: dir, info: running}).options()...)
-		}
-		if dbURL == "" {
-			dbURL = running.DatabaseURL
-		}
-	}
-	if c.conn, err = nats.Connect(natsURL, options...); err != nil {
-		return nil, environmentError{fmt.Errorf("connecting to the broker: %w", err)}
-	}
-	if c.js, err = newJetStream(c.conn); err != nil {
-		c.close()
-		return nil, err
-	}
-	if needDB {
-		if c.db, err = postgres.Open(ctx, dbURL, postgres.DefaultOptions()); err != nil {
-			c.close()
-			return nil, environmentError{err}
-		}
-	}
-	return c, nil
 }

@@ -326,3 +326,34 @@ func TestDefaultDir(t *testing.T) {
 		}
 	}
 }
+
+func TestWorkersTakeTheFirstFreeFolder(t *testing.T) {
+	root := t.TempDir()
+	var all []*state.Folder
+	for n := 1; n <= 3; n++ {
+		f, err := state.OpenWorker(root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Dir() != state.WorkerDir(root, n) {
+			t.Errorf("worker %d got %s", n, f.Dir())
+		}
+		all = append(all, f)
+	}
+	if err := all[1].Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := state.OpenWorker(root)
+	if err != nil || again.Dir() != all[1].Dir() || !again.Earlier(all[1].WorkerID()) || again.Earlier(all[0].WorkerID()) {
+		t.Errorf("got %+v, %v", again, err)
+	}
+	whole, err := state.Open(root) // the root is nobody's yet
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range append(all, again, whole) {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"flowgate/messages"
+	"flowgate/worker"
+	"flowgate/worker/broker"
+)
+
+// chores are what one process of the deployment does from time to time.
+func (n *node) chores() []worker.Chore {
+	hold := n.settings.Flowgate.Hold
+	every := max(hold/10, time.Second)
+	chores := []worker.Chore{
+		{Name: "partitions", Every: time.Hour, Do: n.db.Maintain},
+		{Name: "bodies", Every: time.Hour, Do: n.sweepBodies},
+	}
+	for _, stream := range []string{worker.IngressStream, worker.WorkStream(0), worker.EventsStream} {
+		options := broker.JanitorOptions{Stream: stream, Readers: n.topology.ConsumersOf(stream), Hold: hold}
+		if stream != worker.IngressStream {
+			options.Recorded = func(ctx context.Context, created time.Time) (uint64, error) {
+				at, err := n.db.Position(ctx, stream)
+				if err != nil || at.Incarnation != (worker.Bounds{Created: created}).Incarnation() {
+					return 0, err
+				}
+				return at.Seq, nil
+			}
+		}
+		chores = append(chores, worker.Chore{Name: "janitor " + stream, Every: every, Do: func(ctx context.Context) error {
+			janitor, err := broker.NewJanitor(n.js, options)
+			if err != nil {
+				return err
+			}
+			swept, err := janitor.Sweep(ctx)
+			if swept.Purged > 0 {
+				n.log.Debug("purged", zap.String("stream", stream), zap.Uint64("messages", swept.Purged))
+			}
+			return err
+		}})
+	}
+	return chores
+}
+
+// bodyAge is when a body that nobody claims any more is swept.
+const bodyAge = 72 * time.Hour
+
+func (n *node) sweepBodies(ctx context.Context) error {
+	_, err := n.claims.Sweep(ctx, bodyAge, func(ctx context.Context, key messages.Key, epoch int) (bool, error) {
+		needed, err := n.db.NeedsBody(ctx, key, epoch)
+		return !needed, err
+	})
+	return err
+}

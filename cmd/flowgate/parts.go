@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"sync"
+
+	"flowgate/messages"
+	"flowgate/pipelines"
+	"flowgate/worker"
+	"flowgate/worker/broker"
+	"flowgate/worker/recorder"
+	"flowgate/worker/results"
+)
+
+// startParts starts what the roles ask for: layers, and with the record recorders, result service and chores.
+func (n *node) startParts(ctx context.Context) error {
+	n.leader = &worker.Leader{JS: n.js}
+	n.hop = &worker.Hop{JS: n.js, Leader: n.leader, Backoff: worker.DefaultDelays()}
+	chain, err := n.chain(ctx)
+	if err != nil {
+		return err
+	}
+	recorders, err := n.recorders()
+	if err != nil {
+		return err
+	}
+	parts, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	layers, cancelLayers := context.WithCancel(parts)
+	n.stopParts = cancel
+	var draining sync.WaitGroup
+	n.down.push("stopping the parts", func() error {
+		cancelLayers() // the layers drain while the recorder still listens
+		draining.Wait()
+		cancel()
+		n.parts.Wait()
+		return nil
+	})
+	if chain != nil {
+		draining.Go(func() { n.run("layers", chain.Run(layers)) })
+	}
+	for _, r := range recorders {
+		n.parts.Go(func() { r.Run(parts) })
+	}
+	if n.roles.has(roleRecorder) {
+		service := results.Options{Conn: n.conn, Leader: n.leader, Store: n.db, Claims: n.claims, Partitions: 1, Logger: n.log}
+		n.parts.Go(func() { n.run("result service", results.Run(parts, service)) })
+		for _, chore := range n.chores() {
+			n.parts.Go(func() { worker.RunChores(parts, n.lock, n.log, chore) })
+		}
+	}
+	return nil
+}
+
+// chain is the runtime of this process's layers; nil where it has none.
+func (n *node) chain(ctx context.Context) (*worker.Runtime, error) {
+	if !n.roles.chain() {
+		return nil, nil
+	}
+	layers, err := n.layers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	options := worker.Options{
+		Conn: n.conn, JS: n.js, Leader: n.leader, Hop: n.hop, Queues: n.queues(layers),
+		Worker: n.folder.WorkerID(), Earlier: n.folder.Earlier, AckWait: n.settings.Flowgate.AckWait,
+		Logger: n.log, Probe: n.probe, Observer: n.observer,
+	}
+	if n.roles.layer(messages.LayerCorporate) {
+		options.Waiting = n.db.Waiting
+	}
+	return worker.NewRuntime(options)
+}
+
+// recorders are one for each stream that is recorded; none without that role.
+func (n *node) recorders() ([]*recorder.Recorder, error) {
+	if !n.roles.has(roleRecorder) {
+		return nil, nil
+	}
+	var all []*recorder.Recorder
+	for _, stream := range []string{worker.WorkStream(0), worker.EventsStream} {
+		r, err := recorder.New(recorder.Options{
+			JS: n.js, Leader: n.leader, Hop: n.hop, Store: n.db, Claims: n.claims, Stream: stream, Lock: n.lock,
+			Worker: n.folder.WorkerID(), Logger: n.log, Probe: n.probe,
+		})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+func (n *node) lock(ctx context.Context, name string) (func(), <-chan struct{}, error) {
+	lock, err := n.db.Lock(ctx, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	return lock.Release, lock.Lost(), nil
+}
+
+// queues binds the consumers of the chain to their layers, as far as this process has them.
+func (n *node) queues(layers map[messages.LayerName]worker.Layer) []worker.Queue {
+	s := n.settings.Flowgate
+	var queues []worker.Queue
+	for _, link := range pipelines.Chain() {
+		if layers[link.Name] == nil {
+			continue
+		}
+		for _, q := range link.Queues {
+			named := broker.LayerQueue{Name: q.Name, State: q.State}
+			for _, class := range messages.Classes() {
+				queue := worker.Queue{
+					Name: named.Consumer(class, 0), Stream: named.Stream(0), Layer: layers[link.Name],
+					Batch: s.MicroBatch, Lanes: 2, Holds: q.State == messages.StateHold && class == messages.ClassStd,
+				}
+				if link.Name == messages.LayerAI {
+					queue.Single, queue.Batch, queue.Lanes = true, s.Concurrency.AI, 1
+				}
+				queues = append(queues, queue)
+			}
+		}
+	}
+	return queues
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// serve starts a process, says when it is ready, and runs it until it is interrupted or breaks; then it drains.
+func serve(cmd *cobra.Command, g *globals, l launch) error {
+	began := time.Now()
+	n, err := startNode(cmd.Context(), l)
+	if err != nil && cmd.Context().Err() != nil {
+		return fmt.Errorf("interrupted while starting, nothing is left running: %w", err)
+	}
+	if err != nil {
+		return err
+	}
+	if err = n.sayReady(cmd, g, time.Since(began)); err == nil {
+		select {
+		case <-cmd.Context().Done():
+		case err = <-n.broken:
+		}
+	}
+	if stopped := n.stop(); err == nil {
+		err = stopped
+	}
+	return err
+}
+
+// sayReady prints that the process works, and where.
+func (n *node) sayReady(cmd *cobra.Command, g *globals, took time.Duration) error {
+	url := n.conn.ConnectedUrlRedacted()
+	if n.broker != nil {
+		url = n.broker.URL()
+	}
+	if g.json {
+		return printJSON(cmd.OutOrStdout(), map[string]any{
+			"ready": true, "nats_url": url, "state": n.folder.Dir(), "worker": n.folder.WorkerID(), "backends": n.serving,
+			"start_seconds": took.Seconds(), "layers": n.roles.strings(),
+		})
+	}
+	out := cmd.OutOrStdout()
+	title := "flowgate is up"
+	if !n.own {
+		title = "flowgate worker is ready: " + strings.Join(n.roles.strings(), ", ")
+	}
+	_, err := fmt.Fprintf(out, "%s (%.1f s)\n  broker    %s\n  state     %s\n", title, took.Seconds(), url, n.folder.Dir())
+	if err == nil && len(n.serving) > 0 {
+		_, err = fmt.Fprintf(out, "  backends  %v\n", n.serving)
+	}
+	if err == nil && len(n.serving) == 1 && n.serving[0] == "offline" {
+		_, err = fmt.Fprintln(out, "  The offline backend is no model: it says so in every answer. Set OPENAI_API_KEY or OPENAI_BASE_URL for a real one.")
+	}
+	if err == nil {
+		_, err = fmt.Fprintln(out, "Ctrl-C drains and stops.")
+	}
+	return err
+}

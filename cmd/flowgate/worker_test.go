@@ -1,0 +1,99 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"flowgate/worker/broker"
+	"flowgate/worker/workertest"
+)
+
+// workers starts one worker for each list of layers and returns them when they are ready.
+func (g *ground) workers(layers ...string) []*process {
+	g.t.Helper()
+	all := make([]*process, len(layers))
+	for i, list := range layers {
+		all[i] = g.begin(g.command("worker", "--layer", list, "--json"), "")
+	}
+	for _, p := range all {
+		p.ready()
+	}
+	return all
+}
+
+// outside is a ground against a broker and a database that are not the product's own, both ready for work.
+func outside(t *testing.T) *ground {
+	t.Helper()
+	server := workertest.Server(t)
+	_, js := workertest.Conn(t, server)
+	workertest.Topology(t, js, layerQueues(), func(o *broker.TopologyOptions) { o.AckWait = 2 * time.Second })
+	url := strings.Replace(server.URL(), "nats://", "nats://"+broker.OperatorUser+":"+workertest.OperatorPassword+"@", 1)
+	return newGround(t, quickSettings, "NATS_URL="+url, "DATABASE_URL="+workertest.Database(t))
+}
+
+func TestALayerAProcess(t *testing.T) {
+	t.Parallel()
+	g := outside(t)
+	// The third has no way to the database at all.
+	away := *g
+	away.env = append(slices.Clone(g.env), "DATABASE_URL=")
+	all := append(g.workers("corporate", "recorder"), away.workers("ai_processing", "optimizer")...)
+	for n := range all {
+		g.say("submit", "--id", "of-"+strconv.Itoa(n), "--wait", "--reason", "a test of workers", "x").wants(t, exitDone, "success (ok)")
+		if _, err := os.Stat(filepath.Join(g.state, "workers", strconv.Itoa(n+1), "run.json")); err != nil {
+			t.Error(err)
+		}
+	}
+	var outcomes []struct{ ID string }
+	eventually(t, "everything is recorded", func() bool {
+		g.say("audit", "list", "--json").read(t, &outcomes)
+		return len(outcomes) >= len(all)
+	})
+	g.say("audit", "check").wants(t, exitDone)
+	for _, p := range all {
+		p.stop()
+	}
+}
+
+func TestWorkersSayWhatTheyMiss(t *testing.T) {
+	t.Parallel()
+	server := workertest.Server(t)
+	url := strings.Replace(server.URL(), "nats://", "nats://"+broker.OperatorUser+":"+workertest.OperatorPassword+"@", 1)
+	for _, c := range []struct {
+		name  string
+		env   []string
+		args  []string
+		code  int
+		words []string
+	}{
+		{"no layer", nil, nil, exitUsage, []string{"--layer", "corporate, ai, optimizer, recorder"}},
+		{"an unknown layer", nil, []string{"--layer", "ai,coffee"}, exitUsage, []string{`"coffee"`, "corporate, ai, optimizer, recorder"}},
+		{"no broker", nil, []string{"--layer", "ai"}, exitEnvironment, []string{"NATS_URL"}},
+		{"no database", []string{"NATS_URL=" + url}, []string{"--layer", "recorder"}, exitEnvironment, []string{"DATABASE_URL", "recorder"}},
+		{"no schema", []string{"NATS_URL=" + url, "DATABASE_URL=" + workertest.EmptyDatabase(t)}, []string{"--layer", "recorder"}, exitEnvironment, []string{"flowgate migrate"}},
+		{"no streams", []string{"NATS_URL=" + url}, []string{"--layer", "ai"}, exitEnvironment, []string{"FLOWGATE_INGRESS is missing"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := newGround(t, quickSettings, c.env...)
+			g.say(append([]string{"worker"}, c.args...)...).wants(t, c.code, c.words...)
+		})
+	}
+}
+
+func TestRolesAreThoseOfTheChain(t *testing.T) {
+	got, err := parseRoles([]string{"recorder", "optimizer", "corporate_llm", "AI", "ai"})
+	if err != nil || !slices.Equal(got, allRoles()) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for list, want := range map[string]bool{"ai": false, "ai,optimizer": false, "corporate": true, "recorder": true} {
+		got, err := parseRoles(strings.Split(list, ","))
+		if err != nil || got.database() != want {
+			t.Errorf("%s needs a database: %t, %v", list, got.database(), err)
+		}
+	}
+}

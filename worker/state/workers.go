@@ -17,10 +17,9 @@ const (
 // OpenWorker takes the first free folder workers/<n> of a state root, n from 1, so that several workers start on one machine
 // without being told. The root itself stays free for a process with servers of its own.
 func OpenWorker(root string) (*Folder, error) {
-	var held *HeldError
 	for n := 1; n <= MaxWorkers; n++ {
 		f, err := Open(WorkerDir(root, n))
-		if !errors.As(err, &held) {
+		if _, held := errors.AsType[*HeldError](err); !held {
 			return f, err
 		}
 	}

@@ -38,6 +38,8 @@ type Envelope struct {
 	IngressSeq uint64 `json:"ingress_seq"`
 
 	SubmittedAt time.Time `json:"submitted_at"`
+	// TraceID is the W3C trace that the epoch began in, 32 hexadecimal digits.
+	TraceID string `json:"trace_id,omitempty"`
 	// NotBefore parks the message; the zero time does not.
 	NotBefore time.Time `json:"not_before,omitzero"`
 	// NotAfter ends the request with status timeout.

@@ -28,7 +28,7 @@ func fullEnvelope() *messages.Envelope {
 	}
 	return &messages.Envelope{
 		V: 1, Kind: messages.KindPrompt, Epoch: 1, N: 2, P: 3, Base: 17, IngressSeq: 42,
-		SubmittedAt: moment(0), NotBefore: moment(5), NotAfter: moment(59),
+		SubmittedAt: moment(0), TraceID: "0af7651916cd43dd8448eb211c80319c", NotBefore: moment(5), NotAfter: moment(59),
 		Request:       json.RawMessage(`{"prompt":"1 < 2 & \"so on\"","audit_reason":"test"}`),
 		RequestClaim:  &messages.Claim{Key: "acme/r1/1/ff", SHA256: "ff", Size: 70000},
 		RequestSHA256: "ee", Malformed: messages.NewMalformed("flowgate.request.rt.acme.r1", []byte("\xff{")),

@@ -32,6 +32,8 @@ type Result struct {
 	Answer   string          `json:"answer,omitempty"`
 	Metadata *ResultMetadata `json:"metadata,omitempty"`
 
+	// TraceID is the W3C trace of the epoch, 32 hexadecimal digits.
+	TraceID     string    `json:"trace_id,omitempty"`
 	SubmittedAt time.Time `json:"submitted_at,omitzero"`
 	FinishedAt  time.Time `json:"finished_at,omitzero"`
 }
@@ -62,7 +64,7 @@ type Tokens struct {
 
 // Project makes the producer's result of a done envelope whose bodies are inline.
 func Project(k Key, e *Envelope) Result {
-	r := Result{V: Version, Key: k, State: ResultDone, Epoch: e.Epoch, SubmittedAt: e.SubmittedAt}
+	r := Result{V: Version, Key: k, State: ResultDone, Epoch: e.Epoch, SubmittedAt: e.SubmittedAt, TraceID: e.TraceID}
 	if e.End == nil {
 		r.State = ResultPending
 		return r

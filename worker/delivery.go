@@ -61,6 +61,8 @@ type Task struct {
 	Open *messages.Attempt
 	// Started is when this worker took the task up.
 	Started time.Time
+	// Trace is the trace that the request travels in; what is published from this task goes on with it.
+	Trace Trace
 
 	due time.Time // its not_before as it came
 }

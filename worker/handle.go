@@ -31,7 +31,7 @@ func (r *Runtime) process(ctx context.Context, q Queue, batch []*Delivery) {
 	seen := make(map[messages.Key]bool, len(batch))
 	for _, d := range batch {
 		r.opts.Probe.At(StepFetched, d.queue(), d.Key)
-		t := &Task{Delivery: d, Started: r.now()}
+		t := &Task{Delivery: d, Started: r.now(), Trace: follow(d.Header)}
 		if seen[d.Key] { // a second message of one family waits for the next micro-batch
 			r.settle(d, answerPark, time.Millisecond)
 			r.tellBack(q, d)
@@ -243,7 +243,7 @@ func (t *Task) advance(s messages.State) (Verdict, error) {
 
 // Publication is the next state of the task's request, with the task's S and what a wake-up tells.
 func (t *Task) Publication(s messages.State, e *messages.Envelope, data []byte) *Publication {
-	p := &Publication{Address: t.Address, Data: data, Expect: t.Expect, envelope: e}
+	p := &Publication{Address: t.Address, Data: data, Expect: t.Expect, Trace: t.Trace, envelope: e}
 	p.State = s
 	if s == messages.StateDone && e != nil && e.End != nil {
 		p.Header = map[string][]string{

@@ -80,6 +80,7 @@ type Settled struct {
 	// everywhere else.
 	Left    time.Duration
 	HasLeft bool
+	Trace   Trace
 }
 
 // Attempted is an attempt that ended.
@@ -90,6 +91,8 @@ type Attempted struct {
 	Epoch int
 	// Attempt is as the history has it: its class is empty for the one that answered.
 	Attempt messages.Attempt
+	// Trace is that of the delivery in whose stay the attempt was made.
+	Trace Trace
 }
 
 // OK tells whether it brought an answer.
@@ -147,7 +150,7 @@ func TellAttempt(o Observer, t *Task, a messages.Attempt) {
 	if o == nil {
 		return
 	}
-	told := Attempted{Key: t.Key, Class: t.Class, Attempt: a}
+	told := Attempted{Key: t.Key, Class: t.Class, Attempt: a, Trace: t.Trace}
 	if t.Envelope != nil {
 		told.Epoch = t.Envelope.Epoch
 	}
@@ -157,7 +160,7 @@ func TellAttempt(o Observer, t *Task, a messages.Attempt) {
 // tellBack tells of a delivery that was handed back untouched.
 func (r *Runtime) tellBack(q Queue, d *Delivery) {
 	if r.opts.Observer != nil {
-		r.tell(q, &Task{Delivery: d, Started: r.now()}, Verdict{Action: ActionPark}, Receipt{})
+		r.tell(q, &Task{Delivery: d, Started: r.now(), Trace: follow(d.Header)}, Verdict{Action: ActionPark}, Receipt{})
 	}
 }
 
@@ -167,7 +170,7 @@ func (r *Runtime) tell(q Queue, t *Task, v Verdict, receipt Receipt) {
 		return
 	}
 	s := Settled{
-		Key: t.Key, Layer: q.Layer.Name(), Queue: q.Name, Class: t.Class, Epoch: t.Epoch, Action: v.Action,
+		Key: t.Key, Layer: q.Layer.Name(), Queue: q.Name, Class: t.Class, Epoch: t.Epoch, Action: v.Action, Trace: t.Trace,
 		Started: t.Started, Took: max(r.now().Sub(t.Started), 0),
 	}
 	since := t.Stored

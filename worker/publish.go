@@ -24,6 +24,8 @@ type Publication struct {
 	Header nats.Header
 	// Expect is S: the sequence of the state that was acted on, 0 where there is none.
 	Expect uint64
+	// Trace is the trace that it belongs to; the zero Trace is none.
+	Trace Trace
 
 	token string
 	// envelope is what Data holds, for the observer; nil where it holds none.
@@ -142,9 +144,12 @@ func (h *Hop) resolve(ctx context.Context, p *Publication) Receipt {
 }
 
 func (p *Publication) message() *nats.Msg {
-	header := make(nats.Header, len(p.Header)+3)
+	header := make(nats.Header, len(p.Header)+4)
 	maps.Copy(header, p.Header)
 	header[messages.HeaderToken] = []string{p.token}
+	if p.Trace != (Trace{}) {
+		header[messages.HeaderTrace] = []string{p.Trace.header()}
+	}
 	header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(p.Expect, 10)}
 	header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{messages.Family(p.P, p.Key)}
 	return &nats.Msg{Subject: messages.WorkSubject(p.P, p.State, p.Class, p.Key), Header: header, Data: p.Data}

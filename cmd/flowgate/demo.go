@@ -204,7 +204,7 @@ func (d *demo) work(ctx context.Context) (*demoReport, error) {
 // send publishes every line and waits until every request has ended and is recorded.
 func (d *demo) send(ctx context.Context) (err error) {
 	for _, l := range d.sent {
-		if _, err := publishRequest(ctx, d.c.js, l.class, l.key, l.document); err != nil {
+		if _, _, err := publishRequest(ctx, d.c.js, l.class, l.key, l.document); err != nil {
 			return err
 		}
 	}

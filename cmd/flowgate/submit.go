@@ -109,9 +109,9 @@ func (s *submission) send(cmd *cobra.Command, g *globals, class messages.Class, 
 	if most := int(c.conn.MaxPayload()); most > 0 && len(document) > most {
 		return usageError{tooLarge(document, most)}
 	}
-	there := named && known(cmd.Context(), c, key)
+	there, trace := named && known(cmd.Context(), c, key), ""
 	if !there {
-		if there, err = publishRequest(cmd.Context(), c.js, class, key, document); err != nil {
+		if there, trace, err = publishRequest(cmd.Context(), c.js, class, key, document); err != nil {
 			return err
 		}
 	}
@@ -133,7 +133,9 @@ func (s *submission) send(cmd *cobra.Command, g *globals, class messages.Class, 
 		return showResult(cmd.OutOrStdout(), g, result)
 	}
 	if g.json {
-		return printJSON(cmd.OutOrStdout(), map[string]any{"tenant": key.Tenant, "id": key.ID, "class": class, "accepted": true})
+		return printJSON(cmd.OutOrStdout(), map[string]any{
+			"tenant": key.Tenant, "id": key.ID, "class": class, "accepted": true, "trace_id": trace,
+		})
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s accepted; ask for it with `flowgate result %s`\n", key.ID, key.ID)
 	return err
@@ -152,9 +154,14 @@ const (
 	ackPatience     = 5 * time.Second
 )
 
-// publishRequest publishes a request; there is true where one of this id stood in the ingress stream before.
-func publishRequest(ctx context.Context, js jetstream.JetStream, class messages.Class, key messages.Key, document []byte) (there bool, err error) {
-	return publish(ctx, js, &nats.Msg{Subject: messages.RequestSubject(class, key), Data: document})
+// publishRequest publishes a request, which begins a trace; there is true where one of this id stood in the ingress stream
+// before.
+func publishRequest(ctx context.Context, js jetstream.JetStream, class messages.Class, key messages.Key, document []byte) (there bool, trace string, err error) {
+	msg := &nats.Msg{Subject: messages.RequestSubject(class, key), Header: nats.Header{}, Data: document}
+	parent, trace := worker.NewTraceparent()
+	msg.Header.Set(messages.HeaderTrace, parent)
+	there, err = publish(ctx, js, msg)
+	return there, trace, err
 }
 
 // publish publishes until the broker has stored it; an answer that does not come is asked for again. there is true where the

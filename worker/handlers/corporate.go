@@ -121,7 +121,7 @@ func (c *Corporate) fresh(t *worker.Task) *messages.Envelope {
 	}
 	return &messages.Envelope{
 		V: messages.Version, Epoch: t.Epoch, IngressSeq: t.Seq, SubmittedAt: t.Stored,
-		P: messages.Partition(t.Key, c.Partitions),
+		P: messages.Partition(t.Key, c.Partitions), TraceID: t.Trace.String(),
 	}
 }
 

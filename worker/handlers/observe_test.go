@@ -1,9 +1,14 @@
 package handlers_test
 
 import (
+	"encoding/hex"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"flowgate/messages"
 	"flowgate/worker"
@@ -13,6 +18,7 @@ import (
 // tally counts what it is told, by what it is.
 type tally struct {
 	mu    sync.Mutex
+	hops  []worker.Settled
 	count map[string]int
 	cost  int64
 }
@@ -28,6 +34,9 @@ func (c *tally) add(format string, a ...any) {
 
 func (c *tally) Settled(s worker.Settled) {
 	if s.Outcome != worker.SettledParked {
+		c.mu.Lock()
+		c.hops = append(c.hops, s)
+		c.mu.Unlock()
 		c.add("%s %s %s", s.Layer, s.Outcome, s.Reason)
 	}
 }
@@ -75,5 +84,52 @@ func TestTheChainTellsEachDeliveryAttemptAndDeadLetterOnce(t *testing.T) {
 	}
 	if told.cost <= 0 {
 		t.Errorf("the attempts cost %d", told.cost)
+	}
+}
+
+func TestATraceGoesThroughAllHopsAndTheWakeUp(t *testing.T) {
+	s := newStage(t)
+	told := &tally{}
+	s.observer = told
+	key := messages.Key{Tenant: "acme", ID: "traced"}
+	woken, err := s.conn.SubscribeSync(messages.ResultSubject(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := s.start(true, nil)
+	parent, trace := worker.NewTraceparent()
+	msg := nats.NewMsg(messages.RequestSubject(messages.ClassStd, key))
+	msg.Data = []byte(`{"prompt":"Say OK","audit_reason":"one trace through all hops","model":"` + model + `"}`)
+	msg.Header.Set(messages.HeaderTrace, parent)
+	if _, err := s.js.PublishMsg(t.Context(), msg); err != nil {
+		t.Fatal(err)
+	}
+	s.ended(key, 0)
+	p.end()
+	if len(told.hops) != 3 {
+		t.Fatalf("told %+v", told.hops)
+	}
+	// The next hop may be told before the one that published it.
+	slices.SortFunc(told.hops, func(a, b worker.Settled) int { return a.Started.Compare(b.Started) })
+	for i, hop := range told.hops {
+		before := parent[36:52]
+		if i > 0 {
+			before = hex.EncodeToString(told.hops[i-1].Trace.Span[:])
+		}
+		if hop.Trace.String() != trace || hex.EncodeToString(hop.Trace.Parent[:]) != before {
+			t.Errorf("hop %d is %+v, after span %s of trace %s", i, hop.Trace, before, trace)
+		}
+	}
+	wake, err := woken.NextMsg(10 * time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := hex.EncodeToString(told.hops[2].Trace.Span[:])
+	if got := wake.Header.Get(messages.HeaderTrace); got != "00-"+trace+"-"+last+"-01" {
+		t.Errorf("the wake-up says %s", got)
+	}
+	result, err := s.db.Result(t.Context(), key)
+	if err != nil || result.TraceID != trace {
+		t.Errorf("the recorded result has the trace %q, not %s (%v)", result.TraceID, trace, err)
 	}
 }

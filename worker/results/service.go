@@ -186,7 +186,7 @@ func (s *server) family(ctx context.Context, key messages.Key) (messages.Result,
 	if err != nil {
 		return pending, true, nil //nolint:nilerr // an unreadable state is ended by its layer: until then it is pending
 	}
-	pending.Epoch = e.Epoch
+	pending.Epoch, pending.TraceID = e.Epoch, e.TraceID
 	if newest.State != messages.StateDone {
 		return s.recorded(ctx, key, pending)
 	}

@@ -8,20 +8,20 @@ import (
 
 // AWS is the user's section of that name. Its model names hold for every backend.
 type AWS struct {
-	Region   string  `yaml:"region" later:""`
-	KMSKeyID string  `yaml:"kms_key_id" later:""`
+	Region   string  `yaml:"region" later:"Bedrock and S3 are not called yet"`
+	KMSKeyID string  `yaml:"kms_key_id" later:"objects in S3 are not written yet"`
 	Bedrock  Bedrock `yaml:"bedrock"`
 }
 
 // Bedrock has the names of models.
 type Bedrock struct {
-	Region string `yaml:"region" later:""`
+	Region string `yaml:"region" later:"Bedrock and S3 are not called yet"`
 	// DefaultModel is the model of requests that name none: an exact id or an alias.
 	DefaultModel string `yaml:"default_model"`
 	// Credentials are for calls to Bedrock.
-	Credentials AWSCredentials `yaml:"credentials" later:""`
+	Credentials AWSCredentials `yaml:"credentials" later:"Bedrock is not called yet"`
 	// Models has parameters by family and exact id.
-	Models map[string]map[string]ModelParameters `yaml:"models" later:""`
+	Models map[string]map[string]ModelParameters `yaml:"models" later:"a request that leaves them out has max_tokens 2000 and temperature 0.7"`
 	// ModelMapping maps aliases to exact ids. A file's mapping replaces the default one.
 	ModelMapping map[string]string `yaml:"model_mapping"`
 }

@@ -2,6 +2,8 @@ package configs
 
 // Cache is the user's section of that name: the response cache.
 type Cache struct {
+	// Enabled turns the cache of every family on or off.
+	Enabled *bool                  `yaml:"enabled"`
 	Default CachePolicy            `yaml:"default"`
 	Models  map[string]CachePolicy `yaml:"models"`
 	// Sampled caches answers whatever their temperature.

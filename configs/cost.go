@@ -2,9 +2,9 @@ package configs
 
 // CostOptimization is the user's section of that name. Its limits hold whatever enabled says.
 type CostOptimization struct {
-	Enabled  bool         `yaml:"enabled" later:""`
+	Enabled  bool         `yaml:"enabled" void:"limits hold as long as they are given; write none for no limit"`
 	Limits   CostLimits   `yaml:"limits"`
-	Strategy CostStrategy `yaml:"strategy" later:""`
+	Strategy CostStrategy `yaml:"strategy" later:"the choice of models and backends by price comes with several backends"`
 }
 
 // CostLimits bound what is spent, in dollars; none is no limit.
@@ -15,7 +15,7 @@ type CostLimits struct {
 	DailyLimit   Dollars `yaml:"daily_limit"`
 	MonthlyLimit Dollars `yaml:"monthly_limit"`
 	// AlertThreshold is in percent of a limit.
-	AlertThreshold float64 `yaml:"alert_threshold" later:""`
+	AlertThreshold float64 `yaml:"alert_threshold" later:"nobody is alerted yet; limits hold"`
 }
 
 // CostStrategy says how money is to be saved.

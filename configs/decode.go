@@ -15,9 +15,11 @@ const maxYAMLValues = 200_000
 
 // decoder writes a YAML document into a struct, strictly. It goes on after a fault, so that all are reported at once.
 //
-// A struct's field is named by its yaml tag. The tag later says that it has no effect yet: its key is checked as any other,
-// but gets a warning, and a variable that is not set is no fault in it. The tag unit says how a number is to be read
-// (seconds), or a date (until: through the end of that day). A key whose value is null counts as left out.
+// A struct's field is named by its yaml tag. The tags later and void say that it has no effect (see fate.go): its key is
+// checked as any other, but gets a warning, and a variable that is not set is no fault in it. The tag unit says how a number
+// is to be read (seconds), or a date (until: through the end of that day). A Secret may also come from a file, which its key
+// with _file behind it names; where a variable of it is not set it is left empty, with a warning, unless the tag address says
+// that it names a server: an empty one would be another server. A key whose value is null counts as left out.
 type decoder struct {
 	file string
 	// env expands ${NAME}; nil leaves texts as they are.
@@ -26,8 +28,16 @@ type decoder struct {
 	values   int
 	faults   []error
 	warnings []Warning
-	// lines has the line of every key that was read, by path.
+	// lines has the line of every key that was given, by path; null does not count.
 	lines map[string]int
+	// secretFiles has the file of every secret that came from one, by the secret's path.
+	secretFiles map[string]string
+	// overlays are the subtrees of environments, by name.
+	overlays map[string]subtree
+	// dry checks form alone: no file of a secret is read and no variable missed.
+	dry bool
+	// adding adds to maps instead of replacing them.
+	adding bool
 }
 
 // place is where in the file the decoder is.
@@ -35,8 +45,9 @@ type place struct {
 	key   string
 	line  int
 	depth int
-	later bool
-	unit  string
+	// idle is true where keys have no effect, lenient where a variable that is not set is no fault.
+	idle, lenient bool
+	unit          string
 }
 
 func (p place) child(key string, line int) place {
@@ -44,12 +55,15 @@ func (p place) child(key string, line int) place {
 	if p.key != "" && !strings.HasPrefix(key, "[") {
 		path = "." + key
 	}
-	return place{key: p.key + path, line: line, depth: p.depth + 1, later: p.later}
+	return place{key: p.key + path, line: line, depth: p.depth + 1, idle: p.idle, lenient: p.idle}
 }
 
 // decodeYAML reads data into the struct or slice that into points to.
 func decodeYAML(file string, data []byte, env Lookup, into any) (*decoder, error) {
-	d := &decoder{file: file, env: env, anchors: map[string]ast.Node{}, lines: map[string]int{}}
+	d := &decoder{
+		file: file, env: env, anchors: map[string]ast.Node{}, lines: map[string]int{}, secretFiles: map[string]string{},
+		overlays: map[string]subtree{},
+	}
 	root, err := parseYAML(file, data)
 	if err != nil {
 		return d, err
@@ -221,18 +235,39 @@ func (d *decoder) structure(p place, n ast.Node, into reflect.Value) {
 		at := p.child(clip(kv.key), kv.line)
 		index, known := fields[kv.key]
 		if !known {
+			if stem, ok := secretStem(into.Type(), fields, kv.key); ok {
+				d.secretFile(p, at, kv.value, into.Field(fields[stem]))
+				continue
+			}
 			d.unknown(at, kv.key, fields)
 			continue
 		}
-		field := into.Type().Field(index)
-		d.lines[at.key] = kv.line
-		at.unit = field.Tag.Get("unit")
-		if _, later := field.Tag.Lookup("later"); later && !at.later && !isNull(kv.value) {
-			at.later = true
-			d.warnings = append(d.warnings, Warning{Key: at.key, Line: kv.line, Text: noEffect})
+		if isNull(kv.value) {
+			continue
 		}
-		d.value(at, kv.value, into.Field(index))
+		d.field(p, at, kv, into.Type().Field(index), into.Field(index))
 	}
+}
+
+// field reads the value of a struct's field.
+func (d *decoder) field(p, at place, kv pair, field reflect.StructField, into reflect.Value) {
+	if into.Type() == reflect.TypeFor[Environments]() {
+		d.environments(p, at, kv.value, into)
+		return
+	}
+	at.unit = field.Tag.Get("unit")
+	if text := fateOf(field.Tag).warning(); text != "" && !at.idle {
+		at.idle, at.lenient = true, true
+		d.warnings = append(d.warnings, Warning{Key: at.key, Line: kv.line, Text: text})
+	}
+	if _, address := field.Tag.Lookup("address"); into.Type() == reflect.TypeFor[Secret]() {
+		at.lenient = at.lenient || !address
+		if d.secretTwice(at, at.key) {
+			return
+		}
+	}
+	d.lines[at.key] = kv.line
+	d.value(at, kv.value, into)
 }
 
 func (d *decoder) unknown(p place, key string, fields map[string]int) {
@@ -247,13 +282,23 @@ func (d *decoder) unknown(p place, key string, fields map[string]int) {
 	d.fault(p, "is not a known key")
 }
 
-// mapping replaces a map as a whole: a file's keys are not added to the defaults.
+// mapping replaces a map as a whole: a file's keys are not added to the defaults. Those of an environment are.
 func (d *decoder) mapping(p place, n ast.Node, into reflect.Value) {
 	m := reflect.MakeMap(into.Type())
+	if d.adding {
+		for before := into.MapRange(); before.Next(); {
+			m.SetMapIndex(before.Key(), before.Value())
+		}
+	}
 	for _, kv := range d.pairs(p, n) {
 		at := p.child(clip(kv.key), kv.line)
-		d.lines[at.key] = kv.line
+		if !isNull(kv.value) {
+			d.lines[at.key] = kv.line
+		}
 		v := reflect.New(into.Type().Elem()).Elem()
+		if before := m.MapIndex(reflect.ValueOf(kv.key)); before.IsValid() {
+			v.Set(before)
+		}
 		d.value(at, kv.value, v)
 		m.SetMapIndex(reflect.ValueOf(kv.key), v)
 	}

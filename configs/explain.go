@@ -51,7 +51,7 @@ func explain(entries *[]Entry, key string, v reflect.Value) {
 	case reflect.Struct:
 		for i := range v.NumField() {
 			field := v.Type().Field(i)
-			if _, later := field.Tag.Lookup("later"); !later {
+			if fateOf(field.Tag).Fate == Used {
 				explain(entries, key+dot+field.Tag.Get("yaml"), v.Field(i))
 			}
 		}

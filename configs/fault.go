@@ -48,9 +48,6 @@ func (w Warning) String() string {
 	return fmt.Sprintf("line %d: %s: %s", w.Line, w.Key, w.Text)
 }
 
-// noEffect is the text of warnings about keys that are understood and not obeyed yet.
-const noEffect = "known, no effect yet"
-
 // faults collects what Validate finds.
 type faults []error
 

@@ -21,9 +21,9 @@ type Flowgate struct {
 	// Listen is where the embedded NATS server accepts producers: host:port, port 0 for any free one, empty for none.
 	Listen string `yaml:"listen"`
 	// NATSURL is a NATS server to use instead of the embedded one. NATS_URL wins over it.
-	NATSURL Secret `yaml:"nats_url"`
+	NATSURL Secret `yaml:"nats_url" address:""`
 	// DatabaseURL is a Postgres to use instead of the private one. DATABASE_URL wins over it.
-	DatabaseURL Secret `yaml:"database_url"`
+	DatabaseURL Secret `yaml:"database_url" address:""`
 	// Sync says when the embedded server flushes to disk.
 	Sync Sync `yaml:"sync"`
 	// AckWait is after how much silence of a worker its message goes to another; at least 1s.
@@ -130,9 +130,9 @@ func (f Flowgate) Location() *time.Location {
 
 var environmentForm = regexp.MustCompile(`^[a-z0-9_-]{1,63}$`)
 
-func (f Flowgate) validate(out *faults, environments map[string]EnvironmentSettings) {
+func (f Flowgate) validate(out *faults, environments Environments) {
 	known := []string{"development", "testing", "staging", "production"}
-	if _, given := environments[f.Environment]; !environmentForm.MatchString(f.Environment) || !given && !slices.Contains(known, f.Environment) {
+	if !environmentForm.MatchString(f.Environment) || !slices.Contains(environments, f.Environment) && !slices.Contains(known, f.Environment) {
 		out.add("flowgate.environment", "must be %s, or a name under environments", strings.Join(known, ", "))
 	}
 	if f.Listen != "" {

@@ -60,7 +60,9 @@ func (d *decoder) literal(p place, n ast.Node) (literal, bool) {
 	text, err := expand(l.text, d.env)
 	var unset *unsetError
 	switch {
-	case errors.As(err, &unset) && p.later:
+	case errors.As(err, &unset) && d.dry:
+		return l, false
+	case errors.As(err, &unset) && p.lenient:
 		d.warnings = append(d.warnings, Warning{Key: p.key, Line: p.line, Text: "left empty: the environment variable " + unset.variable + " is not set"})
 		return l, false
 	case err != nil:

@@ -1,9 +1,7 @@
 package configs
 
-import "errors"
-
 // Settings is everything that an operator can set. The sections bear the names of the user's settings.yaml; flowgate is
-// our own. Fields with the tag later are understood and checked, and have no effect yet.
+// our own. Fields with the tag later or void are understood and checked, and have no effect (see fate.go).
 type Settings struct {
 	// Flowgate is how this deployment runs.
 	Flowgate Flowgate `yaml:"flowgate"`
@@ -14,63 +12,37 @@ type Settings struct {
 	// CostOptimization has the limits on money.
 	CostOptimization CostOptimization `yaml:"cost_optimization"`
 
-	Postgres     Postgres                       `yaml:"postgres" later:""`
-	S3           S3                             `yaml:"s3" later:""`
-	Cache        Cache                          `yaml:"cache" later:""`
-	Validation   Validation                     `yaml:"validation" later:""`
-	Batch        Batch                          `yaml:"batch" later:""`
-	Metrics      Metrics                        `yaml:"metrics" later:""`
-	Logging      Logging                        `yaml:"logging" later:""`
-	Security     Security                       `yaml:"security" later:""`
-	Performance  Performance                    `yaml:"performance" later:""`
-	Development  Development                    `yaml:"development" later:""`
-	Integrations Integrations                   `yaml:"integrations" later:""`
-	Environments map[string]EnvironmentSettings `yaml:"environments" later:""`
+	// Postgres is the database's address in parts.
+	Postgres Postgres `yaml:"postgres"`
+
+	S3           S3           `yaml:"s3" later:"large bodies are kept in the broker until objects in S3 come"`
+	Cache        Cache        `yaml:"cache" later:"answers are not cached yet; every call is made and paid"`
+	Validation   Validation   `yaml:"validation" later:"answers are passed on as the model gave them until their validation comes"`
+	Batch        Batch        `yaml:"batch" later:"see the flag --window of batch submit"`
+	Metrics      Metrics      `yaml:"metrics" later:"metrics come with the HTTP listener"`
+	Logging      Logging      `yaml:"logging" later:"logs go to standard error; -v logs everything"`
+	Security     Security     `yaml:"security" later:"controls of users and data come with the policies of layer 1"`
+	Performance  Performance  `yaml:"performance" later:"see flowgate.concurrency and flowgate.backends.openai.timeout"`
+	Development  Development  `yaml:"development" later:"see flowgate.backends.allowed: [offline]"`
+	Integrations Integrations `yaml:"integrations" later:"other services are not asked yet"`
+	// Environments are what differs where.
+	Environments Environments `yaml:"environments"`
 }
 
 // Default is what holds where neither a file nor the environment says otherwise. It is valid.
 func Default() Settings {
-	return Settings{Flowgate: defaultFlowgate(), AWS: defaultAWS(), Retry: defaultRetry(), CostOptimization: defaultCostOptimization()}
-}
-
-// Load reads the settings: the defaults, over them the file, over it the environment. An empty path leaves the file out.
-// The error names every fault at once, each with file, line and key where it has them; it never shows a value that may be
-// a secret. The warnings are keys that do not do what their author may expect. env is os.LookupEnv outside of tests; nil
-// is an empty environment.
-func Load(path string, env func(string) (string, bool)) (Settings, []Warning, error) {
-	if env == nil {
-		env = func(string) (string, bool) { return "", false }
+	return Settings{
+		Flowgate: defaultFlowgate(), AWS: defaultAWS(), Retry: defaultRetry(), CostOptimization: defaultCostOptimization(),
+		Postgres: defaultPostgres(),
 	}
-	var data []byte
-	if path != "" {
-		var err error
-		if data, err = readFile(path, MaxSettingsBytes); err != nil {
-			return Settings{}, nil, err
-		}
-	}
-	return load(path, data, env)
-}
-
-// load is Load of a file's content.
-func load(file string, data []byte, env Lookup) (Settings, []Warning, error) {
-	s := Default()
-	d, err := decodeYAML(file, data, env, &s)
-	if err != nil {
-		return Settings{}, nil, err
-	}
-	origin := s.applyEnvironment(env)
-	s.complete(d)
-	if err := located(s.Validate(), d, origin); err != nil {
-		return Settings{}, nil, err
-	}
-	return s, append(d.warnings, s.warnings(d)...), nil
 }
 
 // complete fills in what depends on other settings.
-func (s *Settings) complete(d *decoder) {
-	_, given := d.lines["retry.default.max_retries"]
-	if !given && s.Flowgate.TransientAttempts > 0 {
+func (s *Settings) complete(given origins) {
+	const retries, attempts = "retry.default.max_retries", "flowgate.transient_attempts"
+	if _, own := given[retries]; !own && s.Flowgate.TransientAttempts > 0 {
 		s.Retry.Default.MaxRetries = s.Flowgate.TransientAttempts
+		given.inherit(retries, attempts)
 	}
 }
 
@@ -81,11 +53,12 @@ func (s Settings) Validate() error {
 	s.AWS.validate(&f)
 	s.Retry.validate(&f)
 	s.CostOptimization.validate(&f)
+	s.Postgres.validate(&f)
 	return f.join()
 }
 
 // warnings are about values that are in order and yet surprising.
-func (s Settings) warnings(d *decoder) []Warning {
+func (s Settings) warnings(given origins) []Warning {
 	var w []Warning
 	for _, limits := range []struct {
 		key, other  string
@@ -96,28 +69,8 @@ func (s Settings) warnings(d *decoder) []Warning {
 	} {
 		if limits.limit != NoLimit && limits.less > limits.limit {
 			key := "cost_optimization.limits." + limits.key
-			w = append(w, Warning{Key: key, Line: d.lines[key], Text: "is above " + limits.other + ", which holds first"})
+			w = append(w, Warning{Key: key, Line: given[key].Line, Text: "is above " + limits.other + ", which holds first"})
 		}
 	}
 	return w
-}
-
-// located adds to faults where their values come from: file and line, or the variable.
-func located(err error, d *decoder, origin map[string]string) error {
-	var joined interface{ Unwrap() []error }
-	if !errors.As(err, &joined) {
-		return err
-	}
-	for _, one := range joined.Unwrap() {
-		var fault *Fault
-		if !errors.As(one, &fault) {
-			continue
-		}
-		if name, given := origin[fault.Key]; given {
-			fault.File = "environment variable " + name
-		} else if line, given := d.lines[fault.Key]; given {
-			fault.File, fault.Line = d.file, line
-		}
-	}
-	return err
 }

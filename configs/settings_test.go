@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -113,8 +114,11 @@ func TestUsersSettingsLoadAsTheyAre(t *testing.T) {
 	if s.Postgres.Host != "db.example.internal" || s.Postgres.RetryDelay != time.Second || s.Postgres.DBPassword.IsSet() || *s.Cache.Models["claude"].ExpirationHours != 48 {
 		t.Errorf("sections for later: %+v %+v", s.Postgres, s.Cache)
 	}
-	if s.Environments["testing"].Development.DevMode.UseMocks != true || s.AWS.KMSKeyID != "" {
-		t.Errorf("environments %+v", s.Environments)
+	if !slices.Equal(s.Environments, []string{"development", "production", "testing"}) || s.Logging.Level != "DEBUG" || *s.Cache.Enabled || s.AWS.KMSKeyID != "" {
+		t.Errorf("the environment development is not laid over it: %+v", s)
+	}
+	if url := s.DatabaseURL().Reveal(); url != "postgres://gateway_user@db.example.internal:5432/gatewaydb?sslmode=require" {
+		t.Errorf("database %s", url)
 	}
 	found := map[string]Warning{}
 	for _, w := range warnings {
@@ -124,8 +128,8 @@ func TestUsersSettingsLoadAsTheyAre(t *testing.T) {
 		}
 	}
 	for _, key := range []string{
-		"postgres", "postgres.db_password", "s3", "aws.region", "aws.bedrock.credentials", "cache", "validation", "batch", "metrics", "logging",
-		"cost_optimization.strategy", "security", "performance", "development", "integrations", "environments",
+		"postgres.db_password", "s3", "aws.region", "aws.bedrock.credentials", "cache", "validation", "batch", "metrics", "logging",
+		"cost_optimization.strategy", "security", "performance", "development", "integrations", "environments.testing.development",
 	} {
 		if _, ok := found[key]; !ok {
 			t.Errorf("no warning about %s", key)

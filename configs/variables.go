@@ -1,30 +1,64 @@
 package configs
 
-// variable is an environment variable that wins over a key of the file.
-type variable struct {
-	name, key string
-	set       func(*Settings, string)
+// Variable is an environment variable that is obeyed.
+type Variable struct {
+	Name string
+	// Key is the setting that it wins over; empty where it wins over none.
+	Key string
+	// Secret tells that NAME_FILE may name a file that holds the value.
+	Secret bool
+	// About says what it is for, where no setting does.
+	About string
+
+	set func(*Settings, string)
 }
 
-// variables is the table of them. An empty variable counts as not set.
-func variables() []variable {
-	return []variable{
-		{"FLOWGATE_STATE", "flowgate.state_dir", func(s *Settings, v string) { s.Flowgate.StateDir = v }},
-		{"NATS_URL", "flowgate.nats_url", func(s *Settings, v string) { s.Flowgate.NATSURL = NewSecret(v) }},
-		{"DATABASE_URL", "flowgate.database_url", func(s *Settings, v string) { s.Flowgate.DatabaseURL = NewSecret(v) }},
-		{"OPENAI_BASE_URL", "flowgate.backends.openai.base_url", func(s *Settings, v string) { s.Flowgate.Backends.OpenAI.BaseURL = v }},
-		{"OPENAI_API_KEY", "flowgate.backends.openai.api_key", func(s *Settings, v string) { s.Flowgate.Backends.OpenAI.APIKey = NewSecret(v) }},
+// Variables is the table of them; the README lists it. An empty variable counts as not set.
+func Variables() []Variable {
+	return []Variable{
+		{Name: "FLOWGATE_ENVIRONMENT", Key: "flowgate.environment", set: func(s *Settings, v string) { s.Flowgate.Environment = v }},
+		{Name: "FLOWGATE_STATE", Key: "flowgate.state_dir", set: func(s *Settings, v string) { s.Flowgate.StateDir = v }},
+		{Name: "NATS_URL", Key: "flowgate.nats_url", Secret: true, set: func(s *Settings, v string) { s.Flowgate.NATSURL = NewSecret(v) }},
+		{Name: "DATABASE_URL", Key: "flowgate.database_url", Secret: true, set: func(s *Settings, v string) { s.Flowgate.DatabaseURL = NewSecret(v) }},
+		{Name: "OPENAI_BASE_URL", Key: "flowgate.backends.openai.base_url", set: func(s *Settings, v string) { s.Flowgate.Backends.OpenAI.BaseURL = v }},
+		{Name: "OPENAI_API_KEY", Key: "flowgate.backends.openai.api_key", Secret: true, set: func(s *Settings, v string) { s.Flowgate.Backends.OpenAI.APIKey = NewSecret(v) }},
+		{Name: "MLFLOW_TRACKING_URI", Key: "integrations.mlflow.tracking_uri", Secret: true, set: func(s *Settings, v string) { s.Integrations.MLflow.TrackingURI = NewSecret(v) }},
+		{Name: "GOMEMLIMIT", Key: "performance.memory.max_usage_mb", About: "Go's own form of the bound of memory"},
+		{Name: "GOGC", Key: "performance.memory.gc_frequency", About: "Go's own form of the collector's pace"},
+		{Name: "HTTPS_PROXY, HTTP_PROXY, NO_PROXY", About: "proxies on the way to backends"},
 	}
 }
 
-// applyEnvironment lets the environment win. It tells which variable each key comes from that it has set.
-func (s *Settings) applyEnvironment(env Lookup) map[string]string {
-	origin := map[string]string{}
-	for _, v := range variables() {
-		if value, ok := env(v.name); ok && value != "" {
+// applyVariables lets the environment win. It adds to given which variable each key comes from, and reports what is wrong
+// with files of secrets.
+func (s *Settings) applyVariables(env Lookup, given origins) []error {
+	var wrong faults
+	for _, v := range Variables() {
+		if v.set == nil {
+			continue
+		}
+		value, from, file, err := "", v.Name, "", error(nil)
+		if v.Secret {
+			value, from, file, err = variableOrFile(env, v.Name)
+		} else {
+			value, _ = env(v.Name)
+		}
+		if err != nil {
+			wrong = append(wrong, &Fault{File: "environment variable " + from, Text: err.Error()})
+			continue
+		}
+		if value != "" {
 			v.set(s, value)
-			origin[v.key] = v.name
+			given[v.Key] = Origin{Source: FromVariable, Variable: from, SecretFile: file}
 		}
 	}
-	return origin
+	return wrong
+}
+
+// environmentName is the environment that holds: the variable's, else the file's.
+func (s *Settings) environmentName(env Lookup) string {
+	if name, _ := env("FLOWGATE_ENVIRONMENT"); name != "" {
+		return name
+	}
+	return s.Flowgate.Environment
 }

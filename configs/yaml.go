@@ -30,7 +30,7 @@ func parseYAML(file string, data []byte) (node ast.Node, err error) {
 	if !utf8.Valid(data) {
 		return nil, &Fault{File: file, Text: "must be UTF-8"}
 	}
-	tokens := lexer.Tokenize(string(data))
+	tokens := lexer.Tokenize(strings.TrimPrefix(string(data), "\ufeff")) // editors of other systems write a byte order mark
 	if fault := tooLarge(tokens); fault != nil {
 		fault.File = file
 		return nil, fault

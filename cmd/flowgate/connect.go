@@ -81,7 +81,7 @@ func reach(ctx context.Context, g *globals, needDB bool) (*client, error) {
 	}
 	c := &client{}
 	options := connOptions(zap.NewNop())
-	natsURL, dbURL := settings.Flowgate.NATSURL.Reveal(), settings.Flowgate.DatabaseURL.Reveal()
+	natsURL, dbURL := settings.Flowgate.NATSURL.Reveal(), settings.DatabaseURL().Reveal()
 	dir, running, err := g.running(ctx, settings)
 	if err == nil && natsURL == running.NATSURL {
 		natsURL = "" // NATS_URL is set for other clients of this very broker: an operator needs its credentials
@@ -111,7 +111,7 @@ func reach(ctx context.Context, g *globals, needDB bool) (*client, error) {
 		return nil, err
 	}
 	if needDB {
-		if c.db, err = postgres.Open(ctx, dbURL, postgres.DefaultOptions()); err != nil {
+		if c.db, err = postgres.Open(ctx, dbURL, databaseOptions(settings)); err != nil {
 			c.close()
 			return nil, environmentError{err}
 		}

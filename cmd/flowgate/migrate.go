@@ -19,7 +19,7 @@ func newMigrate(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			url := settings.Flowgate.DatabaseURL.Reveal()
+			url := settings.DatabaseURL().Reveal()
 			if url == "" {
 				dir, err := g.dir(settings)
 				if err != nil {

@@ -18,12 +18,12 @@ import (
 
 const databaseName = "flowgate"
 
-// openDatabase takes DATABASE_URL, or starts a Postgres of our own in the state folder.
+// openDatabase takes the database that settings name, or starts a Postgres of our own in the state folder.
 func (n *node) openDatabase(ctx context.Context) error {
 	if !n.roles.database() {
 		return nil
 	}
-	n.dbURL = n.settings.Flowgate.DatabaseURL.Reveal()
+	n.dbURL = n.settings.DatabaseURL().Reveal()
 	if n.dbURL == "" {
 		if err := n.startDatabase(ctx); err != nil {
 			return err
@@ -33,7 +33,7 @@ func (n *node) openDatabase(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if n.db, err = postgres.Open(ctx, n.dbURL, postgres.DefaultOptions()); err != nil {
+	if n.db, err = postgres.Open(ctx, n.dbURL, databaseOptions(n.settings)); err != nil {
 		return err
 	}
 	n.down.push("closing the database", func() error { n.db.Close(); return nil })

@@ -89,7 +89,7 @@ func (s Settings) remaining(before []error, given origins) []error {
 
 // faultsIn are the faults that Validate has joined.
 func faultsIn(err error) []*Fault {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // what Validate returns is never wrapped
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return nil
 	}

@@ -37,7 +37,7 @@ func (o Origin) String() string {
 		text = fmt.Sprintf("%s:%d (environments.%s)", o.File, o.Line, o.Environment)
 	case FromFile:
 		text = fmt.Sprintf("%s:%d", o.File, o.Line)
-	default:
+	case FromDefault:
 		return "default"
 	}
 	if o.SecretFile != "" {

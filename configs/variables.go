@@ -37,12 +37,7 @@ func (s *Settings) applyVariables(env Lookup, given origins) []error {
 		if v.set == nil {
 			continue
 		}
-		value, from, file, err := "", v.Name, "", error(nil)
-		if v.Secret {
-			value, from, file, err = variableOrFile(env, v.Name)
-		} else {
-			value, _ = env(v.Name)
-		}
+		value, from, file, err := v.read(env)
 		if err != nil {
 			wrong = append(wrong, &Fault{File: "environment variable " + from, Text: err.Error()})
 			continue
@@ -53,6 +48,15 @@ func (s *Settings) applyVariables(env Lookup, given origins) []error {
 		}
 	}
 	return wrong
+}
+
+// read is the value of the variable, the name of the one that has it, and the file of a secret.
+func (v Variable) read(env Lookup) (value, from, file string, err error) {
+	if v.Secret {
+		return variableOrFile(env, v.Name)
+	}
+	value, _ = env(v.Name)
+	return value, v.Name, "", nil
 }
 
 // environmentName is the environment that holds: the variable's, else the file's.

@@ -165,7 +165,7 @@ func (r *Recorder) resume(ctx context.Context) (from worker.Position, gap worker
 func (r *Recorder) read(ctx context.Context, from worker.Position) error {
 	consumer, err := r.opts.JS.CreateConsumer(ctx, r.opts.Stream, jetstream.ConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from.Seq + 1,
-		AckPolicy: jetstream.AckNonePolicy, FilterSubjects: r.filters(), MemoryStorage: true,
+		AckPolicy: jetstream.AckNonePolicy, FilterSubjects: filters(r.opts.Stream), MemoryStorage: true,
 		InactiveThreshold: time.Minute, MaxDeliver: 1, Replicas: 1,
 	})
 	if err != nil {
@@ -194,18 +194,6 @@ func (r *Recorder) read(ctx context.Context, from worker.Position) error {
 		}
 		from = batch.To
 	}
-}
-
-func (r *Recorder) filters() []string {
-	p, isWork := strings.CutPrefix(r.opts.Stream, "FLOWGATE_WORK_")
-	if !isWork {
-		return nil
-	}
-	var filters []string
-	for _, s := range []messages.State{messages.StateAI, messages.StateCalling, messages.StateDone} {
-		filters = append(filters, "flowgate.work."+p+"."+string(s)+".*.*.*")
-	}
-	return filters
 }
 
 // commit writes a batch, waits out the database's trouble, and tells what money became free.

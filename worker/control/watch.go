@@ -1,0 +1,231 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"flowgate/worker"
+)
+
+// Options are what a watch needs.
+type Options struct {
+	JS jetstream.JetStream
+	// Worker names this process in heartbeats.
+	Worker string
+	// Heartbeat is after how much silence this process writes a heartbeat itself, plus up to two fifths of it (default 5 s).
+	// After twice as long the watch is made anew.
+	Heartbeat time.Duration
+	Logger    *zap.Logger
+}
+
+// Watch knows what is paused. Its methods may be called from everywhere, before Run too.
+type Watch struct {
+	opts Options
+	log  *zap.Logger
+
+	mu     sync.RWMutex
+	pauses map[id]Pause
+	// over is set where the bucket has more pauses than are kept: nobody may act then.
+	over    bool
+	version uint64
+	heard   time.Time
+	// created is when the bucket was made that version is of.
+	created time.Time
+}
+
+type id struct {
+	kind worker.PauseKind
+	name string
+}
+
+var _ worker.Control = (*Watch)(nil)
+
+// New makes a watch that knows of no pause yet.
+func New(opts Options) *Watch {
+	if opts.Heartbeat <= 0 {
+		opts.Heartbeat = 5 * time.Second
+	}
+	if opts.Logger == nil {
+		opts.Logger = zap.NewNop()
+	}
+	return &Watch{opts: opts, log: opts.Logger, pauses: make(map[id]Pause), heard: time.Now()}
+}
+
+// Paused tells whether something is paused, and why.
+func (w *Watch) Paused(kind worker.PauseKind, name string) (Pause, bool) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	p, paused := w.pauses[id{kind, name}]
+	return p, paused
+}
+
+// Version is the newest revision of the bucket that was heard.
+func (w *Watch) Version() uint64 {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.version
+}
+
+// Silent is for how long nothing was heard of the bucket. Where there are more pauses than a process may keep it is long
+// enough for everybody to stop.
+func (w *Watch) Silent() time.Duration {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if w.over {
+		return 2 * worker.LongestSilence
+	}
+	return time.Since(w.heard)
+}
+
+// Run watches until ctx ends. A watch that breaks or falls silent is made anew.
+func (w *Watch) Run(ctx context.Context) {
+	delays := worker.DefaultDelays()
+	for round := 1; ctx.Err() == nil; round++ {
+		heard, err := w.follow(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if heard {
+			round = 1
+		}
+		if err != nil {
+			w.log.Warn("watching the control bucket", zap.Error(err), zap.Duration("silent", w.Silent()))
+		}
+		delays.Pause(ctx, round)
+	}
+}
+
+var (
+	errSilent = errors.New("nothing is heard of it")
+	errBehind = errors.New("a replica that lags behind answered")
+)
+
+// follow hears the bucket until it breaks or is silent; heard tells whether everything in it was told once.
+func (w *Watch) follow(ctx context.Context) (heard bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	kv, created, err := w.open(ctx)
+	if err != nil {
+		return false, err
+	}
+	watcher, err := kv.WatchFiltered(ctx, []string{allPauses, heartbeatKey})
+	if err != nil {
+		return false, fmt.Errorf("beginning to watch: %w", err)
+	}
+	defer func() { _ = watcher.Stop() }()
+	fresh, version := make(map[id]Pause), uint64(0)
+	beat := time.NewTimer(w.jittered())
+	defer beat.Stop()
+	silence := time.NewTimer(2 * w.opts.Heartbeat)
+	defer silence.Stop()
+	for {
+		select {
+		case entry, open := <-watcher.Updates():
+			switch {
+			case !open:
+				return heard, errors.New("the watch was ended by the client")
+			case entry == nil:
+				if !w.replace(fresh, version, created) {
+					return heard, errBehind
+				}
+				fresh, heard = nil, true
+			case fresh != nil:
+				version = max(version, entry.Revision())
+				w.put(fresh, entry)
+			default:
+				w.hear(entry)
+			}
+			silence.Reset(2 * w.opts.Heartbeat)
+			beat.Reset(w.jittered())
+		case <-beat.C:
+			w.beat(ctx, kv)
+			beat.Reset(w.jittered())
+		case <-silence.C:
+			return heard, errSilent
+		case <-ctx.Done():
+			return heard, nil
+		}
+	}
+}
+
+// open finds the bucket and when it was made; no answer is waited for longer than a silence may last.
+func (w *Watch) open(ctx context.Context) (kv jetstream.KeyValue, created time.Time, err error) {
+	ctx, cancel := context.WithTimeout(ctx, w.opts.Heartbeat)
+	defer cancel()
+	if kv, err = open(ctx, w.opts.JS); err != nil {
+		return nil, created, err
+	}
+	status, err := kv.Status(ctx)
+	if err != nil {
+		return nil, created, fmt.Errorf("reading the bucket %s: %w", Bucket, err)
+	}
+	if s, ok := status.(*jetstream.KeyValueBucketStatus); ok {
+		created = s.StreamInfo().Created
+	}
+	return kv, created, nil
+}
+
+func (w *Watch) jittered() time.Duration {
+	return w.opts.Heartbeat + rand.N(w.opts.Heartbeat*2/5+1) //nolint:gosec // jitter is no secret
+}
+
+// beat writes a heartbeat. It is waited for shortly: meanwhile nobody listens.
+func (w *Watch) beat(ctx context.Context, kv jetstream.KeyValue) {
+	ctx, cancel := context.WithTimeout(ctx, w.opts.Heartbeat/5)
+	defer cancel()
+	if _, err := kv.PutString(ctx, heartbeatKey, w.opts.Worker); err != nil {
+		w.log.Debug("writing a heartbeat", zap.Error(err))
+	}
+}
+
+// replace takes over everything that the bucket has; what is not in it is paused no more. It refuses what is older than what
+// was heard before: the newest entry of a bucket is never removed, so its revision tells.
+func (w *Watch) replace(pauses map[id]Pause, version uint64, created time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if version < w.version && created.Equal(w.created) {
+		return false
+	}
+	w.pauses, w.version, w.created, w.heard, w.over = pauses, version, created, time.Now(), len(pauses) > 2*MaxPauses
+	return true
+}
+
+// hear takes one change over.
+func (w *Watch) hear(entry jetstream.KeyValueEntry) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.heard, w.version = time.Now(), max(w.version, entry.Revision())
+	w.put(w.pauses, entry)
+	w.over = len(w.pauses) > 2*MaxPauses
+}
+
+// put writes an entry into a map, which it lets grow no further than one over the bound.
+func (w *Watch) put(into map[id]Pause, entry jetstream.KeyValueEntry) {
+	if entry.Key() == heartbeatKey {
+		return
+	}
+	kind, name, err := parseKey(entry.Key())
+	if err != nil {
+		w.log.Error("an entry of the control bucket is no pause", zap.Int("key_bytes", len(entry.Key())), zap.Uint64("revision", entry.Revision()), zap.Error(err))
+		return
+	}
+	at := id{kind, name}
+	if entry.Operation() != jetstream.KeyValuePut {
+		delete(into, at)
+		return
+	}
+	p := decode(kind, name, entry)
+	if p.Unreadable {
+		w.log.Error("a pause cannot be read; it holds all the same", zap.String("kind", string(kind)), zap.String("name", name), zap.Uint64("revision", p.Version))
+	}
+	if _, known := into[at]; known || len(into) <= 2*MaxPauses {
+		into[at] = p
+	}
+}

@@ -216,11 +216,10 @@ func TestTenThousandPausesHoldAndNoMore(t *testing.T) {
 	w := watch(t, js)
 	for i := range control.MaxPauses {
 		body := `{"v":1,"reason":"r","since":"2026-01-01T00:00:00Z"}`
-		if _, err := js.PublishAsync(fmt.Sprintf("$KV.%s.pause.tenant.t%d", control.Bucket, i), []byte(body)); err != nil {
+		if err := js.Conn().Publish(fmt.Sprintf("$KV.%s.pause.tenant.t%d", control.Bucket, i), []byte(body)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	<-js.PublishAsyncComplete()
 	until(t, "all known", func() bool {
 		_, paused := w.Paused(worker.PauseTenant, fmt.Sprintf("t%d", control.MaxPauses-1))
 		return paused

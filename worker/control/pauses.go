@@ -30,7 +30,7 @@ const (
 	maxValue = 8 << 10
 )
 
-// Pause, the package's word for worker.Pause.
+// Pause is this package's word for worker.Pause.
 type Pause = worker.Pause
 
 // ErrNoBucket says that the deployment has no control bucket.

@@ -75,8 +75,9 @@ func (d *decoder) origins(name string) origins {
 	return given
 }
 
-// checkOthers reports what is wrong in the environments that do not hold.
-func (d *decoder) checkOthers(base Settings, holds string) {
+// checkOthers reports what is wrong in the environments that do not hold, and tells what would hold in them.
+func (d *decoder) checkOthers(base Settings, holds string) map[string]Loaded {
+	others := map[string]Loaded{}
 	d.dry = true
 	for _, name := range base.Environments {
 		if name == holds {
@@ -85,6 +86,7 @@ func (d *decoder) checkOthers(base Settings, holds string) {
 		s := d.lay(base, name)
 		given := d.origins(name)
 		s.complete(given)
+		others[name] = Loaded{Settings: s, given: given}
 		for _, fault := range faultsIn(s.Validate()) {
 			if given.of(fault.Key).Source == FromEnvironment {
 				d.faults = append(d.faults, located(fault, given))
@@ -92,4 +94,5 @@ func (d *decoder) checkOthers(base Settings, holds string) {
 		}
 	}
 	d.dry = false
+	return others
 }

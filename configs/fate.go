@@ -33,6 +33,14 @@ func fateOf(tag reflect.StructTag) fate {
 	return fate{Fate: Used}
 }
 
+// under is the fate of a key in a section of another fate: what the section has not, no key of it has.
+func (f fate) under(section fate) fate {
+	if section.Fate != Used {
+		return section
+	}
+	return f
+}
+
 // warning is what whoever gives the key is told; empty for a used one.
 func (f fate) warning() string {
 	switch f.Fate {

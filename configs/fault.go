@@ -9,13 +9,13 @@ import (
 // Fault is one thing that is wrong in a file. It shows no value of the file, since that may be a secret.
 type Fault struct {
 	// File is where the fault stands; empty where it is in no file.
-	File string
+	File string `json:"file,omitempty"`
 	// Line counts from 1; 0 where no single line has the fault.
-	Line int
+	Line int `json:"line,omitempty"`
 	// Key is the path of the key, such as retry.default.max_delay; empty where the whole file is meant.
-	Key string
+	Key string `json:"key,omitempty"`
 	// Text says what is wrong, and where possible how to mend it.
-	Text string
+	Text string `json:"text"`
 }
 
 func (f *Fault) Error() string {
@@ -35,10 +35,10 @@ func (f *Fault) Error() string {
 
 // Warning is a key of a file that is accepted but does not do what its author may expect.
 type Warning struct {
-	Key string
+	Key string `json:"key"`
 	// Line counts from 1; 0 where no line has the key.
-	Line int
-	Text string
+	Line int    `json:"line,omitempty"`
+	Text string `json:"text"`
 }
 
 func (w Warning) String() string {

@@ -1,7 +1,9 @@
 package configs
 
 import (
+	"cmp"
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -13,6 +15,8 @@ type Loaded struct {
 	Warnings []Warning
 
 	given origins
+	// others are what would hold in the environments that do not.
+	others map[string]Loaded
 }
 
 // Load is Read without the story.
@@ -52,7 +56,7 @@ func read(file string, data []byte, env Lookup) (Loaded, error) {
 		return Loaded{}, err // it is no YAML
 	}
 	holds := s.environmentName(env)
-	d.checkOthers(s, holds)
+	others := d.checkOthers(s, holds)
 	s = d.lay(s, holds)
 	given := d.origins(holds)
 	wrong := append(d.faults, s.applyVariables(env, given)...)
@@ -61,7 +65,9 @@ func read(file string, data []byte, env Lookup) (Loaded, error) {
 	if err := errors.Join(wrong...); err != nil {
 		return Loaded{}, err
 	}
-	return Loaded{Settings: s, Warnings: append(d.warnings, s.warnings(given)...), given: given}, nil
+	warnings := append(d.warnings, s.warnings(given)...)
+	slices.SortStableFunc(warnings, func(a, b Warning) int { return cmp.Compare(a.Line, b.Line) })
+	return Loaded{Settings: s, Warnings: warnings, given: given, others: others}, nil
 }
 
 // remaining are the faults of values, without those whose keys could not be read.

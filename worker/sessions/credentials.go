@@ -1,0 +1,112 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/smithy-go"
+)
+
+// Credentials are what one source gave for calls to AWS. They are fresh for as long as the source gives new ones.
+type Credentials struct {
+	source  string
+	keys    aws.CredentialsProvider // nil with a bearer token
+	bearer  string
+	renewal *renewal // of keys
+}
+
+// Source names where they came from.
+func (c *Credentials) Source() string { return c.source }
+
+// trouble is what keeps the credentials from being renewed; empty while all is well.
+func (c *Credentials) trouble() string {
+	if c == nil || c.renewal == nil {
+		return ""
+	}
+	return c.renewal.trouble()
+}
+
+// place is somewhere credentials may be.
+type place struct {
+	name string
+	// look gives the credentials of this place. An absentError sends the search on to the next place; every other error ends
+	// it, because what somebody set up must not be passed over for something weaker.
+	look func(context.Context) (*Credentials, error)
+}
+
+// absentError says why a place has no credentials.
+type absentError struct{ why string }
+
+func (e absentError) Error() string { return e.why }
+
+func absent(format string, args ...any) error { return absentError{fmt.Sprintf(format, args...)} }
+
+// NoCredentialsError lists the places where credentials were looked for, and why there were none. It wraps ErrUnknown.
+type NoCredentialsError struct {
+	Looked []Looked
+}
+
+// Looked is a place without credentials.
+type Looked struct{ Place, Why string }
+
+func (e *NoCredentialsError) Error() string {
+	parts := make([]string, 0, len(e.Looked))
+	for _, l := range e.Looked {
+		parts = append(parts, l.Place+": "+l.Why)
+	}
+	return "no AWS credentials: " + strings.Join(parts, "; ")
+}
+
+func (e *NoCredentialsError) Unwrap() error { return ErrUnknown }
+
+// search looks through places in order.
+func search(ctx context.Context, places []place) (*Credentials, error) {
+	none := &NoCredentialsError{}
+	for _, p := range places {
+		found, err := p.look(ctx)
+		var nothing absentError
+		switch {
+		case err == nil:
+			return found, nil
+		case ctx.Err() != nil:
+			return nil, fmt.Errorf("looking for AWS credentials in %s: %w", p.name, ctx.Err())
+		case !errors.As(err, &nothing):
+			return nil, fmt.Errorf("AWS credentials from %s: %w", p.name, plain(err))
+		}
+		none.Looked = append(none.Looked, Looked{p.name, nothing.why})
+	}
+	return nil, none
+}
+
+// plain reduces an error of AWS to code, message and status. What AWS appends to some messages is left out: of a wrong
+// signature it repeats all headers, session token included.
+func plain(err error) error {
+	var api smithy.APIError
+	if !errors.As(err, &api) {
+		return err
+	}
+	message, _, _ := strings.Cut(api.ErrorMessage(), "\n")
+	if message == "" {
+		message = "no message"
+	}
+	if status := httpStatus(err); status != 0 {
+		return fmt.Errorf("%s: %s (HTTP %d)", api.ErrorCode(), message, status)
+	}
+	return fmt.Errorf("%s: %s", api.ErrorCode(), message)
+}
+
+// httpStatus is the status of an answer of AWS; 0 where there was none.
+func httpStatus(err error) int {
+	var answered interface{ HTTPStatusCode() int }
+	if errors.As(err, &answered) {
+		return answered.HTTPStatusCode()
+	}
+	return 0
+}
+
+// clock writes a time for a person.
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }

@@ -1,0 +1,130 @@
+package sessions
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials/ec2rolecreds"
+	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+)
+
+// container asks the endpoint that ECS and EKS give to their containers.
+func (f *finder) container(ctx context.Context) (*Credentials, error) {
+	relative, full := f.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"), f.get("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+	endpoint := full
+	switch {
+	case relative != "":
+		endpoint = f.containerHost + relative
+	case full == "":
+		return nil, absent("not in a container that has one")
+	default:
+		if err := checkContainerEndpoint(ctx, full); err != nil {
+			return nil, err
+		}
+	}
+	provider := endpointcreds.New(endpoint, func(o *endpointcreds.Options) {
+		o.HTTPClient, o.Retryer = f.local, aws.NopRetryer{}
+		o.AuthorizationToken = f.get("AWS_CONTAINER_AUTHORIZATION_TOKEN")
+		if path := f.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"); path != "" {
+			o.AuthorizationTokenProvider = endpointcreds.TokenProviderFunc(func() (string, error) {
+				token, err := os.ReadFile(path) //nolint:gosec // the operator named it
+				return strings.TrimSpace(string(token)), err
+			})
+		}
+	})
+	return renewed(ctx, "IAM role (container)", provider)
+}
+
+// checkContainerEndpoint lets credentials travel unencrypted only between this machine and itself, or the addresses that
+// ECS and EKS have for it.
+func checkContainerEndpoint(ctx context.Context, endpoint string) error {
+	const rule = "AWS_CONTAINER_CREDENTIALS_FULL_URI must be https, or http to a loopback, ECS or EKS address"
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Hostname() == "" {
+		return errors.New(rule)
+	}
+	if u.Scheme == "https" {
+		return nil
+	}
+	addresses, err := net.DefaultResolver.LookupIPAddr(ctx, u.Hostname())
+	if err != nil {
+		return fmt.Errorf("%s: %w", rule, err)
+	}
+	for _, a := range addresses {
+		own := a.IP.IsLoopback() || a.IP.String() == "169.254.170.2" || a.IP.String() == "169.254.170.23" || a.IP.String() == "fd00:ec2::23"
+		if u.Scheme != "http" || !own {
+			return errors.New(rule)
+		}
+	}
+	return nil
+}
+
+// webIdentity exchanges the token that Kubernetes puts into a file for the credentials of a role.
+func (f *finder) webIdentity(ctx context.Context) (*Credentials, error) {
+	file, role := f.get("AWS_WEB_IDENTITY_TOKEN_FILE"), f.get("AWS_ROLE_ARN")
+	if file == "" {
+		return nil, absent("AWS_WEB_IDENTITY_TOKEN_FILE is not set")
+	}
+	if role == "" {
+		return nil, errors.New("AWS_WEB_IDENTITY_TOKEN_FILE is set and AWS_ROLE_ARN is not")
+	}
+	options := sts.Options{Region: f.stsRegion(ctx), HTTPClient: f.http, Retryer: aws.NopRetryer{}, Credentials: aws.AnonymousCredentials{}}
+	if endpoint := cmp.Or(f.get("AWS_ENDPOINT_URL_STS"), f.get("AWS_ENDPOINT_URL")); endpoint != "" {
+		options.BaseEndpoint = aws.String(endpoint)
+	}
+	provider := stscreds.NewWebIdentityRoleProvider(sts.New(options), role, stscreds.IdentityTokenFile(file), func(o *stscreds.WebIdentityRoleOptions) {
+		o.RoleSessionName = f.get("AWS_ROLE_SESSION_NAME")
+	})
+	return renewed(ctx, "IAM role (web identity)", provider)
+}
+
+// instance asks the metadata service of EC2, version 2 alone. A machine where it does not answer in time, or knows no role,
+// has none; one where it answers with a fault of its own is not passed over.
+func (f *finder) instance(ctx context.Context) (*Credentials, error) {
+	if strings.EqualFold(f.get("AWS_EC2_METADATA_DISABLED"), "true") {
+		return nil, absent("AWS_EC2_METADATA_DISABLED is true")
+	}
+	options := imds.Options{
+		Endpoint: f.get("AWS_EC2_METADATA_SERVICE_ENDPOINT"), HTTPClient: f.local, Retryer: aws.NopRetryer{},
+		ClientEnableState: imds.ClientEnabled, EnableFallback: aws.FalseTernary,
+	}
+	if strings.EqualFold(f.get("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"), "ipv6") {
+		options.EndpointMode = imds.EndpointModeStateIPv6
+	}
+	client := imds.New(options)
+	if err := f.hasRole(ctx, client, options.Endpoint != ""); err != nil {
+		return nil, err
+	}
+	return renewed(ctx, "IAM role (instance metadata)", ec2rolecreds.New(func(o *ec2rolecreds.Options) { o.Client = client }))
+}
+
+func (f *finder) hasRole(ctx context.Context, client *imds.Client, named bool) error {
+	asked, cancel := context.WithTimeout(ctx, f.patience)
+	defer cancel()
+	listed, err := client.GetMetadata(asked, &imds.GetMetadataInput{Path: "iam/security-credentials/"})
+	switch status := httpStatus(err); {
+	case err == nil:
+		return listed.Content.Close()
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case status == 0 && !named:
+		return absent("no instance metadata service answers within %s", f.patience)
+	case status == http.StatusBadRequest, status == http.StatusForbidden, status == http.StatusNotFound, status == http.StatusMethodNotAllowed:
+		return absent("the instance metadata service knows no role (HTTP %d)", status)
+	case status == 0:
+		return fmt.Errorf("AWS_EC2_METADATA_SERVICE_ENDPOINT does not answer: %w", err)
+	default:
+		return fmt.Errorf("the instance metadata service answers with HTTP %d", status)
+	}
+}

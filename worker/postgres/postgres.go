@@ -104,6 +104,23 @@ func (db *DB) Ping(ctx context.Context) error {
 	return db.pool.with(ctx, func(conn *pgx.Conn) error { return conn.Ping(ctx) })
 }
 
+// Server asks the server for its version and the name of this database.
+func (db *DB) Server(ctx context.Context) (version, database string, err error) {
+	err = db.pool.with(ctx, func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, "SELECT current_setting('server_version'), current_database()").Scan(&version, &database)
+	})
+	if err != nil {
+		return "", "", fmt.Errorf("asking the server for its version: %w", err)
+	}
+	return version, database, nil
+}
+
+// Connections counts the connections of the pool that are lent, and how many there may be.
+func (db *DB) Connections() (lent, most int) {
+	stat := db.pool.conns.Stat()
+	return int(stat.AcquiredConns()), int(stat.MaxConns())
+}
+
 // connConfig reads the URL and sets what every connection of this package has.
 func connConfig(url string, options Options) (*pgx.ConnConfig, error) {
 	config, err := pgx.ParseConfig(url)

@@ -85,18 +85,20 @@ func search(ctx context.Context, places []place) (*Credentials, error) {
 // plain reduces an error of AWS to code, message and status. What AWS appends to some messages is left out: of a wrong
 // signature it repeats all headers, session token included.
 func plain(err error) error {
+	var ended *endedError
 	var api smithy.APIError
-	if !errors.As(err, &api) {
+	switch {
+	case errors.As(err, &ended):
+		return ended
+	case !errors.As(err, &api):
 		return err
 	}
 	message, _, _ := strings.Cut(api.ErrorMessage(), "\n")
-	if message == "" {
-		message = "no message"
-	}
+	text := strings.Trim(api.ErrorCode()+": "+message, ": ")
 	if status := httpStatus(err); status != 0 {
-		return fmt.Errorf("%s: %s (HTTP %d)", api.ErrorCode(), message, status)
+		text += fmt.Sprintf(" (HTTP %d)", status)
 	}
-	return fmt.Errorf("%s: %s", api.ErrorCode(), message)
+	return errors.New(strings.TrimSpace(text))
 }
 
 // httpStatus is the status of an answer of AWS; 0 where there was none.

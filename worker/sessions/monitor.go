@@ -153,12 +153,13 @@ func (m *Monitor) check(ctx context.Context, w *watched) {
 	select {
 	case r = <-answer:
 	case <-limited.Done():
+		r = late(answer)
 	}
 	if ctx.Err() != nil {
 		return // the check was called off: it says nothing about the service
 	}
 	if limited.Err() != nil && (r.err != nil || r == reply{}) {
-		r = reply{err: fmt.Errorf("gave no answer within %s", m.options.Timeout), cut: true}
+		r = cut(r.err, m.options.Timeout)
 	}
 	now := time.Now()
 	if before, after := w.record(r, now, now.Sub(began)); before != after.State {
@@ -183,6 +184,27 @@ type reply struct {
 	finding Finding
 	err     error
 	cut     bool // by its timeout
+}
+
+// lastWord is how long a probe that was cut may take to say what it was at.
+const lastWord = 100 * time.Millisecond
+
+func late(answer <-chan reply) reply {
+	timer := time.NewTimer(lastWord)
+	defer timer.Stop()
+	select {
+	case r := <-answer:
+		return r
+	case <-timer.C:
+		return reply{}
+	}
+}
+
+func cut(err error, timeout time.Duration) reply {
+	if err == nil || err == context.DeadlineExceeded { //nolint:errorlint // a bare one says no more
+		return reply{err: fmt.Errorf("gave no answer within %s", timeout), cut: true}
+	}
+	return reply{err: fmt.Errorf("gave no answer within %s (%w)", timeout, err), cut: true}
 }
 
 // ask turns a probe's panic into an error, so that it harms no other.

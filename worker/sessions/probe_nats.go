@@ -24,7 +24,7 @@ type NATSProbe struct {
 // Name makes it a Probe.
 func (p NATSProbe) Name() string { return "nats" }
 
-// Check makes it a Probe. A backlog is no fault of the broker, so it is told and not judged.
+// Check makes it a Probe; ctx MUST have a deadline. A backlog is no fault of the broker, so it is told and not judged.
 func (p NATSProbe) Check(ctx context.Context) (Finding, error) {
 	f := Finding{Source: p.Source}
 	if !p.Conn.IsConnected() {

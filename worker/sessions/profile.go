@@ -83,7 +83,7 @@ func (f *finder) profileKeys(ctx context.Context, name string) (aws.Credentials,
 	configFile, sharedFile := f.files()
 	resolved, err := config.LoadDefaultConfig(ctx,
 		config.WithSharedConfigProfile(name), config.WithSharedConfigFiles([]string{configFile}),
-		config.WithSharedCredentialsFiles([]string{sharedFile}), config.WithRegion(f.stsRegion(ctx)), config.WithHTTPClient(f.http),
+		config.WithSharedCredentialsFiles([]string{sharedFile}), config.WithRegion(f.stsRegion(ctx)),
 		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),
 	)
 	if err != nil {

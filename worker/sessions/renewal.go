@@ -81,7 +81,7 @@ func (r *renewal) HandleFailToRefresh(_ context.Context, old aws.Credentials, er
 		return aws.Credentials{}, err
 	}
 	if left < useless {
-		return aws.Credentials{}, fmt.Errorf("credentials from %s ended at %s and could not be renewed: %w", r.source, clock(r.expires), err)
+		return aws.Credentials{}, &endedError{r.source, r.expires, err}
 	}
 	old.Expires = r.now().Add(min(2*renewAgain, left)) // AdjustExpiresBy halves it
 	return old, nil
@@ -94,6 +94,19 @@ func (r *renewal) AdjustExpiresBy(keys aws.Credentials, by time.Duration) (aws.C
 	}
 	return keys, nil
 }
+
+// endedError is of credentials that ended and could not be renewed.
+type endedError struct {
+	source string
+	at     time.Time
+	err    error
+}
+
+func (e *endedError) Error() string {
+	return fmt.Sprintf("credentials from %s ended at %s and could not be renewed: %v", e.source, clock(e.at), plain(e.err))
+}
+
+func (e *endedError) Unwrap() error { return e.err }
 
 func (r *renewal) trouble() string {
 	r.mu.Lock()

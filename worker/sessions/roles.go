@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -95,36 +96,56 @@ func (f *finder) instance(ctx context.Context) (*Credentials, error) {
 	if strings.EqualFold(f.get("AWS_EC2_METADATA_DISABLED"), "true") {
 		return nil, absent("AWS_EC2_METADATA_DISABLED is true")
 	}
-	options := imds.Options{
-		Endpoint: f.get("AWS_EC2_METADATA_SERVICE_ENDPOINT"), HTTPClient: f.local, Retryer: aws.NopRetryer{},
-		ClientEnableState: imds.ClientEnabled, EnableFallback: aws.FalseTernary,
+	named := f.get("AWS_EC2_METADATA_SERVICE_ENDPOINT")
+	endpoint := cmp.Or(named, "http://169.254.169.254")
+	if named == "" && strings.EqualFold(f.get("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"), "ipv6") {
+		endpoint = "http://[fd00:ec2::254]"
 	}
-	if strings.EqualFold(f.get("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"), "ipv6") {
-		options.EndpointMode = imds.EndpointModeStateIPv6
-	}
-	client := imds.New(options)
-	if err := f.hasRole(ctx, client, options.Endpoint != ""); err != nil {
+	if err := f.hasRole(ctx, strings.TrimSuffix(endpoint, "/"), named != ""); err != nil {
 		return nil, err
 	}
+	client := imds.New(imds.Options{
+		Endpoint: endpoint, HTTPClient: f.local, Retryer: aws.NopRetryer{}, ClientEnableState: imds.ClientEnabled, EnableFallback: aws.FalseTernary,
+	})
 	return renewed(ctx, "IAM role (instance metadata)", ec2rolecreds.New(func(o *ec2rolecreds.Options) { o.Client = client }))
 }
 
-func (f *finder) hasRole(ctx context.Context, client *imds.Client, named bool) error {
+// hasRole asks whether this is an instance and has a role. The SDK's own client hides what the service answered.
+func (f *finder) hasRole(ctx context.Context, endpoint string, named bool) error {
 	asked, cancel := context.WithTimeout(ctx, f.patience)
 	defer cancel()
-	listed, err := client.GetMetadata(asked, &imds.GetMetadataInput{Path: "iam/security-credentials/"})
-	switch status := httpStatus(err); {
-	case err == nil:
-		return listed.Content.Close()
+	token, status, err := f.metadata(asked, http.MethodPut, endpoint+"/latest/api/token", "X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "60")
+	if err == nil && status == http.StatusOK {
+		_, status, err = f.metadata(asked, http.MethodGet, endpoint+"/latest/meta-data/iam/security-credentials/", "X-Aws-Ec2-Metadata-Token", token)
+	}
+	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case status == 0 && !named:
-		return absent("no instance metadata service answers within %s", f.patience)
-	case status == http.StatusBadRequest, status == http.StatusForbidden, status == http.StatusNotFound, status == http.StatusMethodNotAllowed:
-		return absent("the instance metadata service knows no role (HTTP %d)", status)
-	case status == 0:
+	case err != nil && named:
 		return fmt.Errorf("AWS_EC2_METADATA_SERVICE_ENDPOINT does not answer: %w", err)
+	case err != nil:
+		return absent("no instance metadata service answers within %s", f.patience)
+	case status == http.StatusOK:
+		return nil
+	case status < http.StatusInternalServerError && status != http.StatusTooManyRequests:
+		return absent("the instance metadata service knows no role (HTTP %d)", status)
 	default:
 		return fmt.Errorf("the instance metadata service answers with HTTP %d", status)
 	}
+}
+
+// metadata makes one call to the instance metadata service.
+func (f *finder) metadata(ctx context.Context, method, url, header, value string) (answer string, status int, err error) {
+	r, err := http.NewRequestWithContext(ctx, method, url, http.NoBody)
+	if err != nil {
+		return "", 0, err
+	}
+	r.Header.Set(header, value)
+	got, err := f.local.Do(r)
+	if err != nil {
+		return "", 0, err
+	}
+	defer func() { _ = got.Body.Close() }() // it was read
+	body, err := io.ReadAll(io.LimitReader(got.Body, 64<<10))
+	return string(body), got.StatusCode, err
 }

@@ -1,0 +1,120 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+)
+
+// issuer gives credentials of a life, unless it is told to fail.
+type issuer struct {
+	life  time.Duration
+	fault error
+	given int
+}
+
+func (i *issuer) Retrieve(context.Context) (aws.Credentials, error) {
+	if i.fault != nil {
+		return aws.Credentials{}, i.fault
+	}
+	i.given++
+	return aws.Credentials{AccessKeyID: "K", SecretAccessKey: "S", CanExpire: i.life > 0, Expires: time.Now().Add(i.life)}, nil
+}
+
+func TestCredentialsAreRenewedBeforeTheyEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{life: time.Hour}
+		c, err := renewed(t.Context(), "a role", i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		for i.given == 1 {
+			time.Sleep(10 * time.Second)
+			if _, err := c.keys.Retrieve(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if after := time.Since(began); after < 54*time.Minute || after > 58*time.Minute {
+			t.Errorf("renewed after %s of an hour", after)
+		}
+		if c.trouble() != "" {
+			t.Error(c.trouble())
+		}
+	})
+}
+
+func TestOldCredentialsServeUntilTheyEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{life: time.Hour}
+		c, err := renewed(t.Context(), "a role", i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ends := time.Now().Add(time.Hour)
+		i.fault = errors.New("no route to host")
+		troubled := time.Time{}
+		for time.Now().Before(ends.Add(-useless)) {
+			if _, err := c.keys.Retrieve(t.Context()); err != nil {
+				t.Fatalf("%s before the end: %v", time.Until(ends), err)
+			}
+			if c.trouble() != "" && troubled.IsZero() {
+				troubled = time.Now()
+				if !strings.Contains(c.trouble(), "could not be renewed at "+clock(troubled)) || !strings.Contains(c.trouble(), "no route to host") ||
+					!strings.HasSuffix(c.trouble(), "end at "+clock(ends)) {
+					t.Error(c.trouble())
+				}
+			}
+			time.Sleep(10 * time.Second)
+		}
+		if early := ends.Sub(troubled); early < 2*time.Minute || early > 6*time.Minute {
+			t.Errorf("the trouble showed %s before the end", early)
+		}
+		time.Sleep(time.Minute)
+		_, err = c.keys.Retrieve(t.Context())
+		if err == nil || !strings.Contains(plain(err).Error(), "credentials from a role ended at "+clock(ends)+" and could not be renewed: no route") {
+			t.Errorf("%v", err)
+		}
+		i.fault = nil
+		if _, err := c.keys.Retrieve(t.Context()); err != nil || c.trouble() != "" {
+			t.Errorf("%v %s", err, c.trouble())
+		}
+	})
+}
+
+func TestShortLivesAreRenewedAtHalf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{life: time.Minute}
+		c, err := renewed(t.Context(), "a role", i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 600 {
+			time.Sleep(time.Second)
+			if _, err := c.keys.Retrieve(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i.given < 19 || i.given > 22 {
+			t.Errorf("%d credentials in ten minutes", i.given)
+		}
+	})
+}
+
+func TestCredentialsThatEndedAreNoCredentials(t *testing.T) {
+	if _, err := renewed(t.Context(), "a role", &issuer{life: time.Millisecond}); err == nil || !strings.Contains(err.Error(), "gave credentials that ended at") {
+		t.Errorf("%v", err)
+	}
+	if _, err := renewed(t.Context(), "a role", aws.AnonymousCredentials{}); err == nil {
+		t.Error("no keys are no credentials")
+	}
+	i := &issuer{}
+	if c, err := renewed(t.Context(), "a file", i); err != nil || c.trouble() != "" {
+		t.Errorf("%v", err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -28,10 +29,7 @@ func (e environ) get(name string) (string, bool) {
 
 // with copies it.
 func (e environ) with(pairs ...string) environ {
-	copied := environ{}
-	for name, value := range e {
-		copied[name] = value
-	}
+	copied := maps.Clone(e)
 	for i := 0; i < len(pairs); i += 2 {
 		copied[pairs[i]] = pairs[i+1]
 	}
@@ -263,7 +261,7 @@ func closedPort(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // nothing was accepted
+	defer l.Close()
 	return l.Addr().String()
 }
 
@@ -272,7 +270,7 @@ func TestMachineThatIsNoInstanceIsNotWaitedFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer silent.Close() //nolint:errcheck // the test ends
+	defer silent.Close()
 	other := listen(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
 	for name, endpoint := range map[string]string{"silent": "http://" + silent.Addr().String(), "of another cloud": other} {
 		s := open(t, Options{Env: environ{"HOME": t.TempDir(), "AWS_EC2_METADATA_SERVICE_ENDPOINT": endpoint}.get, Keys: keysOf("settings"), Region: "r"})

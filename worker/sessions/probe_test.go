@@ -156,7 +156,7 @@ func TestServerThatNeverAnswersIsCut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer silent.Close() //nolint:errcheck // the test ends
+	defer silent.Close()
 	url := "http://" + silent.Addr().String()
 	mlflow, err := NewMLflow(HTTPAccess{URL: url})
 	if err != nil {

@@ -20,6 +20,11 @@ type Flowgate struct {
 	StateDir string `yaml:"state_dir"`
 	// Listen is where the embedded NATS server accepts producers: host:port, port 0 for any free one, empty for none.
 	Listen string `yaml:"listen"`
+	// HTTP is where /livez, /readyz and /metrics answer: host:port on loopback, port 0 for any free one, empty for none; auto
+	// is 127.0.0.1:4280 for up and any free port for a worker. FLOWGATE_HTTP wins over it.
+	HTTP string `yaml:"http"`
+	// HTTPAllowRemote lets HTTP be an address that other machines reach; nobody is asked for a password there.
+	HTTPAllowRemote bool `yaml:"http_allow_remote"`
 	// NATSURL is a NATS server to use instead of the embedded one. NATS_URL wins over it.
 	NATSURL Secret `yaml:"nats_url" address:""`
 	// DatabaseURL is a Postgres to use instead of the private one. DATABASE_URL wins over it.
@@ -47,6 +52,7 @@ type Flowgate struct {
 	Admission   Admission   `yaml:"admission"`
 	Backends    Backends    `yaml:"backends"`
 	Probes      Probes      `yaml:"probes"`
+	Telemetry   Telemetry   `yaml:"telemetry"`
 }
 
 // Sync says when a write reaches the disk.
@@ -106,7 +112,7 @@ func (p Probes) validate(out *faults) {
 
 func defaultFlowgate() Flowgate {
 	return Flowgate{
-		Environment: "development", Listen: "127.0.0.1:4222", Sync: SyncAlways,
+		Environment: "development", Listen: "127.0.0.1:4222", HTTP: HTTPAuto, Sync: SyncAlways,
 		AckWait: 30 * time.Second, Hold: 10 * time.Minute, Timezone: "UTC",
 		MicroBatch: 200, BillableAttempts: 2, TransientAttempts: 3,
 		Concurrency: Concurrency{AI: 64},
@@ -142,6 +148,7 @@ func (f Flowgate) validate(out *faults, environments Environments) {
 		}
 	}
 	f.validateURLs(out)
+	f.validateConsole(out)
 	if f.Sync != SyncAlways && f.Sync != SyncInterval {
 		out.add("flowgate.sync", "must be %s or %s", SyncAlways, SyncInterval)
 	}

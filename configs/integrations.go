@@ -2,8 +2,8 @@ package configs
 
 // Integrations is the user's section of that name.
 type Integrations struct {
-	MLflow     MLflow     `yaml:"mlflow"`
-	Wandb      Wandb      `yaml:"wandb"`
+	MLflow     MLflow     `yaml:"mlflow" later:"other services are not asked yet"`
+	Wandb      Wandb      `yaml:"wandb" later:"other services are not asked yet"`
 	Prometheus Prometheus `yaml:"prometheus"`
 }
 
@@ -20,7 +20,7 @@ type Wandb struct {
 	ProjectName string `yaml:"project_name"`
 }
 
-// Prometheus is where metrics are scraped.
+// Prometheus is where metrics are scraped: where flowgate.http is left out and this is enabled, its port on loopback.
 type Prometheus struct {
 	Enabled bool `yaml:"enabled"`
 	Port    int  `yaml:"port"`

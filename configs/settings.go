@@ -1,5 +1,10 @@
 package configs
 
+import (
+	"net"
+	"strconv"
+)
+
 // Settings is everything that an operator can set. The sections bear the names of the user's settings.yaml; flowgate is
 // our own. Fields with the tag later or void are understood and checked, and have no effect (see fate.go).
 type Settings struct {
@@ -24,7 +29,7 @@ type Settings struct {
 	Security     Security     `yaml:"security" later:"controls of users and data come with the policies of layer 1"`
 	Performance  Performance  `yaml:"performance" later:"see flowgate.concurrency and flowgate.backends.openai.timeout"`
 	Development  Development  `yaml:"development" later:"see flowgate.backends.allowed: [offline]"`
-	Integrations Integrations `yaml:"integrations" later:"other services are not asked yet"`
+	Integrations Integrations `yaml:"integrations"`
 	// Environments are what differs where.
 	Environments Environments `yaml:"environments"`
 }
@@ -33,7 +38,7 @@ type Settings struct {
 func Default() Settings {
 	return Settings{
 		Flowgate: defaultFlowgate(), AWS: defaultAWS(), Retry: defaultRetry(), CostOptimization: defaultCostOptimization(),
-		Postgres: defaultPostgres(),
+		Postgres: defaultPostgres(), Integrations: Integrations{Prometheus: Prometheus{Port: 4280}},
 	}
 }
 
@@ -43,6 +48,11 @@ func (s *Settings) complete(given origins) {
 	if _, own := given[retries]; !own && s.Flowgate.TransientAttempts > 0 {
 		s.Retry.Default.MaxRetries = s.Flowgate.TransientAttempts
 		given.inherit(retries, attempts)
+	}
+	const http, port = "flowgate.http", "integrations.prometheus.port"
+	if _, own := given[http]; !own && s.Integrations.Prometheus.Enabled {
+		s.Flowgate.HTTP = net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Integrations.Prometheus.Port))
+		given.inherit(http, port)
 	}
 }
 
@@ -54,6 +64,7 @@ func (s Settings) Validate() error {
 	s.Retry.validate(&f)
 	s.CostOptimization.validate(&f)
 	s.Postgres.validate(&f)
+	f.between("integrations.prometheus.port", s.Integrations.Prometheus.Port, 0, 65535)
 	return f.join()
 }
 

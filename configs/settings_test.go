@@ -129,7 +129,7 @@ func TestUsersSettingsLoadAsTheyAre(t *testing.T) {
 	}
 	for _, key := range []string{
 		"postgres.db_password", "s3", "aws.region", "aws.bedrock.credentials", "cache", "validation", "batch", "metrics", "logging",
-		"cost_optimization.strategy", "security", "performance", "development", "integrations", "environments.testing.development",
+		"cost_optimization.strategy", "security", "performance", "development", "integrations.mlflow", "integrations.wandb", "environments.testing.development",
 	} {
 		if _, ok := found[key]; !ok {
 			t.Errorf("no warning about %s", key)

@@ -70,7 +70,9 @@ func (h *held) due(age time.Duration) []*Delivery {
 func (r *Runtime) heartbeats(ctx context.Context) {
 	ticker := time.NewTicker(r.opts.AckWait / 3)
 	defer ticker.Stop()
+	defer r.opts.Pulse.Rest("heartbeats")
 	for {
+		r.opts.Pulse.Expect("heartbeats", 2*r.opts.AckWait)
 		select {
 		case <-ctx.Done():
 			return

@@ -65,6 +65,8 @@ type Options struct {
 	Probe  Probe
 	// Observer is told what becomes of deliveries; may be nil (see Observe for several).
 	Observer Observer
+	// Pulse is told that the loops go round; may be nil.
+	Pulse *Pulse
 }
 
 // Runtime moves requests from state to state.

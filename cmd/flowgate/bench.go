@@ -67,7 +67,7 @@ func benchSettings(sync configs.Sync) configs.Settings {
 	const enough = 100_000_000 * 1_000_000
 	s := configs.Default()
 	s.Flowgate.Sync = sync
-	s.Flowgate.Listen = ""
+	s.Flowgate.Listen, s.Flowgate.HTTP = "", ""
 	s.Flowgate.Hold = time.Minute
 	s.Flowgate.Backends.Allowed = []string{"offline"}
 	s.CostOptimization.Limits.DailyLimit, s.CostOptimization.Limits.MonthlyLimit = enough, enough

@@ -97,7 +97,7 @@ const (
 
 func (d *demo) run(ctx context.Context) error {
 	settings := configs.Default()
-	settings.Flowgate.Listen = "127.0.0.1:0"
+	settings.Flowgate.Listen, settings.Flowgate.HTTP = "127.0.0.1:0", ""
 	settings.Flowgate.Backends.Allowed = []string{"offline"}
 	d.say("Starting broker, database and three layers in %s. The offline backend answers: it is no model.", d.dir)
 	var err error

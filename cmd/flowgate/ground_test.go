@@ -157,6 +157,7 @@ func (g *ground) up(args ...string) *process {
 type ready struct {
 	NATSURL string `json:"nats_url"`
 	Worker  string `json:"worker"`
+	HTTPURL string `json:"http_url"`
 }
 
 // ready waits until it is up. A process that ends first fails the test.

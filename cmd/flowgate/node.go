@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -17,6 +18,8 @@ import (
 	"flowgate/pipelines/pricing"
 	"flowgate/worker"
 	"flowgate/worker/broker"
+	"flowgate/worker/console"
+	"flowgate/worker/metrics"
 	"flowgate/worker/postgres"
 	"flowgate/worker/state"
 )
@@ -51,6 +54,11 @@ type node struct {
 	// observer is told what the layers do; several are joined by worker.Observe before the parts start.
 	observer worker.Observer
 
+	// console is the HTTP listener, metrics what it shows; nil where settings want none. pulse knows the loops of the parts.
+	console *console.Console
+	metrics *metrics.Metrics
+	pulse   *worker.Pulse
+
 	folder   *state.Folder
 	broker   *broker.Server // nil with an external one
 	conn     *nats.Conn
@@ -69,12 +77,14 @@ type node struct {
 	parts       sync.WaitGroup
 	stopParts   context.CancelFunc
 	broken      chan error
+	// ready is set when everything is opened, draining when it is about to be closed.
+	ready, draining atomic.Bool
 }
 
 // startNode starts storage, broker and the parts of the worker that the roles ask for. What was begun is undone when
 // something fails.
 func startNode(ctx context.Context, l launch) (n *node, err error) {
-	n = &node{settings: l.settings, roles: l.roles, own: l.own, log: l.log, probe: l.probe, broken: make(chan error, 16)}
+	n = &node{settings: l.settings, roles: l.roles, own: l.own, log: l.log, probe: l.probe, pulse: &worker.Pulse{}, broken: make(chan error, 16)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.down.run())
@@ -84,12 +94,13 @@ func startNode(ctx context.Context, l launch) (n *node, err error) {
 	for _, step := range []func(context.Context) error{
 		n.loadRules,
 		ofMachine(func(context.Context) error { return n.openFolder(l.dir) }),
-		ofMachine(n.openDatabase), ofMachine(n.openBroker), n.openTopology, n.startParts, n.announce,
+		ofMachine(n.openConsole), ofMachine(n.openDatabase), ofMachine(n.openBroker), n.openTopology, n.startParts, n.announce,
 	} {
 		if err = step(ctx); err != nil {
 			return n, err
 		}
 	}
+	n.ready.Store(true)
 	return n, nil
 }
 
@@ -105,7 +116,10 @@ func ofMachine(step func(context.Context) error) func(context.Context) error {
 }
 
 // stop drains and closes, in reverse order of opening.
-func (n *node) stop() error { return n.down.run() }
+func (n *node) stop() error {
+	n.draining.Store(true)
+	return n.down.run()
+}
 
 // openFolder takes the state folder, or a worker's free folder in it.
 func (n *node) openFolder(dir string) (err error) {
@@ -139,6 +153,9 @@ func (n *node) announce(context.Context) error {
 	info := state.Info{PID: os.Getpid(), NATSURL: url, DatabaseURL: n.dbURL, StartedAt: time.Now().UTC()}
 	if n.operator != "" {
 		info.OperatorUser, info.OperatorPassword = broker.OperatorUser, n.operator
+	}
+	if n.console != nil {
+		info.HTTPURL = n.console.URL()
 	}
 	if err := n.folder.Publish(info); err != nil {
 		return fmt.Errorf("announcing this process: %w", err)

@@ -63,7 +63,7 @@ func (n *node) chain(ctx context.Context) (*worker.Runtime, error) {
 	options := worker.Options{
 		Conn: n.conn, JS: n.js, Leader: n.leader, Hop: n.hop, Queues: n.queues(layers),
 		Worker: n.folder.WorkerID(), Earlier: n.folder.Earlier, AckWait: n.settings.Flowgate.AckWait,
-		Logger: n.log, Probe: n.probe, Observer: n.observer,
+		Logger: n.log, Probe: n.probe, Observer: n.observer, Pulse: n.pulse,
 	}
 	if n.roles.layer(messages.LayerCorporate) {
 		options.Waiting = n.db.Waiting

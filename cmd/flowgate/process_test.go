@@ -106,7 +106,7 @@ func environ(more ...string) []string {
 	kept := slices.DeleteFunc(os.Environ(), func(entry string) bool {
 		return slices.ContainsFunc(steering, func(prefix string) bool { return strings.HasPrefix(entry, prefix) })
 	})
-	return append(kept, more...)
+	return append(append(kept, "FLOWGATE_HTTP=127.0.0.1:0"), more...)
 }
 
 // instance is a running `flowgate up`.

@@ -39,7 +39,7 @@ func (n *node) sayReady(cmd *cobra.Command, g *globals, took time.Duration) erro
 	if g.json {
 		return printJSON(cmd.OutOrStdout(), map[string]any{
 			"ready": true, "nats_url": url, "state": n.folder.Dir(), "worker": n.folder.WorkerID(), "backends": n.serving,
-			"start_seconds": took.Seconds(), "layers": n.roles.strings(),
+			"start_seconds": took.Seconds(), "layers": n.roles.strings(), "http_url": n.httpURL(),
 		})
 	}
 	out := cmd.OutOrStdout()
@@ -48,6 +48,9 @@ func (n *node) sayReady(cmd *cobra.Command, g *globals, took time.Duration) erro
 		title = "flowgate worker is ready: " + strings.Join(n.roles.strings(), ", ")
 	}
 	_, err := fmt.Fprintf(out, "%s (%.1f s)\n  broker    %s\n  state     %s\n", title, took.Seconds(), url, n.folder.Dir())
+	if err == nil && n.console != nil {
+		_, err = fmt.Fprintf(out, "  http      %s (/livez, /readyz, /metrics)\n", n.httpURL())
+	}
 	if err == nil && len(n.serving) > 0 {
 		_, err = fmt.Fprintf(out, "  backends  %v\n", n.serving)
 	}

@@ -100,15 +100,15 @@ func Definitions() []Definition {
 		{
 			Name: nameOldest, Type: gauge, Labels: []string{"layer", "class", "queue"},
 			Help: "Seconds since the oldest message of a queue was stored that is not done with, parked ones included; absent where the " +
-				"queue is empty. Every process tells the same: take the maximum.",
+				"queue is empty. Every process of the layer tells the same: take the maximum.",
 		},
 		{
 			Name: namePending, Type: gauge, Labels: []string{"layer", "class", "queue"},
-			Help: "Messages of a queue that no worker was given yet. Every process tells the same: take the maximum.",
+			Help: "Messages of a queue that no worker was given yet. Every process of the layer tells the same: take the maximum.",
 		},
 		{
 			Name: nameUnanswered, Type: gauge, Labels: []string{"layer", "class", "queue"},
-			Help: "Messages of a queue that workers have in hand or that are parked. Every process tells the same: take the maximum.",
+			Help: "Messages of a queue that workers have in hand or that are parked. Every process of the layer tells the same: take the maximum.",
 		},
 		{
 			Name: nameHeld, Type: gauge,

@@ -24,10 +24,10 @@ type Sources struct {
 	// Lag is how far the record of each stream is behind.
 	Lag func(ctx context.Context) (map[string]time.Duration, error)
 	// Services is the health of services, Pool the connections to Postgres, Broker the connection to the broker: known
-	// without asking anybody.
-	Services func() []sessions.Health
-	Pool     func() Pool
-	Broker   func() Broker
+	// without asking anybody; false where it is not known yet.
+	Services func() ([]sessions.Health, bool)
+	Pool     func() (Pool, bool)
+	Broker   func() (Broker, bool)
 }
 
 // Queue is how a queue stands.

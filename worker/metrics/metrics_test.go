@@ -35,13 +35,13 @@ func sources() metrics.Sources {
 		Lag: func(context.Context) (map[string]time.Duration, error) {
 			return map[string]time.Duration{"EVENTS": time.Second}, nil
 		},
-		Services: func() []sessions.Health {
+		Services: func() ([]sessions.Health, bool) {
 			return []sessions.Health{
 				{Service: "nats", State: sessions.StateHealthy, LatencyMS: sessions.Latency{Last: 5}}, {Service: "s3", State: sessions.StateUnknown, Unused: true},
-			}
+			}, true
 		},
-		Pool:   func() metrics.Pool { return metrics.Pool{InUse: 1, Idle: 2, Max: 8} },
-		Broker: func() metrics.Broker { return metrics.Broker{Connected: true} },
+		Pool:   func() (metrics.Pool, bool) { return metrics.Pool{InUse: 1, Idle: 2, Max: 8}, true },
+		Broker: func() (metrics.Broker, bool) { return metrics.Broker{Connected: true}, true },
 	}
 }
 

@@ -103,9 +103,13 @@ func source[T any](o Options, name string, ask func(context.Context) (T, error),
 }
 
 // known makes a collector of what is known without asking.
-func known[T any](get func() T, tell func(T, []*prometheus.Desc, chan<- prometheus.Metric), names ...string) collector {
+func known[T any](get func() (T, bool), tell func(T, []*prometheus.Desc, chan<- prometheus.Metric), names ...string) collector {
 	descs := describe(names)
-	return collector{descs, func(out chan<- prometheus.Metric) { tell(get(), descs, out) }}
+	return collector{descs, func(out chan<- prometheus.Metric) {
+		if stand, ok := get(); ok {
+			tell(stand, descs, out)
+		}
+	}}
 }
 
 func describe(names []string) []*prometheus.Desc {

@@ -143,6 +143,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		newUp(g), newWorker(g), newDemo(g), newMigrate(g), newSubmit(g), newResult(g), newBatch(g), newDead(g), newReplay(g), newAudit(g),
 		newBench(g), newConfig(g), newVersion(g),
+		newGateways(g),
 	)
 	usageArgs(root)
 	return root

@@ -22,6 +22,7 @@ import (
 	"flowgate/worker/metrics"
 	"flowgate/worker/postgres"
 	"flowgate/worker/state"
+	"flowgate/worker/statistics"
 )
 
 // launch is what a process is started as.
@@ -69,6 +70,9 @@ type node struct {
 	leader   *worker.Leader
 	hop      *worker.Hop
 	dbURL    string
+	// book counts what the layers do; pulled are the names of the consumers that they read.
+	book   *statistics.Book
+	pulled []string
 	// postgresPID is that of a Postgres of our own.
 	postgresPID int
 	operator    string   // the operator's password on a broker of our own

@@ -3,19 +3,24 @@ package main
 import (
 	"context"
 	"sync"
+	"time"
 
 	"flowgate/messages"
 	"flowgate/pipelines"
 	"flowgate/worker"
 	"flowgate/worker/broker"
+	"flowgate/worker/fleet"
 	"flowgate/worker/recorder"
 	"flowgate/worker/results"
+	"flowgate/worker/statistics"
 )
 
 // startParts starts what the roles ask for: layers, and with the record recorders, result service and chores.
 func (n *node) startParts(ctx context.Context) error {
 	n.leader = &worker.Leader{JS: n.js}
 	n.hop = &worker.Hop{JS: n.js, Leader: n.leader, Backoff: worker.DefaultDelays()}
+	n.book = statistics.NewBook(time.Now)
+	n.observer = worker.Observe(n.observer, n.book)
 	chain, err := n.chain(ctx)
 	if err != nil {
 		return err
@@ -41,6 +46,8 @@ func (n *node) startParts(ctx context.Context) error {
 	for _, r := range recorders {
 		n.parts.Go(func() { r.Run(parts) })
 	}
+	began := time.Now().UTC()
+	n.parts.Go(func() { n.run("fleet", fleet.Serve(parts, n.conn, func() fleet.Report { return n.report(began) })) })
 	if n.roles.has(roleRecorder) {
 		service := results.Options{Conn: n.conn, Leader: n.leader, Store: n.db, Claims: n.claims, Partitions: 1, Logger: n.log}
 		n.parts.Go(func() { n.run("result service", results.Run(parts, service)) })
@@ -60,8 +67,12 @@ func (n *node) chain(ctx context.Context) (*worker.Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
+	queues := n.queues(layers)
+	for _, q := range queues {
+		n.pulled = append(n.pulled, q.Name)
+	}
 	options := worker.Options{
-		Conn: n.conn, JS: n.js, Leader: n.leader, Hop: n.hop, Queues: n.queues(layers),
+		Conn: n.conn, JS: n.js, Leader: n.leader, Hop: n.hop, Queues: queues,
 		Worker: n.folder.WorkerID(), Earlier: n.folder.Earlier, AckWait: n.settings.Flowgate.AckWait,
 		Logger: n.log, Probe: n.probe, Observer: n.observer, Pulse: n.pulse,
 	}

@@ -5,11 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
 	"flowgate/configs"
 	"flowgate/messages"
+	"flowgate/pipelines"
 	"flowgate/pipelines/ai"
 	"flowgate/pipelines/corporate"
 	"flowgate/pipelines/flow"
@@ -36,21 +38,41 @@ func (n *node) loadRules(context.Context) error {
 	return nil
 }
 
-// layers makes the layers of this process out of settings.
+// layers makes the layers of this process out of settings, in the order of their needs. One whose making fails keeps those
+// that need it from being made, and the process from starting: the error names them all.
 func (n *node) layers(ctx context.Context) (map[messages.LayerName]worker.Layer, error) {
-	made := make(map[messages.LayerName]worker.Layer)
-	for name, layer := range map[messages.LayerName]func(context.Context) (worker.Layer, error){
+	ordered, err := pipelines.Order(pipelines.Chain())
+	if err != nil {
+		return nil, err
+	}
+	ways := map[messages.LayerName]func(context.Context) (worker.Layer, error){
 		messages.LayerCorporate: n.corporate, messages.LayerAI: n.ai, messages.LayerOptimizer: n.optimizer,
-	} {
-		if !n.roles.layer(name) {
-			continue
+	}
+	made := make(map[messages.LayerName]worker.Layer)
+	standings := pipelines.Bring(ordered, func(l pipelines.Layer) error {
+		if !n.roles.layer(l.Name) { // another process has it
+			return nil
 		}
 		var err error
-		if made[name], err = layer(ctx); err != nil {
-			return nil, err
+		made[l.Name], err = ways[l.Name](ctx)
+		return err
+	})
+	return made, n.notStarted(standings)
+}
+
+// notStarted is the first failed start, and whom it blocks.
+func (n *node) notStarted(standings []pipelines.Standing) error {
+	var err error
+	for _, s := range standings {
+		switch {
+		case s.Started() || !n.roles.layer(s.Service):
+		case err == nil:
+			err = fmt.Errorf("%s did not start: %w", s.Service, s.Err)
+		default:
+			err = fmt.Errorf("%w; %s", err, s)
 		}
 	}
-	return made, nil
+	return err
 }
 
 func (n *node) corporate(ctx context.Context) (worker.Layer, error) {

@@ -14,7 +14,7 @@ var ErrNewer = errors.New("a newer version wrote it: a worker of that version ta
 // ParkForNewer hands a delivery back that a worker of a newer version must take: soon at first, since the upgrade may be
 // under way this very moment, then ever more seldom.
 func ParkForNewer(t *Task) Verdict {
-	patience := Delays{Base: 500 * time.Millisecond, Max: 30 * time.Second, Factor: 2, Jitter: 0.5}
+	patience := Delays{Base: 500 * time.Millisecond, Max: 30 * time.Second, Factor: 1.5, Jitter: 0.5}
 	times := int(min(t.Times, 64)) //nolint:gosec // it is small
 	return Park(t.Started.Add(patience.After(max(times, 1))), ErrNewer)
 }

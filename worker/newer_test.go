@@ -40,8 +40,8 @@ func TestAnEnvelopeOfANewerVersionWaitsForWhoReadsItMoreSeldomEachTime(t *testin
 		}
 		delays = append(delays, ns/1e9)
 	}
-	// Half a second, then one, each with a jitter of a half.
-	for i, most := range []float64{0.75, 1.5} {
+	// Half a second, then half as much again, each with a jitter of a half.
+	for i, most := range []float64{0.75, 1.125} {
 		if delays[i] < most/3-0.2 || delays[i] > most {
 			t.Errorf("parked for %v s", delays)
 		}

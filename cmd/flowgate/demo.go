@@ -130,22 +130,36 @@ func (d *demo) say(format string, a ...any) {
 
 func (d *demo) key(id string) messages.Key { return messages.Key{Tenant: d.g.tenant, ID: id} }
 
-// load reads the requests and adds the sabotaged ones.
-func (d *demo) load() error {
+// sampleFile opens the file of that name, or without one the e-mails of FLOWGATE_DATA where they are there, else the requests
+// that ship with the product.
+func sampleFile(tenant, named string) (file *batch.File, name string, err error) {
 	folder := os.Getenv("FLOWGATE_DATA")
 	if folder == "" {
 		folder = filepath.Join("..", "shared", "data")
 	}
-	options := batch.Options{Tenant: d.g.tenant}
-	d.data = filepath.Join(folder, demoData)
-	file, err := batch.Open(d.data, options)
+	options := batch.Options{Tenant: tenant}
+	if named != "" {
+		if file, err = batch.Open(named, options); err != nil {
+			return nil, named, usageError{fmt.Errorf("%s: %w", named, err)}
+		}
+		return file, named, nil
+	}
+	name = filepath.Join(folder, demoData)
+	file, err = batch.Open(name, options)
 	if errors.Is(err, os.ErrNotExist) {
-		d.data = "the 25 requests that ship with the product"
+		name = "the 25 requests that ship with the product"
 		file, err = batch.Read("demo.jsonl", bytes.NewReader(demoRequests), options)
 	}
+	return file, name, err
+}
+
+// load reads the requests and adds the sabotaged ones.
+func (d *demo) load() error {
+	file, name, err := sampleFile(d.g.tenant, "")
 	if err != nil {
 		return err
 	}
+	d.data = name
 	defer file.Close()
 	for i := range file.Len() {
 		document, err := file.Document(i)

@@ -144,6 +144,7 @@ func newRoot() *cobra.Command {
 		newUp(g), newWorker(g), newDemo(g), newMigrate(g), newSubmit(g), newResult(g), newBatch(g), newDead(g), newReplay(g), newAudit(g),
 		newBench(g), newConfig(g), newVersion(g),
 		newGateways(g),
+		newCluster(g), newNATSServer(g),
 	)
 	usageArgs(root)
 	return root

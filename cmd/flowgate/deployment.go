@@ -1,0 +1,299 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"go.uber.org/zap"
+
+	"flowgate/worker/broker"
+	"flowgate/worker/postgres"
+	"flowgate/worker/postgres/private"
+)
+
+// deployment is the layout of docker-compose.yml as processes of this machine: servers of a NATS cluster, a Postgres, and
+// workers, each a process of its own.
+type deployment struct {
+	// exe is the program that every process runs, unless it is replaced by another.
+	exe string
+	// dir is a fresh folder of its own.
+	dir string
+	// servers is how many NATS servers there are, 1 or 3; every stream has as many copies.
+	servers int
+	// settings are further lines of the settings file.
+	settings string
+	log      *zap.Logger
+
+	natsURL, dbURL string
+	workers        []*member
+	down           shutdown
+}
+
+// member is a worker process of the deployment; who replaces it has its name.
+type member struct {
+	*child
+
+	layer string
+}
+
+// Bounds of waiting for the processes of a deployment.
+const (
+	startGrace = time.Minute
+	drainGrace = 30 * time.Second
+)
+
+// start starts everything: database, brokers, schema, topology, workers. The caller MUST call stop, also after an error.
+func (d *deployment) start(ctx context.Context, layers ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, startGrace)
+	defer cancel()
+	if err := d.startPostgres(ctx); err != nil {
+		return err
+	}
+	if err := d.startBrokers(ctx); err != nil {
+		return err
+	}
+	if err := d.writeSettings(); err != nil {
+		return err
+	}
+	for _, step := range [][]string{{"migrate"}} {
+		if err := d.run(ctx, step...); err != nil {
+			return err
+		}
+	}
+	if err := d.applyTopology(ctx); err != nil {
+		return err
+	}
+	for _, layer := range layers {
+		w := &member{layer: layer}
+		if err := d.begin(w, d.exe); err != nil {
+			return err
+		}
+		d.workers = append(d.workers, w)
+	}
+	for _, w := range d.workers {
+		if err := w.up(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stop ends what start started, workers first.
+func (d *deployment) stop() error {
+	var faults []error
+	ended := make(chan error)
+	for _, w := range d.workers { // all at once
+		go func() { ended <- w.stop(drainGrace) }()
+	}
+	for range d.workers {
+		faults = append(faults, <-ended)
+	}
+	d.workers = nil
+	return errors.Join(append(faults, d.down.run())...)
+}
+
+func (d *deployment) startPostgres(ctx context.Context) error {
+	server, err := private.Start(ctx, private.Options{Dir: filepath.Join(d.dir, "postgres"), Durable: true, Logger: d.log})
+	if err != nil {
+		return environmentError{err}
+	}
+	d.down.push("stopping postgres", server.Stop)
+	d.dbURL = server.URL(databaseName)
+	return postgres.CreateDatabase(ctx, server.URL("postgres"), databaseName)
+}
+
+// startBrokers starts the NATS servers and waits until they have found one another.
+func (d *deployment) startBrokers(ctx context.Context) error {
+	ports, err := freePorts(2 * d.servers)
+	if err != nil {
+		return environmentError{err}
+	}
+	var routes, urls []string
+	for i := range d.servers {
+		urls = append(urls, fmt.Sprintf("nats://127.0.0.1:%d", ports[i]))
+		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", ports[d.servers+i]))
+	}
+	d.natsURL = strings.Join(urls, ",")
+	var brokers []*child
+	for i := range d.servers {
+		name := fmt.Sprintf("nats-%d", i+1)
+		file := filepath.Join(d.dir, name+".conf")
+		text := brokerConfig(name, filepath.Join(d.dir, name), ports[i], ports[d.servers+i], routes)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			return environmentError{err}
+		}
+		broker, err := startChild(name, d.exe, d.environ(), "nats-server", "--json", "--file", file)
+		if err != nil {
+			return environmentError{err}
+		}
+		d.down.push("stopping "+name, func() error { return broker.stop(drainGrace) })
+		brokers = append(brokers, broker)
+	}
+	for _, broker := range brokers {
+		var ready struct{}
+		if err := broker.ready(ctx, &ready); err != nil {
+			return environmentError{err}
+		}
+	}
+	return nil
+}
+
+// brokerConfig is the configuration of one NATS server.
+func brokerConfig(name, store string, port, routePort int, routes []string) string {
+	text := fmt.Sprintf("server_name: %s\nlisten: \"127.0.0.1:%d\"\njetstream { store_dir: %q }\n", name, port, store)
+	if len(routes) > 1 {
+		text += fmt.Sprintf("cluster { name: flowgate, listen: \"127.0.0.1:%d\", routes: [%s] }\n", routePort, strings.Join(routes, ", "))
+	}
+	return text
+}
+
+// freePorts finds free ports of loopback. Another program may take one before it is used; that is an error then.
+func freePorts(n int) ([]int, error) {
+	ports := make([]int, n)
+	for i := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it does not wait
+		if err != nil {
+			return nil, fmt.Errorf("looking for a free port: %w", err)
+		}
+		defer l.Close() //nolint:errcheck // nobody was served
+		address, ok := l.Addr().(*net.TCPAddr)
+		if !ok {
+			return nil, fmt.Errorf("looking for a free port: %s is no TCP address", l.Addr())
+		}
+		ports[i] = address.Port
+	}
+	return ports, nil
+}
+
+// settingsFile is that of every process.
+func (d *deployment) settingsFile() string { return filepath.Join(d.dir, "settings.yaml") }
+
+func (d *deployment) writeSettings() error {
+	text := fmt.Sprintf("flowgate:\n%s", d.settings)
+	if err := os.WriteFile(d.settingsFile(), []byte(text), 0o600); err != nil {
+		return environmentError{err}
+	}
+	return nil
+}
+
+// environ is this process's environment with the addresses of the deployment's servers, and without what steers flowgate
+// otherwise.
+func (d *deployment) environ() []string {
+	var kept []string
+	for _, entry := range os.Environ() {
+		steers := false
+		for _, prefix := range []string{"FLOWGATE_", "NATS_", "DATABASE_URL", "OPENAI_"} {
+			steers = steers || strings.HasPrefix(entry, prefix)
+		}
+		if !steers {
+			kept = append(kept, entry)
+		}
+	}
+	return append(kept, "NATS_URL="+d.natsURL, "DATABASE_URL="+d.dbURL)
+}
+
+// args are those of every command but the brokers'.
+func (d *deployment) args(more ...string) []string {
+	return append([]string{"--config", d.settingsFile(), "--state", filepath.Join(d.dir, "state")}, more...)
+}
+
+// run runs a command of the deployment to its end.
+func (d *deployment) run(ctx context.Context, args ...string) error {
+	c, err := startChild("flowgate "+strings.Join(args, " "), d.exe, d.environ(), d.args(args...)...)
+	if err != nil {
+		return environmentError{err}
+	}
+	return c.finish(ctx)
+}
+
+// begin starts a worker and does not wait for it.
+func (d *deployment) begin(w *member, exe string) error {
+	c, err := startChild("worker "+w.layer, exe, d.environ(), d.args("worker", "--json", "--layer", w.layer)...)
+	if err != nil {
+		return environmentError{err}
+	}
+	w.child = c
+	return nil
+}
+
+// up waits until a worker is ready.
+func (w *member) up(ctx context.Context) error {
+	var ready struct{}
+	return w.ready(ctx, &ready)
+}
+
+// replaced is how long the two halves of a replacement took.
+type replaced struct {
+	Layer        string  `json:"layer"`
+	AfterSeconds float64 `json:"after_seconds"`
+	// OpenBefore is how many lines of the batch had no result when the worker was told to stop, OpenAfter when its successor
+	// was ready.
+	OpenBefore   int     `json:"open_when_stopped"`
+	OpenAfter    int     `json:"open_when_started"`
+	DrainSeconds float64 `json:"drain_seconds"`
+	StartSeconds float64 `json:"start_seconds"`
+}
+
+// replace stops a worker as a supervisor does and starts its successor from a program.
+func (d *deployment) replace(ctx context.Context, w *member, exe string, open func() int) (r replaced, err error) {
+	ctx, cancel := context.WithTimeout(ctx, startGrace)
+	defer cancel()
+	r.Layer, r.OpenBefore = w.layer, open()
+	began := time.Now()
+	if err := w.stop(drainGrace); err != nil {
+		return r, err
+	}
+	r.DrainSeconds = time.Since(began).Seconds()
+	began = time.Now()
+	if err := d.begin(w, exe); err != nil {
+		return r, err
+	}
+	if err := w.up(ctx); err != nil {
+		return r, err
+	}
+	r.StartSeconds, r.OpenAfter = time.Since(began).Seconds(), open()
+	return r, nil
+}
+
+// reach connects to the deployment as an operator does.
+func (d *deployment) reach(ctx context.Context) (c *client, err error) {
+	c = &client{}
+	if c.conn, err = nats.Connect(d.natsURL, connOptions(d.log)...); err == nil {
+		c.js, err = newJetStream(c.conn)
+	}
+	if err == nil {
+		c.db, err = postgres.Open(ctx, d.dbURL, postgres.DefaultOptions())
+	}
+	if err != nil {
+		c.close()
+		return nil, environmentError{err}
+	}
+	return c, nil
+}
+
+// applyTopology does what an administrator does.
+func (d *deployment) applyTopology(ctx context.Context) error {
+	conn, err := nats.Connect(d.natsURL)
+	if err != nil {
+		return environmentError{err}
+	}
+	defer conn.Close()
+	js, err := newJetStream(conn)
+	if err != nil {
+		return err
+	}
+	o := broker.DefaultTopologyOptions()
+	o.Replicas = d.servers
+	t, err := broker.NewTopology(o, layerQueues())
+	if err != nil {
+		return err
+	}
+	return broker.Apply(ctx, js, t)
+}

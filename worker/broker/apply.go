@@ -48,12 +48,12 @@ func Apply(ctx context.Context, js jetstream.JetStream, t Topology) error {
 	}
 	for _, cfg := range t.KeyValues {
 		if _, err := js.CreateOrUpdateKeyValue(ctx, cfg); err != nil {
-			return fmt.Errorf("making bucket %s: %w", cfg.Bucket, err)
+			return fmt.Errorf("making bucket %s: %w", cfg.Bucket, explainAPI(js, err))
 		}
 	}
 	for _, cfg := range t.Objects {
 		if _, err := js.CreateOrUpdateObjectStore(ctx, cfg); err != nil {
-			return fmt.Errorf("making object bucket %s: %w", cfg.Bucket, err)
+			return fmt.Errorf("making object bucket %s: %w", cfg.Bucket, explainAPI(js, err))
 		}
 	}
 	for _, c := range t.Consumers {
@@ -71,14 +71,14 @@ func applyStream(ctx context.Context, js jetstream.JetStream, cfg jetstream.Stre
 		return nil
 	}
 	if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		return fmt.Errorf("making stream %s: %w", cfg.Name, err)
+		return fmt.Errorf("making stream %s: %w", cfg.Name, explainAPI(js, err))
 	}
 	diffs, err := streamDifferences(ctx, js, cfg)
 	if err != nil || len(diffs) == 0 {
 		return err
 	}
 	if _, err := js.UpdateStream(ctx, cfg); err != nil {
-		return fmt.Errorf("changing %s: %w (move it away with `nats stream`, or set what it has)", list(diffs), err)
+		return fmt.Errorf("changing %s: %w (move it away with `nats stream`, or set what it has)", list(diffs), explainAPI(js, err))
 	}
 	return nil
 }
@@ -89,14 +89,14 @@ func applyConsumer(ctx context.Context, js jetstream.JetStream, c Consumer) erro
 		return nil
 	}
 	if !errors.Is(err, jetstream.ErrConsumerExists) {
-		return fmt.Errorf("making consumer %s of %s: %w", c.Name, c.Stream, err)
+		return fmt.Errorf("making consumer %s of %s: %w", c.Name, c.Stream, explainAPI(js, err))
 	}
 	diffs, err := consumerDifferences(ctx, js, c)
 	if err != nil || len(diffs) == 0 {
 		return err
 	}
 	if _, err := js.UpdateConsumer(ctx, c.Stream, c.ConsumerConfig); err != nil {
-		return fmt.Errorf("changing %s: %w", list(diffs), err)
+		return fmt.Errorf("changing %s: %w", list(diffs), explainAPI(js, err))
 	}
 	return nil
 }
@@ -120,7 +120,7 @@ func PartitionsFound(ctx context.Context, js jetstream.JetStream) (int, error) {
 		}
 	}
 	if err := names.Err(); err != nil {
-		return 0, fmt.Errorf("listing streams: %w", err)
+		return 0, fmt.Errorf("listing streams: %w", explainAPI(js, err))
 	}
 	return found, nil
 }
@@ -159,7 +159,7 @@ func streamDifferences(ctx context.Context, js jetstream.JetStream, want jetstre
 		return []Difference{{Thing: thing}}, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", thing, err)
+		return nil, fmt.Errorf("reading %s: %w", thing, explainAPI(js, err))
 	}
 	return differences(thing, s.CachedInfo().Config, want)
 }
@@ -189,7 +189,7 @@ func bucketDifferences(ctx context.Context, js jetstream.JetStream, want jetstre
 		return []Difference{{Thing: thing}}, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", thing, err)
+		return nil, fmt.Errorf("reading %s: %w", thing, explainAPI(js, err))
 	}
 	have := s.CachedInfo().Config
 	return differences(thing, jetstream.StreamConfig{
@@ -205,7 +205,7 @@ func consumerDifferences(ctx context.Context, js jetstream.JetStream, want Consu
 		return []Difference{{Thing: thing}}, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", thing, err)
+		return nil, fmt.Errorf("reading %s: %w", thing, explainAPI(js, err))
 	}
 	return differences(thing, c.CachedInfo().Config, want.ConsumerConfig)
 }

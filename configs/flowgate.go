@@ -27,8 +27,14 @@ type Flowgate struct {
 	HTTPAllowRemote bool `yaml:"http_allow_remote"`
 	// NATSURL is a NATS server to use instead of the embedded one. NATS_URL wins over it.
 	NATSURL Secret `yaml:"nats_url" address:""`
+	// NATS is how that server is reached.
+	NATS NATS `yaml:"nats"`
+	// Replicas is how many servers of a cluster keep each message: 1, 3 or 5.
+	Replicas int `yaml:"replicas"`
 	// DatabaseURL is a Postgres to use instead of the private one. DATABASE_URL wins over it.
 	DatabaseURL Secret `yaml:"database_url" address:""`
+	// DatabaseSchema is the schema that everything is in.
+	DatabaseSchema string `yaml:"database_schema"`
 	// Sync says when the embedded server flushes to disk.
 	Sync Sync `yaml:"sync"`
 	// AckWait is after how much silence of a worker its message goes to another; at least 1s.
@@ -113,6 +119,7 @@ func (p Probes) validate(out *faults) {
 func defaultFlowgate() Flowgate {
 	return Flowgate{
 		Environment: "development", Listen: "127.0.0.1:4222", HTTP: HTTPAuto, Sync: SyncAlways,
+		NATS: defaultNATS(), Replicas: 1, DatabaseSchema: "flowgate",
 		AckWait: 30 * time.Second, Hold: 10 * time.Minute, Timezone: "UTC",
 		MicroBatch: 200, BillableAttempts: 2, TransientAttempts: 3,
 		Concurrency: Concurrency{AI: 64},
@@ -121,6 +128,11 @@ func defaultFlowgate() Flowgate {
 		Probes:      Probes{Interval: 30 * time.Second, Timeout: 5 * time.Second, Slow: time.Second},
 	}
 }
+
+var schemaForm = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
+
+// othersSchemas are schemas that other things are in.
+func othersSchemas() []string { return []string{"public", "information_schema"} }
 
 // Production tells whether this deployment is one where a pretended answer would do harm.
 func (f Flowgate) Production() bool { return f.Environment == "production" }
@@ -160,6 +172,13 @@ func (f Flowgate) validate(out *faults, environments Environments) {
 	}
 	if _, err := time.LoadLocation(f.Timezone); err != nil || f.Timezone == "" || f.Timezone == "Local" {
 		out.add("flowgate.timezone", "must be the name of a time zone, such as UTC or Europe/Berlin")
+	}
+	f.NATS.validate(out)
+	if f.Replicas < 1 || f.Replicas > 5 || f.Replicas%2 == 0 {
+		out.add("flowgate.replicas", "must be 1, 3 or 5")
+	}
+	if !schemaForm.MatchString(f.DatabaseSchema) || strings.HasPrefix(f.DatabaseSchema, "pg_") || slices.Contains(othersSchemas(), f.DatabaseSchema) {
+		out.add("flowgate.database_schema", "must be a schema of its own: a-z, 0-9 and _, at most 63 of them, no digit first, not public")
 	}
 	out.between("flowgate.micro_batch", f.MicroBatch, 1, 1000)
 	out.between("flowgate.billable_attempts", f.BillableAttempts, 1, 10)

@@ -31,7 +31,7 @@ func newMigrate(g *globals) *cobra.Command {
 				}
 				url = running.DatabaseURL
 			}
-			from, to, err := postgres.Migrate(cmd.Context(), url)
+			from, to, err := postgres.Migrate(cmd.Context(), url, databaseOptions(settings))
 			if err != nil {
 				return environmentError{err}
 			}

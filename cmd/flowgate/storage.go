@@ -64,10 +64,10 @@ func (n *node) startDatabase(ctx context.Context) error {
 // none of its business: migrations only add.
 func (n *node) openSchema(ctx context.Context) error {
 	if n.own {
-		_, _, err := postgres.Migrate(ctx, n.dbURL)
+		_, _, err := postgres.Migrate(ctx, n.dbURL, databaseOptions(n.settings))
 		return err
 	}
-	status, err := postgres.MigrationStatus(ctx, n.dbURL)
+	status, err := postgres.MigrationStatus(ctx, n.dbURL, databaseOptions(n.settings))
 	if err == nil && len(status.Pending) > 0 {
 		err = fmt.Errorf("the database has schema version %d, this build needs %d: run `flowgate migrate`", status.Version, status.Latest)
 	}

@@ -36,7 +36,7 @@ const batchIDBytes = 8
 // stored and whether it was created.
 func (db *DB) RegisterBatch(ctx context.Context, b Batch, again bool) (stored Batch, created bool, err error) {
 	err = withRetries(ctx, func() error {
-		return db.pool.with(ctx, func(conn *pgx.Conn) error {
+		return db.pool.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 			return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
 				stored, created, err = registerBatch(ctx, tx, b, again)
 				return err
@@ -53,10 +53,10 @@ const batchColumns = `id, tenant, name, digest, run, total, created_at, path`
 
 func registerBatch(ctx context.Context, tx pgx.Tx, b Batch, again bool) (Batch, bool, error) {
 	one := strings.Join([]string{b.Tenant, b.Name, b.Digest}, "\x01")
-	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended('flowgate.batch.' || $1, 0))", one); err != nil {
+	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '.batch.' || $1, 0))", one); err != nil {
 		return Batch{}, false, err
 	}
-	rows, err := tx.Query(ctx, "SELECT "+batchColumns+` FROM flowgate.batch
+	rows, err := tx.Query(ctx, "SELECT "+batchColumns+` FROM batch
 WHERE tenant = $1 AND name = $2 AND digest = $3 ORDER BY run DESC LIMIT 1`, b.Tenant, b.Name, b.Digest)
 	if err != nil {
 		return Batch{}, false, err
@@ -73,7 +73,7 @@ WHERE tenant = $1 AND name = $2 AND digest = $3 ORDER BY run DESC LIMIT 1`, b.Te
 		sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d", one, b.Run))
 		b.ID = hex.EncodeToString(sum[:batchIDBytes])
 	}
-	rows, err = tx.Query(ctx, `INSERT INTO flowgate.batch (id, tenant, name, digest, run, total, path)
+	rows, err = tx.Query(ctx, `INSERT INTO batch (id, tenant, name, digest, run, total, path)
 VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING `+batchColumns, b.ID, b.Tenant, b.Name, b.Digest, b.Run, b.Total, b.Path)
 	if err != nil {
 		return Batch{}, false, err
@@ -84,7 +84,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING `+batchColumns, b.ID, b.Tenant, b.
 
 // ListBatches lists the batches of a tenant (of all where it is empty), newest first.
 func (db *DB) ListBatches(ctx context.Context, tenant string, limit int) ([]Batch, error) {
-	rows, err := collect(ctx, db, pgx.RowToStructByName[Batch], "SELECT "+batchColumns+` FROM flowgate.batch
+	rows, err := collect(ctx, db, pgx.RowToStructByName[Batch], "SELECT "+batchColumns+` FROM batch
 WHERE $1 = '' OR tenant = $1 ORDER BY created_at DESC, id LIMIT $2`, tenant, limit)
 	if err != nil {
 		return nil, fmt.Errorf("listing batches: %w", err)
@@ -94,7 +94,7 @@ WHERE $1 = '' OR tenant = $1 ORDER BY created_at DESC, id LIMIT $2`, tenant, lim
 
 // Batch reads one batch, or gives worker.ErrNotFound.
 func (db *DB) Batch(ctx context.Context, tenant, id string) (Batch, error) {
-	rows, err := collect(ctx, db, pgx.RowToStructByName[Batch], "SELECT "+batchColumns+` FROM flowgate.batch
+	rows, err := collect(ctx, db, pgx.RowToStructByName[Batch], "SELECT "+batchColumns+` FROM batch
 WHERE tenant = $1 AND id = $2`, tenant, id)
 	if err == nil && len(rows) == 0 {
 		err = worker.ErrNotFound
@@ -124,7 +124,7 @@ const batchCountsSQL = `SELECT coalesce(outcome_status, ''), coalesce(outcome_re
 FROM (
     SELECT DISTINCT ON (id) id, outcome_status, outcome_reason, state,
            sum(coalesce(outcome_cost, 0)) OVER (PARTITION BY id) AS cost
-    FROM flowgate.admission
+    FROM admission
     WHERE tenant = $1 AND id >= $2 || '-' AND id < $2 || '.' AND substr(id, length($2) + 2) ~ '^[0-9]+$'
     ORDER BY id, epoch DESC
 ) newest

@@ -12,7 +12,7 @@ const stateDuplicateDatabase = "42P04"
 
 // CreateDatabase makes a database where it is missing; url names any database of the server, and a role that may make one.
 func CreateDatabase(ctx context.Context, url, name string) error {
-	return migrating(ctx, url, func(conn *pgx.Conn) error {
+	return migrating(ctx, url, DefaultOptions(), func(conn *pgx.Conn, _ string) error {
 		var there bool
 		if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).Scan(&there); err != nil {
 			return fmt.Errorf("looking for the database %s: %w", name, err)

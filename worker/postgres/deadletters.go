@@ -31,8 +31,8 @@ type DeadLetterBody struct {
 }
 
 const deadLettersSQL = `SELECT * FROM (SELECT ` + outcomeColumns + `, octet_length(d.body) AS bytes, EXISTS (
-    SELECT FROM flowgate.admission a WHERE a.tenant = d.tenant AND a.id = d.id AND a.epoch > d.epoch) AS replayed
-FROM flowgate.dead_letter d JOIN flowgate.outcome o ON o.tenant = d.tenant AND o.id = d.id AND o.epoch = d.epoch
+    SELECT FROM admission a WHERE a.tenant = d.tenant AND a.id = d.id AND a.epoch > d.epoch) AS replayed
+FROM dead_letter d JOIN outcome o ON o.tenant = d.tenant AND o.id = d.id AND o.epoch = d.epoch
     AND o.stored_at = d.stored_at) o`
 
 // DeadLetters lists failures whose bodies are still there, newest first.
@@ -49,8 +49,8 @@ func (db *DB) DeadLetters(ctx context.Context, f Filter) ([]DeadLetter, error) {
 // worker.ErrNotFound.
 func (db *DB) DeadLetter(ctx context.Context, key messages.Key, epoch int) (DeadLetterBody, error) {
 	var d DeadLetterBody
-	err := db.pool.with(ctx, func(conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, `SELECT epoch, stored_at, body FROM flowgate.dead_letter
+	err := db.pool.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, `SELECT epoch, stored_at, body FROM dead_letter
 WHERE tenant = $1 AND id = $2 AND ($3 < 0 OR epoch = $3) ORDER BY epoch DESC LIMIT 1`, key.Tenant, key.ID, epoch).
 			Scan(&d.Epoch, &d.StoredAt, &d.Envelope)
 	})
@@ -67,10 +67,10 @@ WHERE tenant = $1 AND id = $2 AND ($3 < 0 OR epoch = $3) ORDER BY epoch DESC LIM
 // may have carried the body over, is open or has a dead letter.
 func (db *DB) NeedsBody(ctx context.Context, key messages.Key, epoch int) (bool, error) {
 	var needed bool
-	err := db.pool.with(ctx, func(conn *pgx.Conn) error {
+	err := db.pool.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, `SELECT
-EXISTS (SELECT FROM flowgate.admission WHERE tenant = $1 AND id = $2 AND epoch >= $3 AND outcome_at IS NULL) OR
-EXISTS (SELECT FROM flowgate.dead_letter WHERE tenant = $1 AND id = $2 AND epoch >= $3)`, key.Tenant, key.ID, epoch).Scan(&needed)
+EXISTS (SELECT FROM admission WHERE tenant = $1 AND id = $2 AND epoch >= $3 AND outcome_at IS NULL) OR
+EXISTS (SELECT FROM dead_letter WHERE tenant = $1 AND id = $2 AND epoch >= $3)`, key.Tenant, key.ID, epoch).Scan(&needed)
 	})
 	if err != nil {
 		return false, fmt.Errorf("asking whether the body of %s is needed: %w", key, err)

@@ -35,7 +35,7 @@ func (db *DB) Maintain(ctx context.Context) error {
 // EnsurePartitions makes the partitions of the next twelve hours and two months where they are missing. Rows that find no
 // partition go to the default one, so that being late loses nothing.
 func (db *DB) EnsurePartitions(ctx context.Context) error {
-	if _, err := db.exec(ctx, "SELECT flowgate.ensure_partitions(now())"); err != nil {
+	if _, err := db.exec(ctx, "SELECT ensure_partitions(now())"); err != nil {
 		return fmt.Errorf("making partitions: %w", err)
 	}
 	return nil
@@ -43,11 +43,11 @@ func (db *DB) EnsurePartitions(ctx context.Context) error {
 
 const (
 	endedSQL = `SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-WHERE i.inhparent = 'flowgate.admission_pending'::regclass AND c.relname ~ '^admission_pending_[0-9]{10}$'
+WHERE i.inhparent = 'admission_pending'::regclass AND c.relname ~ '^admission_pending_[0-9]{10}$'
   AND to_timestamp(right(c.relname, 10) || '+00', 'YYYYMMDDHH24TZH') + interval '1 hour' < $1
 ORDER BY c.relname`
-	sweepSQL = `DELETE FROM flowgate.admission_pending_default d WHERE d.decided_at < $1 AND NOT EXISTS (
-    SELECT FROM flowgate.admission a WHERE a.tenant = d.tenant AND a.id = d.id AND a.epoch = d.epoch
+	sweepSQL = `DELETE FROM admission_pending_default d WHERE d.decided_at < $1 AND NOT EXISTS (
+    SELECT FROM admission a WHERE a.tenant = d.tenant AND a.id = d.id AND a.epoch = d.epoch
     AND a.decided_at = d.decided_at AND a.intent_at IS NULL AND a.outcome_at IS NULL)`
 )
 
@@ -62,7 +62,7 @@ func (db *DB) dropEnded(ctx context.Context, now time.Time) error {
 		return fmt.Errorf("listing partitions of decisions: %w", err)
 	}
 	for _, name := range names {
-		if _, err := db.exec(ctx, "SELECT flowgate.drop_pending($1)", name); err != nil {
+		if _, err := db.exec(ctx, "SELECT drop_pending($1)", name); err != nil {
 			return fmt.Errorf("dropping the partition %s: %w", name, err)
 		}
 	}
@@ -78,19 +78,22 @@ func (db *DB) Retain(ctx context.Context, r Retention) error {
 		return fmt.Errorf("retention is %s for answers and %s for dead letters, must be above zero", r.Content, r.DeadLetters)
 	}
 	now := time.Now()
-	if _, err := db.exec(ctx, "DELETE FROM flowgate.content WHERE stored_at < $1", now.Add(-r.Content)); err != nil {
+	if _, err := db.exec(ctx, "DELETE FROM content WHERE stored_at < $1", now.Add(-r.Content)); err != nil {
 		return fmt.Errorf("deleting old answers: %w", err)
 	}
-	if _, err := db.exec(ctx, "DELETE FROM flowgate.dead_letter WHERE stored_at < $1", now.Add(-r.DeadLetters)); err != nil {
+	if _, err := db.exec(ctx, "DELETE FROM dead_letter WHERE stored_at < $1", now.Add(-r.DeadLetters)); err != nil {
 		return fmt.Errorf("deleting old dead letters: %w", err)
 	}
 	return nil
 }
 
-// exec runs one statement, again where others stand in its way.
+// choreLimit is how many times as long as everyday work a chore may take.
+const choreLimit = 10
+
+// exec runs one statement of a chore, again where others stand in its way.
 func (db *DB) exec(ctx context.Context, sql string, args ...any) (tag pgconn.CommandTag, err error) {
 	err = withRetries(ctx, func() error {
-		return db.pool.with(ctx, func(conn *pgx.Conn) error {
+		return db.pool.within(ctx, choreLimit*db.pool.options.AnswerTimeout, func(ctx context.Context, conn *pgx.Conn) error {
 			tag, err = conn.Exec(ctx, sql, args...)
 			return err
 		})

@@ -16,7 +16,7 @@ import (
 )
 
 const admitSQL = `SELECT outcome, state, reason, p, intent_seq, decision
-FROM flowgate.admit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`
+FROM admit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`
 
 // Admit implements worker.Ledger. A batch that keeps meeting conflicts, or that the server objects to, is halved until the
 // members that are the trouble stand alone.
@@ -65,7 +65,7 @@ func (db *DB) admitOnce(ctx context.Context, members []worker.Member, grants []w
 	if err != nil {
 		return err
 	}
-	return db.pool.with(ctx, func(conn *pgx.Conn) error {
+	return db.pool.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, admitSQL, args...)
 		if err != nil {
 			return err
@@ -192,10 +192,10 @@ func (s *scopeRefs) add(m *worker.Member) {
 
 const waitingSQL = `SELECT a.tenant, a.id, a.epoch, a.class, a.p, w.since
 FROM (SELECT w.tenant, w.id, w.epoch, min(w.since) AS since
-      FROM flowgate.scope s
-      CROSS JOIN LATERAL (SELECT * FROM flowgate.waiter w WHERE w.scope_id = s.id ORDER BY w.since LIMIT $2) w
+      FROM scope s
+      CROSS JOIN LATERAL (SELECT * FROM waiter w WHERE w.scope_id = s.id ORDER BY w.since LIMIT $2) w
       WHERE $1::text[] IS NULL OR s.name = ANY ($1) GROUP BY w.tenant, w.id, w.epoch) w
-JOIN flowgate.admission a USING (tenant, id, epoch)
+JOIN admission a USING (tenant, id, epoch)
 WHERE a.state = 'waiting' AND a.outcome_at IS NULL
 ORDER BY w.since, a.tenant, a.id, a.epoch LIMIT $2`
 
@@ -216,7 +216,7 @@ func (db *DB) Waiting(ctx context.Context, scopes []string, limit int) ([]worker
 // collect runs a query and reads all rows with scan.
 func collect[T any](ctx context.Context, db *DB, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
 	var all []T
-	err := db.pool.with(ctx, func(conn *pgx.Conn) error {
+	err := db.pool.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, sql, args...)
 		if err != nil {
 			return err

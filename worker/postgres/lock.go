@@ -69,11 +69,15 @@ func (db *DB) lockConn(ctx context.Context) (*pgx.Conn, error) {
 	config.RuntimeParams["tcp_keepalives_idle"] = "5"
 	config.RuntimeParams["tcp_keepalives_interval"] = "5"
 	config.RuntimeParams["tcp_keepalives_count"] = "3"
-	return pgx.ConnectConfig(ctx, config)
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, unreached(err)
+	}
+	return conn, nil
 }
 
 func tryLock(ctx context.Context, conn *pgx.Conn, name string) (held bool, err error) {
-	err = conn.QueryRow(ctx, "SELECT pg_try_advisory_lock(hashtextextended('flowgate.lock.' || $1, 0))", name).Scan(&held)
+	err = conn.QueryRow(ctx, "SELECT pg_try_advisory_lock(hashtextextended(current_schema() || '.lock.' || $1, 0))", name).Scan(&held)
 	return held, err
 }
 

@@ -20,7 +20,7 @@ type OpenAdmission struct {
 
 // OpenAdmissions lists epochs that were decided before a time and have not ended, oldest first, at most limit.
 func (db *DB) OpenAdmissions(ctx context.Context, before time.Time, limit int) ([]OpenAdmission, error) {
-	const sql = `SELECT tenant, id, epoch, class, p, ingress_seq, state FROM flowgate.admission
+	const sql = `SELECT tenant, id, epoch, class, p, ingress_seq, state FROM admission
 WHERE outcome_at IS NULL AND decided_at < $1 ORDER BY decided_at LIMIT $2`
 	rows, err := collect(ctx, db, func(row pgx.CollectableRow) (a OpenAdmission, err error) {
 		var seq int64
@@ -48,7 +48,7 @@ func (db *DB) LayerTimes(ctx context.Context, tenant string) ([]LayerTime, error
 	const sql = `SELECT layer, count(*),
 1000 * percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - started_at)),
 1000 * percentile_cont(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - started_at))
-FROM flowgate.outcome_layer WHERE tenant = $1 AND verdict <> 'carried_over' GROUP BY layer
+FROM outcome_layer WHERE tenant = $1 AND verdict <> 'carried_over' GROUP BY layer
 ORDER BY array_position(ARRAY['corporate_llm', 'ai_processing', 'workflow_optimizer'], layer)`
 	rows, err := collect(ctx, db, pgx.RowToStructByPos[LayerTime], sql, tenant)
 	if err != nil {
@@ -59,7 +59,7 @@ ORDER BY array_position(ARRAY['corporate_llm', 'ai_processing', 'workflow_optimi
 
 // CountOutcomes counts the recorded outcomes of a tenant.
 func (db *DB) CountOutcomes(ctx context.Context, tenant string) (n uint64, err error) {
-	rows, err := collect(ctx, db, pgx.RowTo[int64], "SELECT count(*) FROM flowgate.outcome WHERE tenant = $1", tenant)
+	rows, err := collect(ctx, db, pgx.RowTo[int64], "SELECT count(*) FROM outcome WHERE tenant = $1", tenant)
 	if err != nil {
 		return 0, fmt.Errorf("counting outcomes: %w", err)
 	}
@@ -68,7 +68,7 @@ func (db *DB) CountOutcomes(ctx context.Context, tenant string) (n uint64, err e
 
 // CountEvents counts the recorded events of a kind.
 func (db *DB) CountEvents(ctx context.Context, tenant, kind string) (n uint64, err error) {
-	rows, err := collect(ctx, db, pgx.RowTo[int64], "SELECT count(*) FROM flowgate.event WHERE tenant = $1 AND kind = $2", tenant, kind)
+	rows, err := collect(ctx, db, pgx.RowTo[int64], "SELECT count(*) FROM event WHERE tenant = $1 AND kind = $2", tenant, kind)
 	if err != nil {
 		return 0, fmt.Errorf("counting events: %w", err)
 	}

@@ -45,7 +45,7 @@ o.submitted_at, o.finished_at`
 // ListOutcomes lists outcomes, newest first.
 func (db *DB) ListOutcomes(ctx context.Context, f Filter) ([]Outcome, error) {
 	conditions, args := f.sql()
-	rows, err := collect(ctx, db, pgx.RowToStructByName[Outcome], "SELECT "+outcomeColumns+" FROM flowgate.outcome o"+conditions, args...)
+	rows, err := collect(ctx, db, pgx.RowToStructByName[Outcome], "SELECT "+outcomeColumns+" FROM outcome o"+conditions, args...)
 	if err != nil {
 		return nil, fmt.Errorf("listing outcomes: %w", err)
 	}
@@ -70,7 +70,7 @@ type OutcomeUsage struct {
 
 const usageSQL = `SELECT o.tenant, o.id, o.epoch, o.status, o.model, o.backend, o.price_version, o.cost_microusd,
 coalesce((o.sections -> 'ai_processing' ->> 'cache_hit')::boolean, false), o.sections -> 'ai_processing' -> 'usage', o.sections -> 'history'
-FROM flowgate.outcome o`
+FROM outcome o`
 
 // OutcomeTokens lists, newest first, what is needed to compute the costs of outcomes again.
 func (db *DB) OutcomeTokens(ctx context.Context, f Filter) ([]OutcomeUsage, error) {

@@ -12,16 +12,16 @@ import (
 )
 
 const (
-	beginSQL   = `SELECT flowgate.record_begin($1, $2, $3, $4, $5, $6)`
-	intentsSQL = `SELECT flowgate.record_intents($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`
-	eventsSQL  = `SELECT flowgate.record_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
+	beginSQL   = `SELECT record_begin($1, $2, $3, $4, $5, $6)`
+	intentsSQL = `SELECT record_intents($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`
+	eventsSQL  = `SELECT record_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
 )
 
 // Position implements worker.RecordStore.
 func (db *DB) Position(ctx context.Context, stream string) (worker.Position, error) {
 	position := worker.Position{Stream: stream}
-	err := db.pool.with(ctx, func(conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, "SELECT incarnation, seq FROM flowgate.recorder_position WHERE stream = $1", stream).
+	err := db.pool.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, "SELECT incarnation, seq FROM recorder_position WHERE stream = $1", stream).
 			Scan(&position.Incarnation, &position.Seq)
 	})
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
@@ -79,7 +79,7 @@ func (db *DB) commitOnce(ctx context.Context, r *records) (worker.Committed, err
 				return nil
 			})
 	}
-	err := db.pool.with(ctx, func(conn *pgx.Conn) error { return conn.SendBatch(ctx, &b).Close() })
+	err := db.pool.with(ctx, func(ctx context.Context, conn *pgx.Conn) error { return conn.SendBatch(ctx, &b).Close() })
 	return committed, err
 }
 

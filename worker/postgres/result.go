@@ -31,8 +31,8 @@ func (db *DB) Result(ctx context.Context, key messages.Key) (messages.Result, er
 }
 
 func (db *DB) newest(ctx context.Context, key messages.Key) (epoch int, state string, ended bool, err error) {
-	err = db.pool.with(ctx, func(conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, `SELECT epoch, state, outcome_at IS NOT NULL FROM flowgate.admission
+	err = db.pool.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, `SELECT epoch, state, outcome_at IS NOT NULL FROM admission
 WHERE tenant = $1 AND id = $2 ORDER BY epoch DESC LIMIT 1`, key.Tenant, key.ID).Scan(&epoch, &state, &ended)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -53,8 +53,8 @@ func (db *DB) HighestEpoch(ctx context.Context, key messages.Key) (int, error) {
 // Standing tells the sequence of an epoch's recorded intent (0: none) and whether its outcome is recorded. An epoch that
 // was never admitted has neither.
 func (db *DB) Standing(ctx context.Context, key messages.Key, epoch int) (intentSeq uint64, ended bool, err error) {
-	err = db.pool.with(ctx, func(conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, `SELECT coalesce(intent_seq, 0), outcome_at IS NOT NULL FROM flowgate.admission
+	err = db.pool.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, `SELECT coalesce(intent_seq, 0), outcome_at IS NOT NULL FROM admission
 WHERE tenant = $1 AND id = $2 AND epoch = $3`, key.Tenant, key.ID, epoch).Scan(&intentSeq, &ended)
 	})
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
@@ -64,7 +64,7 @@ WHERE tenant = $1 AND id = $2 AND epoch = $3`, key.Tenant, key.ID, epoch).Scan(&
 }
 
 const envelopeSQL = `SELECT ` + outcomeColumns + `, o.sections, coalesce(c.answer, '') AS answer
-FROM flowgate.outcome o LEFT JOIN flowgate.content c ON c.tenant = o.tenant AND c.id = o.id AND c.epoch = o.epoch
+FROM outcome o LEFT JOIN content c ON c.tenant = o.tenant AND c.id = o.id AND c.epoch = o.epoch
 WHERE o.tenant = $1 AND o.id = $2 AND o.epoch = $3 ORDER BY o.stored_at LIMIT 1`
 
 type storedEnvelope struct {

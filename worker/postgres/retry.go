@@ -15,6 +15,9 @@ const (
 	stateSerialization = "40001"
 	stateLockTimeout   = "55P03"
 	statePosition      = "FG001" // raised by flowgate.record_begin
+	stateStarting      = "57P03"
+	stateCrowded       = "53300"
+	stateNoDatabase    = "3D000"
 	stateBadText       = "22P02"
 	stateBadJSON       = "22P05"
 )

@@ -133,18 +133,18 @@ type Event struct {
 const (
 	admissionsSQL = `SELECT epoch, state, reason, class, p, admitted_at, decided_at, ingress_stream, ingress_seq,
 encode(request_sha256, 'hex') AS request_sha256, reserved,
-ARRAY(SELECT s.name FROM flowgate.scope s WHERE s.id = ANY (a.scopes) ORDER BY s.name) AS scopes, intent_seq, outcome_seq, outcome_at
-FROM flowgate.admission a WHERE tenant = $1 AND id = $2 ORDER BY epoch`
+ARRAY(SELECT s.name FROM scope s WHERE s.id = ANY (a.scopes) ORDER BY s.name) AS scopes, intent_seq, outcome_seq, outcome_at
+FROM admission a WHERE tenant = $1 AND id = $2 ORDER BY epoch`
 	intentsOfSQL = `SELECT epoch, seq, stored_at, submitted_at, kind, user_id, department, model, audit_reason, bound, reserved,
 price_version, policy_version, encode(request_sha256, 'hex') AS request_sha256
-FROM flowgate.intent WHERE tenant = $1 AND id = $2 ORDER BY epoch`
+FROM intent WHERE tenant = $1 AND id = $2 ORDER BY epoch`
 	attemptsOfSQL = `SELECT epoch, k, at, duration_ms, backend, model, class, billing, bound, charged, cost, stated
-FROM flowgate.attempt WHERE tenant = $1 AND id = $2 ORDER BY epoch, k`
-	outcomesOfSQL = `SELECT ` + outcomeColumns + ` FROM flowgate.outcome o WHERE o.tenant = $1 AND o.id = $2 ORDER BY o.epoch`
+FROM attempt WHERE tenant = $1 AND id = $2 ORDER BY epoch, k`
+	outcomesOfSQL = `SELECT ` + outcomeColumns + ` FROM outcome o WHERE o.tenant = $1 AND o.id = $2 ORDER BY o.epoch`
 	layersOfSQL   = `SELECT epoch, layer, coalesce(verdict, '') AS verdict, reason, started_at, finished_at, section
-FROM flowgate.outcome_layer WHERE tenant = $1 AND id = $2 ORDER BY epoch`
-	lettersOfSQL = `SELECT epoch, stored_at, octet_length(body) AS bytes FROM flowgate.dead_letter WHERE tenant = $1 AND id = $2 ORDER BY epoch`
-	eventsOfSQL  = `SELECT epoch, kind, stored_at, at, stream, seq, worker, detail FROM flowgate.event
+FROM outcome_layer WHERE tenant = $1 AND id = $2 ORDER BY epoch`
+	lettersOfSQL = `SELECT epoch, stored_at, octet_length(body) AS bytes FROM dead_letter WHERE tenant = $1 AND id = $2 ORDER BY epoch`
+	eventsOfSQL  = `SELECT epoch, kind, stored_at, at, stream, seq, worker, detail FROM event
 WHERE tenant = $1 AND id = $2 AND id <> '' ORDER BY epoch, stored_at`
 )
 
@@ -238,7 +238,7 @@ func (b *timelineBuilder) timeline(key messages.Key) Timeline {
 
 // snapshot reads several times from one state of the database.
 func (db *DB) snapshot(ctx context.Context, read func(pgx.Tx) error) error {
-	return db.pool.with(ctx, func(conn *pgx.Conn) error {
+	return db.pool.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, read)
 	})
 }

@@ -128,7 +128,7 @@ func makeTemplate(ctx context.Context, admin, name string) error {
 	if err != nil {
 		return err
 	}
-	if _, _, err := postgres.Migrate(ctx, target); err != nil {
+	if _, _, err := postgres.Migrate(ctx, target, postgres.DefaultOptions()); err != nil {
 		return fmt.Errorf("migrating the template: %w", err)
 	}
 	return nil
@@ -185,29 +185,43 @@ func withDatabase(admin, name string) (string, error) {
 // which it connects.
 func OrdinaryRole(t testing.TB, database string) string {
 	t.Helper()
+	role, as := Role(t, database, "ordinary")
+	if err := administer(t.Context(), database, fmt.Sprintf("GRANT CREATE ON DATABASE %s TO %s", databaseName(t, database), role)); err != nil {
+		t.Fatalf("making an ordinary role: %v", err)
+	}
+	return as
+}
+
+// Role makes a role that may do nothing but connect to the database of that URL, and returns its name and the URL with which
+// it connects. Names are apart by word.
+func Role(t testing.TB, database, word string) (name, as string) {
+	t.Helper()
+	name = databaseName(t, database) + "_" + word
+	if err := administer(t.Context(), database, fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD 'ordinary'", name)); err != nil {
+		t.Fatalf("making a role: %v", err)
+	}
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		if err := administer(ctx, database, fmt.Sprintf("DROP OWNED BY %s CASCADE", name)); err != nil {
+			t.Errorf("dropping what the role owns: %v", err)
+		}
+		if err := administer(ctx, database, "DROP ROLE "+name); err != nil {
+			t.Errorf("dropping the role: %v", err)
+		}
+	})
 	u, err := url.Parse(database)
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := strings.TrimPrefix(u.Path, "/")
-	role := name + "_role"
-	for _, sql := range []string{
-		fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD 'ordinary'", role),
-		fmt.Sprintf("GRANT CREATE ON DATABASE %s TO %s", name, role),
-	} {
-		if err := administer(t.Context(), database, sql); err != nil {
-			t.Fatalf("making an ordinary role: %v", err)
-		}
+	u.User = url.UserPassword(name, "ordinary")
+	return name, u.String()
+}
+
+func databaseName(t testing.TB, database string) string {
+	t.Helper()
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		ctx := context.WithoutCancel(t.Context())
-		if err := administer(ctx, database, fmt.Sprintf("DROP OWNED BY %s CASCADE", role)); err != nil {
-			t.Errorf("dropping what the role owns: %v", err)
-		}
-		if err := administer(ctx, database, "DROP ROLE "+role); err != nil {
-			t.Errorf("dropping the role: %v", err)
-		}
-	})
-	u.User = url.UserPassword(role, "ordinary")
-	return u.String()
+	return strings.TrimPrefix(u.Path, "/")
 }

@@ -12,6 +12,7 @@ import (
 
 	"flowgate/configs"
 	"flowgate/worker"
+	"flowgate/worker/broker"
 	"flowgate/worker/postgres"
 	"flowgate/worker/state"
 )
@@ -58,7 +59,7 @@ func (c *client) close() {
 // startPatience is how long a command waits for a process that is starting.
 const startPatience = 15 * time.Second
 
-// running is how the process of the state folder is reached. One that is starting is waited for.
+// running is how the process of the state folder is reached, or workers in it. One that is starting is waited for.
 func (g *globals) running(ctx context.Context, s configs.Settings) (dir string, info state.Info, err error) {
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
@@ -67,54 +68,98 @@ func (g *globals) running(ctx context.Context, s configs.Settings) (dir string, 
 	}
 	for delays, round := worker.DefaultDelays(), 1; ; round++ {
 		if info, err = state.Read(dir); !errors.Is(err, state.ErrNotReady) || !delays.Pause(ctx, round) {
-			return dir, info, err
+			break
 		}
 	}
+	if errors.Is(err, state.ErrNotRunning) && !errors.Is(err, state.ErrNotReady) {
+		if workers, wrong := state.ReadWorkers(dir); wrong == nil {
+			return dir, workers, nil
+		}
+	}
+	return dir, info, err
 }
 
-// reach finds the broker (and the database, where it is needed) by NATS_URL and DATABASE_URL, else by the state folder of
-// a running `flowgate up`.
+// reach finds the broker (and the database, where it is needed) by settings (NATS_URL and DATABASE_URL), else by the state
+// folder of a running `flowgate up`, else by those of running workers.
 func reach(ctx context.Context, g *globals, needDB bool) (*client, error) {
 	settings, err := g.load()
 	if err != nil {
 		return nil, err
 	}
 	c := &client{}
-	options := connOptions(zap.NewNop())
-	natsURL, dbURL := settings.Flowgate.NATSURL.Reveal(), settings.DatabaseURL().Reveal()
-	dir, running, err := g.running(ctx, settings)
-	if err == nil && natsURL == running.NATSURL {
-		natsURL = "" // NATS_URL is set for other clients of this very broker: an operator needs its credentials
-	}
-	if natsURL == "" || needDB && dbURL == "" {
-		if errors.Is(err, state.ErrNotRunning) {
-			err = fmt.Errorf("%w; start it with `flowgate up`, or name NATS_URL and DATABASE_URL", err)
-		}
-		if err != nil {
-			return nil, environmentError{err}
-		}
-		if natsURL == "" {
-			if natsURL = running.NATSURL; natsURL == "" {
-				return nil, environmentError{fmt.Errorf("process %d in %s has no listener for NATS clients: see the setting flowgate.listen", running.PID, dir)}
-			}
-			options = append(options, (&lead{dir: dir, info: running}).options()...)
-		}
-		if dbURL == "" {
-			dbURL = running.DatabaseURL
-		}
-	}
-	if c.conn, err = nats.Connect(natsURL, options...); err != nil {
-		return nil, environmentError{fmt.Errorf("connecting to the broker: %w", err)}
+	if c.conn, err = g.reachBroker(ctx, settings); err != nil {
+		return nil, environmentError{err}
 	}
 	if c.js, err = newJetStream(c.conn); err != nil {
 		c.close()
 		return nil, err
 	}
 	if needDB {
-		if c.db, err = postgres.Open(ctx, dbURL, databaseOptions(settings)); err != nil {
+		if c.db, err = g.reachDatabase(ctx, settings); err != nil {
 			c.close()
 			return nil, environmentError{err}
 		}
 	}
 	return c, nil
+}
+
+func (g *globals) reachBroker(ctx context.Context, s configs.Settings) (*nats.Conn, error) {
+	options := connOptions(zap.NewNop())
+	dir, running, err := g.running(ctx, s)
+	own := err == nil && running.OperatorPassword != ""
+	switch url := s.Flowgate.NATSURL.Reveal(); {
+	case own && url == running.NATSURL, own && url == "":
+		// NATS_URL may be set for other clients of this very broker: an operator needs its credentials
+		if running.NATSURL == "" {
+			return nil, fmt.Errorf("process %d in %s has no listener for NATS clients: see the setting flowgate.listen", running.PID, dir)
+		}
+		conn, err := nats.Connect(running.NATSURL, append(options, (&lead{dir: dir, info: running}).options()...)...)
+		if err != nil {
+			return nil, fmt.Errorf("connecting to the broker: %w", err)
+		}
+		return conn, nil
+	case url == "" && err != nil:
+		return nil, startFirst(err)
+	case url == "":
+		s.Flowgate.NATSURL = configs.NewSecret(running.NATSURL)
+	}
+	a, err := access(s, false)
+	if err != nil {
+		return nil, err
+	}
+	return broker.Connect(ctx, a, options...)
+}
+
+func (g *globals) reachDatabase(ctx context.Context, s configs.Settings) (*postgres.DB, error) {
+	url, err := g.databaseURL(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	options := databaseOptions(s)
+	options.Retries = 0                      // whoever waits for a command wants to know
+	options.AnswerTimeout = 10 * time.Minute // questions over everything take their time
+	return postgres.Open(ctx, url, options)
+}
+
+// databaseURL is that of settings, else of what is running.
+func (g *globals) databaseURL(ctx context.Context, s configs.Settings) (string, error) {
+	if url := s.DatabaseURL(); url.IsSet() {
+		return url.Reveal(), nil
+	}
+	_, running, err := g.running(ctx, s)
+	if err != nil {
+		return "", startFirst(err)
+	}
+	if running.DatabaseURL == "" {
+		return "", fmt.Errorf("process %d works without a database: name it in DATABASE_URL", running.PID)
+	}
+	return running.DatabaseURL, nil
+}
+
+// startFirst says what to do where nothing is running.
+func startFirst(err error) error {
+	if errors.Is(err, state.ErrNotRunning) {
+		return fmt.Errorf("%w; start it with `flowgate up`, or name NATS_URL and DATABASE_URL", err)
+	}
+	return err
 }

@@ -6,7 +6,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"flowgate/worker/postgres"
-	"flowgate/worker/state"
 )
 
 func newMigrate(g *globals) *cobra.Command {
@@ -19,17 +18,9 @@ func newMigrate(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			url := settings.DatabaseURL().Reveal()
-			if url == "" {
-				dir, err := g.dir(settings)
-				if err != nil {
-					return environmentError{err}
-				}
-				running, err := state.Read(dir)
-				if err != nil {
-					return environmentError{fmt.Errorf("%w; name the database in DATABASE_URL", err)}
-				}
-				url = running.DatabaseURL
+			url, err := g.databaseURL(cmd.Context(), settings)
+			if err != nil {
+				return environmentError{err}
 			}
 			from, to, err := postgres.Migrate(cmd.Context(), url, databaseOptions(settings))
 			if err != nil {

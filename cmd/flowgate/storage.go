@@ -8,8 +8,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/nats-io/nats.go"
-
 	"flowgate/configs"
 	"flowgate/worker/broker"
 	"flowgate/worker/postgres"
@@ -100,11 +98,15 @@ func (n *node) durable() bool { return n.settings.Flowgate.Sync == configs.SyncA
 // openBroker takes NATS_URL, or starts a server of our own in the state folder.
 func (n *node) openBroker(ctx context.Context) error {
 	var err error
-	url, options := n.settings.Flowgate.NATSURL, connOptions(n.log)
+	options := connOptions(n.log)
 	switch {
-	case url.IsSet():
-		if n.conn, err = nats.Connect(url.Reveal(), options...); err != nil {
-			return fmt.Errorf("connecting to NATS_URL: %w", err)
+	case n.settings.Flowgate.NATSURL.IsSet():
+		a, err := access(n.settings, true)
+		if err != nil {
+			return err
+		}
+		if n.conn, err = broker.Connect(ctx, a, options...); err != nil {
+			return err
 		}
 	case !n.own:
 		return errors.New("no broker: name it in NATS_URL")

@@ -29,7 +29,7 @@ type ground struct {
 }
 
 // quickSettings take any free port and give a dead worker's messages away soon.
-const quickSettings = "flowgate:\n  listen: 127.0.0.1:0\n  ack_wait: 2s\n  sync: interval\n"
+const quickSettings = "flowgate:\n  listen: 127.0.0.1:0\n  nats: {connect_wait: 1s}\n  ack_wait: 2s\n  sync: interval\n"
 
 func newGround(t *testing.T, settings string, env ...string) *ground {
 	t.Helper()

@@ -135,7 +135,7 @@ func explain(err error) error {
 	case refused(err):
 		return fmt.Errorf("%w: it refuses user and password, NATS_CREDS or NATS_NKEY", err)
 	case errors.Is(err, nats.ErrNoServers):
-		return fmt.Errorf("%w: nobody accepts connections there", err)
+		return fmt.Errorf("%w: nobody accepts connections there: start it, or name another in NATS_URL", err)
 	case errors.Is(err, nats.ErrSecureConnWanted):
 		return fmt.Errorf("%w: it speaks no TLS, and the address begins with tls:// or a certificate is set", err)
 	case errors.Is(err, nats.ErrNoInfoReceived):

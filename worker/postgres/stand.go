@@ -11,7 +11,7 @@ import (
 // heldSQL: every reservation counts in a scope of the day and in one of the month, where those limits are set.
 const heldSQL = `SELECT greatest(coalesce(sum(reserved) FILTER (WHERE name LIKE 'tenant:%:day:%'), 0),
     coalesce(sum(reserved) FILTER (WHERE name LIKE 'tenant:%:month:%'), 0))::bigint
-FROM flowgate.scope WHERE reserved <> 0`
+FROM scope WHERE reserved <> 0`
 
 // Held is what open requests hold in reserve, in micro-dollars.
 func (db *DB) Held(ctx context.Context) (int64, error) {

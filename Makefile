@@ -2,6 +2,8 @@
 LINTER   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 3s
+# Where no Postgres is found, demo, bench and tests unpack the distribution's packages into a cache, and say so. 0 refuses.
+export FLOWGATE_FETCH_POSTGRES ?= 1
 
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -19,8 +21,11 @@ demo: build ## run the whole chain once on this machine; JSON=1 for scripts
 bench: build ## measure the governed chain beside the bare one
 	bin/flowgate bench
 
-test: lint vet race fuzz ## lint, vet, every test with the race detector, and FUZZTIME (3s) of fuzzing per decoder
+test: postgres lint vet race fuzz ## lint, vet, every test with the race detector, and FUZZTIME (3s) of fuzzing per decoder
 	@echo 'make test: passed: lint, vet, tests with the race detector, fuzzing'
+
+postgres: # a part of test: find the programs of a Postgres, or fetch them
+	@go run ./cmd/flowgate fetch-postgres
 
 lint: ## run golangci-lint, pinned, with the rules of .golangci.yml
 	go run $(LINTER) run ./...
@@ -47,4 +52,4 @@ cover: ## run the tests and print how much of each function they reach
 	go test -coverpkg=./... -coverprofile=coverage.txt ./...
 	go tool cover -func=coverage.txt
 
-.PHONY: help build demo bench test lint vet race fuzz chaos cover
+.PHONY: help build demo bench test postgres lint vet race fuzz chaos cover

@@ -16,6 +16,7 @@ import (
 func newBench(g *globals) *cobra.Command {
 	options := bench.DefaultOptions()
 	sync := string(configs.SyncInterval)
+	var fetch fetchSwitch
 	cmd := &cobra.Command{
 		Use: "bench", Short: "Measure the governed chain beside the bare one", Args: cobra.NoArgs,
 		Long: "Starts everything in a fresh folder and measures the governed chain (limits on, record committed, offline backend at 0 ms)\n" +
@@ -28,6 +29,10 @@ func newBench(g *globals) *cobra.Command {
 			if s := configs.Sync(sync); s != configs.SyncAlways && s != configs.SyncInterval {
 				return usageError{fmt.Errorf("flag --sync must be %s or %s", configs.SyncAlways, configs.SyncInterval)}
 			}
+			settings := benchSettings(configs.Sync(sync))
+			if err := fetch.prepare(cmd, settings, ""); err != nil {
+				return err
+			}
 			dir, err := os.MkdirTemp("", "flowgate-bench-")
 			if err != nil {
 				return environmentError{err}
@@ -36,7 +41,7 @@ func newBench(g *globals) *cobra.Command {
 			if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // Postgres runs under another user; what is secret lies deeper
 				return environmentError{err}
 			}
-			n, err := startNode(cmd.Context(), everything(dir, benchSettings(configs.Sync(sync)), g.logger()))
+			n, err := startNode(cmd.Context(), everything(dir, settings, g.logger()))
 			if err != nil {
 				return err
 			}
@@ -59,6 +64,7 @@ func newBench(g *globals) *cobra.Command {
 	f.IntVar(&options.UnloadedRequests, "unloaded", options.UnloadedRequests, "requests sent one at a time")
 	f.IntVar(&options.Outstanding, "outstanding", options.Outstanding, "requests under way at once")
 	f.StringVar(&sync, "sync", sync, "always: every message is on disk before it is acknowledged; interval: not")
+	fetch.addTo(cmd)
 	return cmd
 }
 

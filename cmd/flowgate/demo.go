@@ -27,6 +27,7 @@ const demoData = "enron-100.jsonl"
 
 func newDemo(g *globals) *cobra.Command {
 	var keep bool
+	var fetch fetchSwitch
 	cmd := &cobra.Command{
 		Use: "demo", Short: "Watch real work pass through the three layers, in one minute", Args: cobra.NoArgs,
 		Long: "Starts everything in a fresh folder, sends a hundred e-mails (or the 25 requests that ship with the product) and four\n" +
@@ -34,6 +35,9 @@ func newDemo(g *globals) *cobra.Command {
 			"asks no model: the offline backend answers, and says so.",
 		Example: "  flowgate demo\n  flowgate demo --json\n  flowgate demo --state /tmp/demo --keep",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := fetch.prepare(cmd, configs.Default(), g.state); err != nil {
+				return err
+			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), 5*time.Minute)
 			defer cancel()
 			dir, remove, err := demoFolder(g, keep)
@@ -45,6 +49,7 @@ func newDemo(g *globals) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&keep, "keep", false, "keep the state folder")
+	fetch.addTo(cmd)
 	return cmd
 }
 

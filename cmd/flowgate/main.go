@@ -146,6 +146,7 @@ func newRoot() *cobra.Command {
 		newGateways(g),
 		newCluster(g), newNATSServer(g),
 	)
+	root.AddCommand(newFetchPostgres(g))
 	usageArgs(root)
 	return root
 }

@@ -8,6 +8,7 @@ import (
 
 func newUp(g *globals) *cobra.Command {
 	var listen, sync string
+	var fetch fetchSwitch
 	cmd := &cobra.Command{
 		Use: "up", Short: "Run everything in one process: broker, database, three layers, recorder", Args: cobra.NoArgs,
 		Long: "Runs the three layers and the recorder until it is interrupted, then drains. Without NATS_URL it starts a broker of\n" +
@@ -31,10 +32,14 @@ func newUp(g *globals) *cobra.Command {
 			if err != nil {
 				return environmentError{err}
 			}
+			if err := fetch.prepare(cmd, settings, dir); err != nil {
+				return err
+			}
 			return serve(cmd, g, everything(dir, settings, g.logger()))
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", "", "`address` of the broker's listener (default: setting flowgate.listen)")
 	cmd.Flags().StringVar(&sync, "sync", "", "always: every accepted message is on disk before it is acknowledged; interval: not")
+	fetch.addTo(cmd)
 	return cmd
 }

@@ -103,6 +103,11 @@ func ensureServer(ctx context.Context) (admin, template string, err error) {
 }
 
 func startServer(ctx context.Context) (admin string, stop func() error, err error) {
+	if os.Getenv("FLOWGATE_FETCH_POSTGRES") == "1" { // as `make test` says
+		if _, err := private.Ensure(ctx, private.Fetch{Say: func(s string) { fmt.Fprintln(os.Stderr, s) }}); err != nil {
+			return "", nil, err
+		}
+	}
 	dir, err := os.MkdirTemp("", "flowgate-test-*")
 	if err != nil {
 		return "", nil, fmt.Errorf("making the folder of the server: %w", err)

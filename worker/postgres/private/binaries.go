@@ -17,11 +17,12 @@ import (
 
 // ErrNoBinaries says that no folder with initdb and postgres was found, and what the operator can do.
 var ErrNoBinaries = errors.New("no Postgres binaries found: install the distribution's package, for example " +
-	"`apt-get install postgresql`, or set PG_BINDIR to the folder that holds initdb and postgres")
+	"`apt-get install postgresql` (or set PG_BINDIR to the folder that holds initdb and postgres), or let flowgate unpack " +
+	"that package into its own cache, without root: --fetch-postgres")
 
 // FindBinaries returns the folder that holds initdb and postgres. A binDir that is not empty, else PG_BINDIR, is the
 // only one looked at; otherwise the first of: PATH, `pg_config --bindir`, the folders in which distributions, Homebrew
-// and Postgres.app install, newest version first. The error wraps ErrNoBinaries.
+// and Postgres.app install, newest version first, and what Ensure has fetched. The error wraps ErrNoBinaries.
 func FindBinaries(ctx context.Context, binDir string) (string, error) {
 	for dir := range binDirs(ctx, binDir) {
 		return dir, nil
@@ -76,6 +77,11 @@ func searched(ctx context.Context, binDir string) iter.Seq[string] {
 				if !yield(dir) {
 					return
 				}
+			}
+		}
+		for _, dir := range fetchedBins() {
+			if !yield(dir) {
+				return
 			}
 		}
 	}

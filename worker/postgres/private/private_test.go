@@ -31,7 +31,7 @@ func TestStart(t *testing.T) {
 	t.Run("listens on the socket only and obeys settings", func(t *testing.T) {
 		server := run(t, Options{Dir: t.TempDir(), Settings: map[string]string{"max_connections": "17"}})
 		for statement, want := range map[string]string{
-			"show listen_addresses": "", "show max_connections": "17", "show timezone": "UTC", "show fsync": "off",
+			"show listen_addresses": "", "show max_connections": "17", "show timezone": "GMT", "show fsync": "off",
 			"show server_encoding": "UTF8", "show lc_collate": "C", "select current_user::text": superuser,
 		} {
 			if got := ask(t, server, statement); got != want {

@@ -60,10 +60,11 @@ func tuning() map[string]string {
 		"max_wal_size":                    "1GB",
 		"checkpoint_timeout":              "15min",
 		"random_page_cost":                "1.1",
-		"timezone":                        "UTC",
-		"log_timezone":                    "UTC",
-		"log_line_prefix":                 "%m [%p] ",
-		"log_checkpoints":                 "off",
+		// The one time zone that the server knows without the machine's tzdata.
+		"timezone":        "GMT",
+		"log_timezone":    "GMT",
+		"log_line_prefix": "%m [%p] ",
+		"log_checkpoints": "off",
 		// Statements and the details of errors hold personal data, which has no place in a log.
 		"log_min_error_statement": "panic",
 		"log_error_verbosity":     "terse",

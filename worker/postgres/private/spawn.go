@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -28,7 +29,7 @@ func spawn(id identity, command *exec.Cmd) (*child, error) {
 		return nil, err
 	}
 	command.SysProcAttr = attr
-	command.Env = environment(command.Environ())
+	command.Env = environment(command.Environ(), libraries(filepath.Dir(command.Path)))
 	command.WaitDelay = time.Second
 	c := &child{done: make(chan struct{})}
 	started := make(chan error)
@@ -85,15 +86,24 @@ func output(ctx context.Context, id identity, program string, args ...string) (s
 	return strings.TrimSpace(out.String()), nil
 }
 
-// environment drops what would change the server's mind and fixes locale and time zone.
-func environment(env []string) []string {
-	kept := make([]string, 0, len(env)+2)
+// environment drops what would change the server's mind and fixes locale and time zone. GMT is the one zone that Postgres
+// knows on a machine without tzdata. Folders of libraries come before those that the environment names.
+func environment(env, libraries []string) []string {
+	const path = "LD_LIBRARY_PATH"
+	kept := make([]string, 0, len(env)+3)
 	for _, entry := range env {
 		name, _, _ := strings.Cut(entry, "=")
 		if strings.HasPrefix(name, "PG") || strings.HasPrefix(name, "LC_") || name == "TZ" || name == "LANGUAGE" {
 			continue
 		}
+		if name == path && len(libraries) > 0 {
+			libraries = append(libraries, filepath.SplitList(entry[len(path)+1:])...)
+			continue
+		}
 		kept = append(kept, entry)
 	}
-	return append(kept, "LC_ALL=C", "TZ=UTC")
+	if len(libraries) > 0 {
+		kept = append(kept, path+"="+strings.Join(libraries, string(filepath.ListSeparator)))
+	}
+	return append(kept, "LC_ALL=C", "TZ=GMT")
 }

@@ -98,6 +98,17 @@ type Attempted struct {
 // OK tells whether it brought an answer.
 func (a Attempted) OK() bool { return a.Attempt.Class == "" }
 
+// Provider is what OpenTelemetry's conventions call a backend's provider (gen_ai.provider.name).
+func Provider(backend string) string {
+	switch backend {
+	case "bedrock":
+		return "aws.bedrock"
+	case "offline":
+		return "flowgate.offline"
+	}
+	return backend
+}
+
 // Died is a dead letter.
 type Died struct {
 	messages.Key

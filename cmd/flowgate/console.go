@@ -16,6 +16,7 @@ import (
 	"flowgate/worker/console"
 	"flowgate/worker/metrics"
 	"flowgate/worker/recorder"
+	"flowgate/worker/traces"
 )
 
 // httpAddress is where the HTTP listener of this process shall be; empty for none.
@@ -65,6 +66,21 @@ func (n *node) openConsole(ctx context.Context) error {
 		served.Wait()
 		return nil
 	})
+	return nil
+}
+
+// openTraces sends spans, where settings name a collector.
+func (n *node) openTraces(ctx context.Context) error {
+	endpoint := n.settings.Flowgate.Telemetry.OTLPEndpoint
+	if endpoint == "" {
+		return nil
+	}
+	tracer, err := traces.New(ctx, traces.Options{Endpoint: endpoint, Version: version, Worker: n.folder.WorkerID(), Logger: n.log})
+	if err != nil {
+		return usageError{err}
+	}
+	n.observer = worker.Observe(n.observer, tracer)
+	n.down.push("sending the last spans", func() error { tracer.Close(); return nil })
 	return nil
 }
 

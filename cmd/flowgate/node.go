@@ -98,7 +98,7 @@ func startNode(ctx context.Context, l launch) (n *node, err error) {
 	for _, step := range []func(context.Context) error{
 		n.loadRules,
 		ofMachine(func(context.Context) error { return n.openFolder(l.dir) }),
-		ofMachine(n.openConsole), ofMachine(n.openDatabase), ofMachine(n.openBroker), n.openTopology, n.startParts, n.announce,
+		ofMachine(n.openConsole), n.openTraces, ofMachine(n.openDatabase), ofMachine(n.openBroker), n.openTopology, n.startParts, n.announce,
 	} {
 		if err = step(ctx); err != nil {
 			return n, err

@@ -69,7 +69,7 @@ func (r *requests) Attempted(told worker.Attempted) {
 	if a.CostMicroUSD > 0 {
 		r.cost.WithLabelValues(backend).Add(float64(a.CostMicroUSD))
 	}
-	provider, errorType := Provider(backend), r.classes.name(a.Class)
+	provider, errorType := worker.Provider(backend), r.classes.name(a.Class)
 	r.durations.WithLabelValues(operation, provider, model, errorType).Observe(float64(a.DurationMS) / 1000)
 	if a.Usage != nil {
 		r.tokens.WithLabelValues(operation, provider, model, "input").Observe(float64(a.Usage.Input()))
@@ -80,17 +80,6 @@ func (r *requests) Attempted(told worker.Attempted) {
 // Died counts a dead letter.
 func (r *requests) Died(d worker.Died) {
 	r.dead.WithLabelValues(string(d.Layer), r.why.name(string(d.Reason))).Inc()
-}
-
-// Provider is the conventions' name of a backend's provider (gen_ai.provider.name).
-func Provider(backend string) string {
-	switch backend {
-	case "bedrock":
-		return "aws.bedrock"
-	case "offline":
-		return "flowgate.offline"
-	}
-	return backend
 }
 
 // other is what stands for every value over the bound of a label.

@@ -2,24 +2,30 @@ package configs
 
 import (
 	"maps"
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
 
 // AWS is the user's section of that name. Its model names hold for every backend.
 type AWS struct {
-	Region   string  `yaml:"region" later:"Bedrock and S3 are not called yet"`
+	// Region is where services are that have no region of their own here. AWS_REGION wins over it.
+	Region   string  `yaml:"region"`
 	KMSKeyID string  `yaml:"kms_key_id" later:"objects in S3 are not written yet"`
 	Bedrock  Bedrock `yaml:"bedrock"`
 }
 
 // Bedrock has the names of models.
 type Bedrock struct {
-	Region string `yaml:"region" later:"Bedrock and S3 are not called yet"`
+	// Region is Bedrock's; empty is that of AWS in general.
+	Region string `yaml:"region"`
+	// Endpoint is a server with Bedrock's protocol; empty is AWS. AWS_ENDPOINT_URL_BEDROCK_RUNTIME wins over it.
+	Endpoint string `yaml:"endpoint"`
 	// DefaultModel is the model of requests that name none: an exact id or an alias.
 	DefaultModel string `yaml:"default_model"`
-	// Credentials are for calls to Bedrock.
-	Credentials AWSCredentials `yaml:"credentials" later:"Bedrock is not called yet"`
+	// Credentials are for calls to AWS, where neither a role nor the environment gives any.
+	Credentials AWSCredentials `yaml:"credentials"`
 	// Models has parameters by family and exact id.
 	Models map[string]map[string]ModelParameters `yaml:"models" later:"a request that leaves them out has max_tokens 2000 and temperature 0.7"`
 	// ModelMapping maps aliases to exact ids. A file's mapping replaces the default one.
@@ -28,6 +34,7 @@ type Bedrock struct {
 
 // AWSCredentials name a profile or hold keys.
 type AWSCredentials struct {
+	// Profile is one of the shared files of AWS. AWS_PROFILE wins over it, and it over the keys.
 	Profile         string `yaml:"profile"`
 	AccessKeyID     Secret `yaml:"access_key_id"`
 	SecretAccessKey Secret `yaml:"secret_access_key"`
@@ -71,6 +78,10 @@ func (a AWS) validate(out *faults) {
 	if strings.TrimSpace(a.Bedrock.DefaultModel) == "" {
 		out.add(key+"default_model", "must name a model")
 	}
+	out.region("aws.region", a.Region)
+	out.region(key+"region", a.Bedrock.Region)
+	out.endpoint(key+"endpoint", a.Bedrock.Endpoint)
+	a.Bedrock.Credentials.validate(out)
 	for _, alias := range slices.Sorted(maps.Keys(a.Bedrock.ModelMapping)) {
 		id := a.Bedrock.ModelMapping[alias]
 		at := key + "model_mapping." + clip(alias)
@@ -80,5 +91,32 @@ func (a AWS) validate(out *faults) {
 		if strings.TrimSpace(alias) == "" || strings.TrimSpace(id) == "" {
 			out.add(at, "must map an alias to an exact id")
 		}
+	}
+}
+
+func (c AWSCredentials) validate(out *faults) {
+	const key = "aws.bedrock.credentials."
+	switch {
+	case c.AccessKeyID.IsSet() && !c.SecretAccessKey.IsSet():
+		out.add(key+"secret_access_key", "is missing beside access_key_id")
+	case c.SecretAccessKey.IsSet() && !c.AccessKeyID.IsSet():
+		out.add(key+"access_key_id", "is missing beside secret_access_key")
+	case c.SessionToken.IsSet() && !c.AccessKeyID.IsSet():
+		out.add(key+"session_token", "stands without access_key_id and secret_access_key")
+	}
+}
+
+var regionForm = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
+
+func (f *faults) region(key, region string) {
+	if region != "" && !regionForm.MatchString(region) {
+		f.add(key, "must be the name of a region, such as us-east-1")
+	}
+}
+
+func (f *faults) endpoint(key, endpoint string) {
+	u, err := url.Parse(endpoint)
+	if endpoint != "" && (err != nil || u.Hostname() == "" || u.User != nil || u.Scheme != "http" && u.Scheme != "https") {
+		f.add(key, "must be an http or https URL without credentials")
 	}
 }

@@ -2,16 +2,18 @@ package configs
 
 // Integrations is the user's section of that name.
 type Integrations struct {
-	MLflow     MLflow     `yaml:"mlflow" later:"other services are not asked yet"`
-	Wandb      Wandb      `yaml:"wandb" later:"other services are not asked yet"`
+	MLflow     MLflow     `yaml:"mlflow"`
+	Wandb      Wandb      `yaml:"wandb" later:"nothing is sent to Weights & Biases"`
 	Prometheus Prometheus `yaml:"prometheus"`
 }
 
 // MLflow is an MLflow server.
 type MLflow struct {
-	Enabled        bool   `yaml:"enabled"`
+	// Enabled has the health of the server watched.
+	Enabled bool `yaml:"enabled"`
+	// TrackingURI is where the server is. MLFLOW_TRACKING_URI wins over it.
 	TrackingURI    Secret `yaml:"tracking_uri"`
-	ExperimentName string `yaml:"experiment_name"`
+	ExperimentName string `yaml:"experiment_name" later:"calls are not logged as experiments"`
 }
 
 // Wandb is a project of Weights & Biases.
@@ -24,4 +26,15 @@ type Wandb struct {
 type Prometheus struct {
 	Enabled bool `yaml:"enabled"`
 	Port    int  `yaml:"port"`
+}
+
+func (i Integrations) validate(out *faults) {
+	const key = "integrations.mlflow.tracking_uri"
+	uri := i.MLflow.TrackingURI
+	switch {
+	case i.MLflow.Enabled && !uri.IsSet():
+		out.add(key, "is needed where integrations.mlflow.enabled is true")
+	case uri.IsSet() && !absolute(uri.Reveal(), "http", "https"):
+		out.add(key, "must be an http or https URL")
+	}
 }

@@ -120,7 +120,7 @@ func secretFile(t *testing.T, content string, mode os.FileMode) string {
 
 func TestSecretsComeFromFiles(t *testing.T) {
 	path := secretFile(t, "hunter2\r\n", 0o400)
-	l, err := read("s.yaml", fmt.Appendf(nil, "postgres:\n  db_password_file: %s\naws: {bedrock: {credentials: {secret_access_key_file: /nowhere}}}\n", path), environment("OPENAI_API_KEY_FILE", path))
+	l, err := read("s.yaml", fmt.Appendf(nil, "postgres:\n  db_password_file: %s\ndevelopment: {dev_mode: {enabled: true}}\n", path), environment("OPENAI_API_KEY_FILE", path))
 	if err != nil || l.Postgres.DBPassword.Reveal() != "hunter2" || l.Flowgate.Backends.OpenAI.APIKey.Reveal() != "hunter2" {
 		t.Fatalf("%v", err)
 	}

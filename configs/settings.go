@@ -19,16 +19,18 @@ type Settings struct {
 
 	// Postgres is the database's address in parts.
 	Postgres Postgres `yaml:"postgres"`
+	// S3 is where objects are.
+	S3 S3 `yaml:"s3"`
 
-	S3           S3           `yaml:"s3" later:"large bodies are kept in the broker until objects in S3 come"`
-	Cache        Cache        `yaml:"cache" later:"answers are not cached yet; every call is made and paid"`
-	Validation   Validation   `yaml:"validation" later:"answers are passed on as the model gave them until their validation comes"`
-	Batch        Batch        `yaml:"batch" later:"see the flag --window of batch submit"`
-	Metrics      Metrics      `yaml:"metrics" later:"metrics come with the HTTP listener"`
-	Logging      Logging      `yaml:"logging" later:"logs go to standard error; -v logs everything"`
-	Security     Security     `yaml:"security" later:"controls of users and data come with the policies of layer 1"`
-	Performance  Performance  `yaml:"performance" later:"see flowgate.concurrency and flowgate.backends.openai.timeout"`
-	Development  Development  `yaml:"development" later:"see flowgate.backends.allowed: [offline]"`
+	Cache       Cache       `yaml:"cache" later:"answers are not cached yet; every call is made and paid"`
+	Validation  Validation  `yaml:"validation" later:"answers are passed on as the model gave them until their validation comes"`
+	Batch       Batch       `yaml:"batch" later:"see the flag --window of batch submit"`
+	Metrics     Metrics     `yaml:"metrics" later:"metrics come with the HTTP listener"`
+	Logging     Logging     `yaml:"logging" later:"logs go to standard error; -v logs everything"`
+	Security    Security    `yaml:"security" later:"controls of users and data come with the policies of layer 1"`
+	Performance Performance `yaml:"performance" later:"see flowgate.concurrency and flowgate.backends.openai.timeout"`
+	Development Development `yaml:"development" later:"see flowgate.backends.allowed: [offline]"`
+	// Integrations are other servers beside this one.
 	Integrations Integrations `yaml:"integrations"`
 	// Environments are what differs where.
 	Environments Environments `yaml:"environments"`
@@ -38,7 +40,7 @@ type Settings struct {
 func Default() Settings {
 	return Settings{
 		Flowgate: defaultFlowgate(), AWS: defaultAWS(), Retry: defaultRetry(), CostOptimization: defaultCostOptimization(),
-		Postgres: defaultPostgres(), Integrations: Integrations{Prometheus: Prometheus{Port: 4280}},
+		Postgres: defaultPostgres(), S3: defaultS3(), Integrations: Integrations{Prometheus: Prometheus{Port: 4280}},
 	}
 }
 
@@ -65,6 +67,8 @@ func (s Settings) Validate() error {
 	s.CostOptimization.validate(&f)
 	s.Postgres.validate(&f)
 	f.between("integrations.prometheus.port", s.Integrations.Prometheus.Port, 0, 65535)
+	s.S3.validate(&f)
+	s.Integrations.validate(&f)
 	return f.join()
 }
 

@@ -128,8 +128,8 @@ func TestUsersSettingsLoadAsTheyAre(t *testing.T) {
 		}
 	}
 	for _, key := range []string{
-		"postgres.db_password", "s3", "aws.region", "aws.bedrock.credentials", "cache", "validation", "batch", "metrics", "logging",
-		"cost_optimization.strategy", "security", "performance", "development", "integrations.mlflow", "integrations.wandb", "environments.testing.development",
+		"postgres.db_password", "aws.bedrock.models", "cache", "validation", "batch", "metrics", "logging",
+		"cost_optimization.strategy", "security", "performance", "development", "integrations.wandb", "environments.testing.development",
 	} {
 		if _, ok := found[key]; !ok {
 			t.Errorf("no warning about %s", key)
@@ -388,7 +388,7 @@ func TestFilesAreBoundedAndDirectoriesRefused(t *testing.T) {
 
 func TestSecretsAreNeverPrinted(t *testing.T) {
 	const secret = "hunter2"
-	s, _ := mustLoad(t, "postgres: {db_password: hunter2}\nflowgate: {backends: {openai: {api_key: '${K}'}}}\naws: {bedrock: {credentials: {secret_access_key: hunter2}}}", environment(
+	s, _ := mustLoad(t, "postgres: {db_password: hunter2}\nflowgate: {backends: {openai: {api_key: '${K}'}}}\naws: {bedrock: {credentials: {access_key_id: hunter2, secret_access_key: hunter2}}}", environment(
 		"K", secret, "DATABASE_URL", "postgres://u:hunter2@h/d", "NATS_URL", "nats://u:hunter2@h",
 	))
 	if s.Flowgate.Backends.OpenAI.APIKey.Reveal() != secret || s.Postgres.DBPassword.Reveal() != secret {
@@ -474,4 +474,28 @@ func FuzzLoadSettings(f *testing.F) {
 		}
 		s.Version()
 	})
+}
+
+func TestFaultsOfServicesNameTheKey(t *testing.T) {
+	for text, want := range map[string]string{
+		"s3: {bucket: UPPER}":                                             "s.yaml:1: s3.bucket: must be the name of a bucket",
+		"s3: {prefix: /pages}":                                            "s3.prefix: must",
+		"s3: {endpoint: 'minio:9000'}":                                    "s3.endpoint: must be an http or https URL",
+		"s3: {connection_timeout: 0}":                                     "s3.connection_timeout: must be from 0.1",
+		"s3: {max_retries: 21}":                                           "s3.max_retries: must be from 0 to 20",
+		"aws: {region: 'us east'}":                                        "aws.region: must be the name of a region",
+		"aws: {bedrock: {region: US-EAST-1}}":                             "aws.bedrock.region: must be",
+		"aws: {bedrock: {endpoint: 'ftp://h'}":                            "s.yaml",
+		"aws: {bedrock: {credentials: {access_key_id: hunter2}}}":         "aws.bedrock.credentials.secret_access_key: is missing",
+		"aws: {bedrock: {credentials: {secret_access_key: hunter2}}}":     "aws.bedrock.credentials.access_key_id: is missing",
+		"aws: {bedrock: {credentials: {session_token: hunter2}}}":         "aws.bedrock.credentials.session_token: stands without",
+		"integrations: {mlflow: {enabled: true}}":                         "integrations.mlflow.tracking_uri: is needed",
+		"integrations: {mlflow: {tracking_uri: 'hunter2'}}":               "integrations.mlflow.tracking_uri: must be an http or https URL",
+		"flowgate: {probes: {interval: 1ms, timeout: 2m, slow: 0s}}":      "flowgate.probes.interval: must be from 1s to 1h",
+		"aws: {bedrock: {endpoint: 'https://hunter2:hunter2@h.example'}}": "aws.bedrock.endpoint: must be",
+	} {
+		if _, _, err := load("s.yaml", []byte(text), environment()); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
 }

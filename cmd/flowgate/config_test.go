@@ -17,8 +17,10 @@ import (
 func clean(t *testing.T) {
 	t.Helper()
 	for _, v := range configs.Variables() {
-		t.Setenv(v.Name, "")
-		t.Setenv(v.Name+"_FILE", "")
+		for name := range strings.SplitSeq(v.Name, ", ") {
+			t.Setenv(name, "")
+			t.Setenv(name+"_FILE", "")
+		}
 	}
 }
 

@@ -142,7 +142,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		newUp(g), newWorker(g), newDemo(g), newMigrate(g), newSubmit(g), newResult(g), newBatch(g), newDead(g), newReplay(g), newAudit(g),
-		newBench(g), newConfig(g), newVersion(g),
+		newBench(g), newConfig(g), newHealth(g), newVersion(g),
 		newGateways(g),
 		newCluster(g), newNATSServer(g),
 	)

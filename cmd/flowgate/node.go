@@ -21,6 +21,7 @@ import (
 	"flowgate/worker/console"
 	"flowgate/worker/metrics"
 	"flowgate/worker/postgres"
+	"flowgate/worker/sessions"
 	"flowgate/worker/state"
 	"flowgate/worker/statistics"
 )
@@ -69,6 +70,7 @@ type node struct {
 	claims   *broker.Claims
 	leader   *worker.Leader
 	hop      *worker.Hop
+	monitor  *sessions.Monitor // of the services that this process depends on
 	dbURL    string
 	// book counts what the layers do; pulled are the names of the consumers that they read.
 	book   *statistics.Book
@@ -98,7 +100,7 @@ func startNode(ctx context.Context, l launch) (n *node, err error) {
 	for _, step := range []func(context.Context) error{
 		n.loadRules,
 		ofMachine(func(context.Context) error { return n.openFolder(l.dir) }),
-		ofMachine(n.openConsole), n.openTraces, ofMachine(n.openDatabase), ofMachine(n.openBroker), n.openTopology, n.startParts, n.announce,
+		ofMachine(n.openConsole), n.openTraces, ofMachine(n.openDatabase), ofMachine(n.openBroker), n.openTopology, n.watchHealth, n.startParts, n.announce,
 	} {
 		if err = step(ctx); err != nil {
 			return n, err

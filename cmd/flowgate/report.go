@@ -17,6 +17,7 @@ func (n *node) report(began time.Time) fleet.Report {
 		Worker: n.folder.WorkerID(), PID: os.Getpid(), Version: version, StartedAt: began,
 		Layers: n.roles.layerNames(), Queues: n.pulled,
 		SettingsVersion: n.settings.Version(), Backends: n.serving, Statistics: n.book.Snapshot(),
+		Health: n.monitor.Snapshot(),
 	}
 	if n.roles.has(roleRecorder) {
 		r.Parts = []string{string(roleRecorder)}

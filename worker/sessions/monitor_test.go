@@ -277,6 +277,8 @@ func TestErrorsAreShownWithoutSecrets(t *testing.T) {
 		`{"secret_access_key": "pa55word"}`:                                          `"secret_access_key": ***`,
 		"Authorization: Bearer pa55word":                                             "Authorization: ***",
 		"the key AKIAIOSFODNN7EXAMPLE is expired\nand\tso on \x1b[31m":               "the key *** is expired and so on [31m",
+		"ExpiredToken: The provided token has expired, AWS credentials: none":        "ExpiredToken: The provided token has expired, AWS credentials: none",
+		"AWSAccessKeyId=x&Signature=pa55word":                                        "Signature=***",
 		strings.Repeat("long ", 1000):                                                "long…",
 		"MLFLOW_TRACKING_TOKEN=pa55word, and api-key: pa55word; credential=pa55word": "MLFLOW_TRACKING_TOKEN=***, and api-key: ***; credential=***",
 	} {

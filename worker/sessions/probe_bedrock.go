@@ -36,7 +36,7 @@ func (p BedrockProbe) Check(ctx context.Context) (Finding, error) {
 	case err == nil:
 		f.Degraded = "it accepted a call without messages, which Bedrock refuses: is the endpoint Bedrock's?"
 	case api == nil:
-		return f, hinted(err)
+		return f, hinted(err, "AWS_CA_BUNDLE")
 	case status == http.StatusTooManyRequests:
 		f.Degraded = "throttled: " + Printable(plain(err))
 	case status != http.StatusBadRequest || api.ErrorCode() != "ValidationException":

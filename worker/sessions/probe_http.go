@@ -103,7 +103,7 @@ func (p *HTTPProbe) Check(ctx context.Context) (Finding, error) {
 	r.Header = p.header.Clone()
 	answer, err := p.client.Do(r)
 	if err != nil {
-		return f, hinted(err)
+		return f, hinted(err, "SSL_CERT_FILE")
 	}
 	defer func() { _ = answer.Body.Close() }() // it was read
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))

@@ -44,9 +44,12 @@ func (p NATSProbe) Check(ctx context.Context) (Finding, error) {
 			largest, of = behind, c
 		}
 	}
-	f.Detail = fmt.Sprintf("nats-server %s, no backlog", p.Conn.ConnectedServerVersion())
-	if largest > 0 {
-		f.Detail = fmt.Sprintf("nats-server %s, largest backlog %d (%s)", p.Conn.ConnectedServerVersion(), largest, of.Name)
+	f.Detail = "nats-server " + p.Conn.ConnectedServerVersion()
+	switch {
+	case largest > 0:
+		f.Detail += fmt.Sprintf(", largest backlog %d (%s)", largest, of.Name)
+	case len(p.Consumers) > 0:
+		f.Detail += ", no backlog"
 	}
 	return f, nil
 }

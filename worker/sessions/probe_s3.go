@@ -32,7 +32,7 @@ func (p S3Probe) Check(ctx context.Context) (Finding, error) {
 	}
 	page, err := client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &o.Bucket, Prefix: &o.Prefix}, once)
 	if err != nil {
-		return f, fmt.Errorf("bucket %s: %w", o.Bucket, hinted(err))
+		return f, fmt.Errorf("bucket %s: %w", o.Bucket, hinted(err, "AWS_CA_BUNDLE"))
 	}
 	more := ""
 	if aws.ToBool(page.IsTruncated) {
@@ -56,14 +56,14 @@ func bucketRegion(err error) string {
 	return ""
 }
 
-// hinted adds what an operator can do about a fault.
-func hinted(err error) error {
+// hinted adds what an operator can do about a fault; bundle is the variable that names more certificates to trust.
+func hinted(err error, bundle string) error {
 	short := plain(err)
 	switch {
 	case httpStatus(err) == http.StatusNotFound:
 		return fmt.Errorf("%w; does it exist, and is the endpoint the right one?", short)
 	case isUnknownAuthority(err):
-		return fmt.Errorf("%w; AWS_CA_BUNDLE names a file of certificates to trust", short)
+		return fmt.Errorf("%w; %s names a file of certificates to trust", short, bundle)
 	}
 	return short
 }

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"flowgate/configs"
+	"flowgate/worker/postgres"
+	"flowgate/worker/sessions"
+)
+
+// direct asks the services that settings name, without a process that runs.
+type direct struct {
+	monitor *sessions.Monitor
+	others  *services
+}
+
+const notRunning = "`flowgate up` starts one of its own, and does not run"
+
+func newDirect(s configs.Settings, env configs.Lookup) (*direct, error) {
+	others, err := newServices(s, env)
+	if err != nil {
+		return nil, err
+	}
+	d := &direct{others: others}
+	var probes []sessions.Probe
+	var unused []sessions.Unused
+	if source := databaseSource(s, env); source == "" {
+		unused = append(unused, sessions.Unused{Service: servicePostgres, Why: notRunning})
+	} else {
+		probes = append(probes, databaseProbe{url: s.DatabaseURL(), options: databaseOptions(s), source: source})
+	}
+	if source := brokerSource(s, env); source == "" {
+		unused = append(unused, sessions.Unused{Service: serviceNATS, Why: notRunning})
+	} else {
+		probes = append(probes, brokerProbe{url: s.Flowgate.NATSURL, source: source})
+	}
+	d.monitor, err = sessions.NewMonitor(monitorOptions(s, append(probes, others.probes...), append(unused, others.unused...)))
+	if err != nil {
+		others.close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *direct) close() { d.others.close() }
+
+// databaseProbe connects, asks and hangs up.
+type databaseProbe struct {
+	url     configs.Secret
+	options postgres.Options
+	source  string
+}
+
+// Name makes it a sessions.Probe.
+func (p databaseProbe) Name() string { return servicePostgres }
+
+// Check makes it a sessions.Probe.
+func (p databaseProbe) Check(ctx context.Context) (sessions.Finding, error) {
+	db, err := postgres.Open(ctx, p.url.Reveal(), p.options)
+	if err != nil {
+		return sessions.Finding{Source: p.source}, err
+	}
+	defer db.Close()
+	return sessions.PostgresProbe{DB: db, Source: p.source}.Check(ctx)
+}
+
+// brokerProbe connects, asks and hangs up.
+type brokerProbe struct {
+	url    configs.Secret
+	source string
+}
+
+// Name makes it a sessions.Probe.
+func (p brokerProbe) Name() string { return serviceNATS }
+
+// Check makes it a sessions.Probe.
+func (p brokerProbe) Check(ctx context.Context) (sessions.Finding, error) {
+	options := []nats.Option{nats.Name("flowgate health"), nats.NoReconnect()}
+	if end, ok := ctx.Deadline(); ok {
+		options = append(options, nats.Timeout(time.Until(end)))
+	}
+	conn, err := nats.Connect(p.url.Reveal(), options...)
+	if err != nil {
+		return sessions.Finding{Source: p.source}, fmt.Errorf("connecting: %w", err)
+	}
+	defer conn.Close()
+	return sessions.NATSProbe{Conn: conn, Source: p.source}.Check(ctx)
+}

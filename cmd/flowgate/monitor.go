@@ -1,0 +1,60 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"os"
+	"sync"
+
+	"flowgate/worker/broker"
+	"flowgate/worker/sessions"
+)
+
+// ownServer is the source of what this process started itself.
+const ownServer = "own server"
+
+// watchHealth watches the services that this process depends on, until it stops. It waits for none of them.
+func (n *node) watchHealth(ctx context.Context) error {
+	all, err := newServices(n.settings, os.LookupEnv)
+	if err != nil {
+		return err
+	}
+	probes, unused := n.coreProbes()
+	options := monitorOptions(n.settings, append(probes, all.probes...), append(unused, all.unused...))
+	options.Logger = n.log
+	if n.monitor, err = sessions.NewMonitor(options); err != nil {
+		all.close()
+		return err
+	}
+	watched, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var watching sync.WaitGroup
+	watching.Go(func() { n.monitor.Run(watched) })
+	n.down.push("stopping the health checks", func() error {
+		cancel()
+		watching.Wait()
+		all.close()
+		return nil
+	})
+	return nil
+}
+
+// coreProbes ask broker and database through the connections that this process has anyway.
+func (n *node) coreProbes() (probes []sessions.Probe, unused []sessions.Unused) {
+	if n.db == nil {
+		unused = append(unused, sessions.Unused{Service: servicePostgres, Why: "the layers of this process need no database"})
+	} else {
+		probes = append(probes, sessions.PostgresProbe{DB: n.db, Source: cmp.Or(databaseSource(n.settings, os.LookupEnv), ownServer)})
+	}
+	return append(probes, sessions.NATSProbe{
+		Conn: n.conn, JS: n.js, Consumers: consumersOf(n.topology), Source: cmp.Or(brokerSource(n.settings, os.LookupEnv), ownServer),
+	}), unused
+}
+
+// consumersOf lists the consumers of the chain.
+func consumersOf(t broker.Topology) []sessions.Consumer {
+	var all []sessions.Consumer
+	for _, c := range t.Consumers {
+		all = append(all, sessions.Consumer{Stream: c.Stream, Name: c.Durable})
+	}
+	return all
+}

@@ -112,7 +112,7 @@ func (a *asker) ask(ctx context.Context) (sight, error) {
 		a.why = "no process answers at this broker"
 	}
 	if a.direct == nil {
-		made, err := newDirect(a.settings, os.LookupEnv)
+		made, err := newDirect(a.settings, a.client, os.LookupEnv)
 		if err != nil {
 			return sight{}, err
 		}

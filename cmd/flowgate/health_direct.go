@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -20,7 +21,8 @@ type direct struct {
 
 const notRunning = "`flowgate up` starts one of its own, and does not run"
 
-func newDirect(s configs.Settings, env configs.Lookup) (*direct, error) {
+// newDirect wires the probes; reached is the connection to a broker that was found, nil for none.
+func newDirect(s configs.Settings, reached *client, env configs.Lookup) (*direct, error) {
 	others, err := newServices(s, env)
 	if err != nil {
 		return nil, err
@@ -33,9 +35,12 @@ func newDirect(s configs.Settings, env configs.Lookup) (*direct, error) {
 	} else {
 		probes = append(probes, databaseProbe{url: s.DatabaseURL(), options: databaseOptions(s), source: source})
 	}
-	if source := brokerSource(s, env); source == "" {
+	switch source := brokerSource(s, env); {
+	case reached != nil:
+		probes = append(probes, sessions.NATSProbe{Conn: reached.conn, JS: reached.js, Source: cmp.Or(source, ownServer)})
+	case source == "":
 		unused = append(unused, sessions.Unused{Service: serviceNATS, Why: notRunning})
-	} else {
+	default:
 		probes = append(probes, brokerProbe{url: s.Flowgate.NATSURL, source: source})
 	}
 	d.monitor, err = sessions.NewMonitor(monitorOptions(s, append(probes, others.probes...), append(unused, others.unused...)))

@@ -133,9 +133,9 @@ func TestHealthIsWhatTheProcessSees(t *testing.T) {
 	if err := watch.Start(); err != nil {
 		t.Fatal(err)
 	}
-	until(t, func() bool { return strings.Contains(said.String(), "s3 is healthy: bucket example-bucket") })
+	whenSo(t, func() bool { return strings.Contains(said.String(), "s3 is healthy: bucket example-bucket") })
 	refusing.Store(true)
-	until(t, func() bool {
+	whenSo(t, func() bool {
 		return strings.Contains(said.String(), "s3 was healthy, is unhealthy: bucket example-bucket: AccessDenied")
 	})
 	if err := watch.Process.Signal(syscall.SIGINT); err != nil {
@@ -158,15 +158,15 @@ func TestHealthIsWhatTheProcessSees(t *testing.T) {
 // healthWhen asks until the services are as they shall be.
 func healthWhen(t *testing.T, dir string, good func(map[string]sessions.Health) bool) (s sight, health map[string]sessions.Health) {
 	t.Helper()
-	until(t, func() bool {
+	whenSo(t, func() bool {
 		s, health = sightOf(t, flowgate(t, dir, "health", "--json"))
 		return good(health)
 	})
 	return s, health
 }
 
-// until waits for a state of the world.
-func until(t *testing.T, reached func() bool) {
+// whenSo waits for a state of the world.
+func whenSo(t *testing.T, reached func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !reached(); <-time.After(50 * time.Millisecond) {
 		if time.Now().After(deadline) {

@@ -49,7 +49,7 @@ func binary(t testing.TB) string {
 		if built.dir, built.err = os.MkdirTemp("", "flowgate-bin-"); built.err != nil { //nolint:usetesting // it outlives the test
 			return
 		}
-		out, err := exec.Command("go", "build", "-o", built.dir, ".").CombinedOutput()
+		out, err := exec.Command("go", "build", "-ldflags", "-w", "-o", built.dir, ".").CombinedOutput()
 		if err != nil {
 			built.err = fmt.Errorf("%w: %s", err, out)
 		}

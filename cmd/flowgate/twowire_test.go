@@ -56,7 +56,7 @@ func nextVersion(t *testing.T) string {
 	if err := os.WriteFile(file, description, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-overlay", file, "-o", exe, ".").CombinedOutput() //nolint:gosec // files of ours
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-ldflags", "-w", "-overlay", file, "-o", exe, ".").CombinedOutput() //nolint:gosec // files of ours
 	if err != nil {
 		t.Fatalf("building the next version: %v: %s", err, out)
 	}

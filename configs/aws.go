@@ -2,10 +2,13 @@ package configs
 
 import (
 	"maps"
+	"math"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
+
+	"flowgate/messages"
 )
 
 // AWS is the user's section of that name. Its model names hold for every backend.
@@ -26,8 +29,8 @@ type Bedrock struct {
 	DefaultModel string `yaml:"default_model"`
 	// Credentials are for calls to AWS, where neither a role nor the environment gives any.
 	Credentials AWSCredentials `yaml:"credentials"`
-	// Models has parameters by family and exact id.
-	Models map[string]map[string]ModelParameters `yaml:"models" later:"a request that leaves them out has max_tokens 2000 and temperature 0.7"`
+	// Models has what holds for requests that leave it out, by family and exact id.
+	Models map[string]map[string]ModelParameters `yaml:"models"`
 	// ModelMapping maps aliases to exact ids. A file's mapping replaces the default one.
 	ModelMapping map[string]string `yaml:"model_mapping"`
 }
@@ -41,17 +44,19 @@ type AWSCredentials struct {
 	SessionToken    Secret `yaml:"session_token"`
 }
 
-// ModelParameters are the parameters of one model.
+// ModelParameters are what a request of one model has where it says nothing itself.
 type ModelParameters struct {
-	MaxTokens     int      `yaml:"max_tokens"`
+	// MaxTokens is 1 to 1000000, Temperature 0 to 2.
+	MaxTokens     *int     `yaml:"max_tokens"`
 	Temperature   *float64 `yaml:"temperature"`
-	TopP          *float64 `yaml:"top_p"`
-	TopK          *int     `yaml:"top_k"`
-	StopSequences []string `yaml:"stop_sequences"`
+	TopP          *float64 `yaml:"top_p" later:"requests have no such field yet: the backend's own default holds"`
+	TopK          *int     `yaml:"top_k" later:"requests have no such field yet: the backend's own default holds"`
+	StopSequences []string `yaml:"stop_sequences" later:"requests have no such field yet: answers end where the model ends them"`
 }
 
 func defaultAWS() AWS {
 	return AWS{Bedrock: Bedrock{
+		Models:       map[string]map[string]ModelParameters{},
 		DefaultModel: "anthropic.claude-3-sonnet-20240229-v1:0",
 		ModelMapping: map[string]string{
 			"claude-3-sonnet": "anthropic.claude-3-sonnet-20240229-v1:0",
@@ -92,6 +97,30 @@ func (a AWS) validate(out *faults) {
 			out.add(at, "must map an alias to an exact id")
 		}
 	}
+	a.Bedrock.validateModels(out)
+}
+
+func (b Bedrock) validateModels(out *faults) {
+	for _, family := range slices.Sorted(maps.Keys(b.Models)) {
+		for _, id := range slices.Sorted(maps.Keys(b.Models[family])) {
+			p, key := b.Models[family][id], "aws.bedrock.models."+clip(family)+"."+clip(id)+"."
+			if p.MaxTokens != nil {
+				out.between(key+"max_tokens", *p.MaxTokens, 1, messages.MaxOutputTokens)
+			}
+			if t := p.Temperature; t != nil && (math.IsNaN(*t) || *t < 0 || *t > 2) {
+				out.add(key+"temperature", "must be from 0 to 2")
+			}
+		}
+	}
+}
+
+// Parameters are the parameters of each exact model id that has some.
+func (b Bedrock) Parameters() map[string]ModelParameters {
+	all := map[string]ModelParameters{}
+	for _, family := range slices.Sorted(maps.Keys(b.Models)) {
+		maps.Copy(all, b.Models[family])
+	}
+	return all
 }
 
 func (c AWSCredentials) validate(out *faults) {

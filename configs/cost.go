@@ -1,10 +1,13 @@
 package configs
 
-// CostOptimization is the user's section of that name. Its limits hold whatever enabled says.
+import "math"
+
+// CostOptimization is the user's section of that name.
 type CostOptimization struct {
-	Enabled  bool         `yaml:"enabled" void:"limits hold as long as they are given; write none for no limit"`
+	// Enabled false lifts every limit on money.
+	Enabled  bool         `yaml:"enabled"`
 	Limits   CostLimits   `yaml:"limits"`
-	Strategy CostStrategy `yaml:"strategy" later:"the choice of models and backends by price comes with several backends"`
+	Strategy CostStrategy `yaml:"strategy"`
 }
 
 // CostLimits bound what is spent, in dollars; none is no limit.
@@ -14,20 +17,30 @@ type CostLimits struct {
 	// DailyLimit and MonthlyLimit bound days and months of the calendar, in flowgate.timezone.
 	DailyLimit   Dollars `yaml:"daily_limit"`
 	MonthlyLimit Dollars `yaml:"monthly_limit"`
-	// AlertThreshold is in percent of a limit.
-	AlertThreshold float64 `yaml:"alert_threshold" later:"nobody is alerted yet; limits hold"`
+	// AlertThreshold is the part of a day's or month's limit, in percent, from which on a warning is logged; above 0, to 100.
+	AlertThreshold float64 `yaml:"alert_threshold"`
 }
 
 // CostStrategy says how money is to be saved.
 type CostStrategy struct {
-	PreferCheaper   bool `yaml:"prefer_cheaper"`
-	FallbackOnError bool `yaml:"fallback_on_error"`
-	UseCaching      bool `yaml:"use_caching"`
+	PreferCheaper   bool `yaml:"prefer_cheaper" later:"the model that was asked for is taken; a choice by price comes with several backends"`
+	FallbackOnError bool `yaml:"fallback_on_error" later:"a failed call is tried again on its backend; going on to the next one comes with several backends"`
+	UseCaching      bool `yaml:"use_caching" later:"answers are not cached yet; every call is made and paid"`
 }
 
 func defaultCostOptimization() CostOptimization {
 	const dollar = 1_000_000
-	return CostOptimization{Limits: CostLimits{RequestLimit: 1 * dollar, DailyLimit: 100 * dollar, MonthlyLimit: 3000 * dollar}}
+	return CostOptimization{Enabled: true, Limits: CostLimits{
+		RequestLimit: 1 * dollar, DailyLimit: 100 * dollar, MonthlyLimit: 3000 * dollar, AlertThreshold: 80,
+	}}
+}
+
+// InForce are the limits that hold: none where the section is not enabled.
+func (c CostOptimization) InForce() CostLimits {
+	if !c.Enabled {
+		return CostLimits{RequestLimit: NoLimit, DailyLimit: NoLimit, MonthlyLimit: NoLimit, AlertThreshold: c.Limits.AlertThreshold}
+	}
+	return c.Limits
 }
 
 func (c CostOptimization) validate(out *faults) {
@@ -38,5 +51,8 @@ func (c CostOptimization) validate(out *faults) {
 		if limit.value < 0 {
 			out.add("cost_optimization.limits."+limit.key, "must not be negative")
 		}
+	}
+	if t := c.Limits.AlertThreshold; math.IsNaN(t) || t <= 0 || t > 100 {
+		out.add("cost_optimization.limits.alert_threshold", "must be above 0 and at most 100 percent")
 	}
 }

@@ -3,7 +3,7 @@ package configs
 // Integrations is the user's section of that name.
 type Integrations struct {
 	MLflow     MLflow     `yaml:"mlflow"`
-	Wandb      Wandb      `yaml:"wandb" later:"nothing is sent to Weights & Biases"`
+	Wandb      Wandb      `yaml:"wandb" void:"nothing is sent to Weights & Biases; the record in Postgres has every request"`
 	Prometheus Prometheus `yaml:"prometheus"`
 }
 

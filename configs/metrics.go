@@ -2,9 +2,9 @@ package configs
 
 // Metrics is the user's section of that name.
 type Metrics struct {
-	Enabled    bool              `yaml:"enabled"`
-	Collection MetricsCollection `yaml:"collection"`
-	Export     MetricsExport     `yaml:"export"`
+	Enabled    bool              `yaml:"enabled" void:"metrics are always counted; flowgate.http says whether and where they can be scraped"`
+	Collection MetricsCollection `yaml:"collection" void:"every metric is counted all the time; whoever scrapes them chooses"`
+	Export     MetricsExport     `yaml:"export" void:"metrics are scraped, not written anywhere; a file of them would be a second, older truth"`
 }
 
 // MetricsCollection says what is measured.

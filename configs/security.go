@@ -8,15 +8,15 @@ type Security struct {
 
 // SecurityData is how stored data are protected.
 type SecurityData struct {
-	EncryptCache       bool `yaml:"encrypt_cache"`
-	MaskSensitiveData  bool `yaml:"mask_sensitive_data"`
-	CacheRetentionDays int  `yaml:"cache_retention_days"`
+	EncryptCache       bool `yaml:"encrypt_cache" later:"there is no cache yet that could be encrypted"`
+	MaskSensitiveData  bool `yaml:"mask_sensitive_data" later:"logs and metrics never hold prompts, answers or secrets, whatever it says; masking inside of requests comes with the detection of personal data"`
+	CacheRetentionDays int  `yaml:"cache_retention_days" later:"there is no cache yet whose files could be removed"`
 }
 
 // SecurityAccess is who may ask, and how often.
 type SecurityAccess struct {
-	RequireAuth bool      `yaml:"require_auth"`
-	RateLimit   RateLimit `yaml:"rate_limit"`
+	RequireAuth bool      `yaml:"require_auth" later:"the broker decides who may publish; proof of who a user is comes with identities"`
+	RateLimit   RateLimit `yaml:"rate_limit" later:"requests are not counted by minute and hour yet: nobody is held back; limits on money hold"`
 }
 
 // RateLimit bounds how often a user may ask.

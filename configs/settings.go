@@ -22,16 +22,23 @@ type Settings struct {
 	// S3 is where objects are.
 	S3 S3 `yaml:"s3"`
 
-	Cache       Cache       `yaml:"cache" later:"answers are not cached yet; every call is made and paid"`
-	Validation  Validation  `yaml:"validation" later:"answers are passed on as the model gave them until their validation comes"`
-	Batch       Batch       `yaml:"batch" later:"see the flag --window of batch submit"`
-	Metrics     Metrics     `yaml:"metrics" later:"metrics come with the HTTP listener"`
-	Logging     Logging     `yaml:"logging" later:"logs go to standard error; -v logs everything"`
-	Security    Security    `yaml:"security" later:"controls of users and data come with the policies of layer 1"`
-	Performance Performance `yaml:"performance" later:"see flowgate.concurrency and flowgate.backends.openai.timeout"`
-	Development Development `yaml:"development" later:"see flowgate.backends.allowed: [offline]"`
-	// Integrations are other servers beside this one.
+	// Batch is how files of requests are fanned out.
+	Batch Batch `yaml:"batch"`
+	// Logging is what is logged, and where.
+	Logging Logging `yaml:"logging"`
+	// Performance has connections, times and memory.
+	Performance Performance `yaml:"performance"`
+	// Development has the mocks.
+	Development Development `yaml:"development"`
+	// Security has users and data.
+	Security Security `yaml:"security"`
+	// Metrics and Integrations are about other services.
+	Metrics      Metrics      `yaml:"metrics"`
 	Integrations Integrations `yaml:"integrations"`
+
+	Cache      Cache      `yaml:"cache" later:"answers are not cached yet: every call is made and paid"`
+	Validation Validation `yaml:"validation" later:"answers are passed on as the model gave them until their validation comes"`
+
 	// Environments are what differs where.
 	Environments Environments `yaml:"environments"`
 }
@@ -40,7 +47,9 @@ type Settings struct {
 func Default() Settings {
 	return Settings{
 		Flowgate: defaultFlowgate(), AWS: defaultAWS(), Retry: defaultRetry(), CostOptimization: defaultCostOptimization(),
-		Postgres: defaultPostgres(), S3: defaultS3(), Integrations: Integrations{Prometheus: Prometheus{Port: 4280}},
+		Postgres: defaultPostgres(), S3: defaultS3(),
+		Batch: defaultBatch(), Logging: defaultLogging(), Performance: defaultPerformance(),
+		Integrations: Integrations{Prometheus: Prometheus{Port: 4280}},
 	}
 }
 
@@ -56,6 +65,16 @@ func (s *Settings) complete(given origins) {
 		s.Flowgate.HTTP = net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Integrations.Prometheus.Port))
 		given.inherit(http, port)
 	}
+	const call, calls = "flowgate.backends.openai.timeout", "performance.request.timeout_seconds"
+	if _, own := given[call]; !own {
+		s.Flowgate.Backends.OpenAI.Timeout = s.Performance.Request.Timeout
+		given.inherit(call, calls)
+	}
+	const latency, delay = "flowgate.backends.offline.latency", "development.dev_mode.mock_delay"
+	if _, own := given[latency]; !own && s.Development.DevMode.UseMocks {
+		s.Flowgate.Backends.Offline.Latency = s.Development.DevMode.MockDelay
+		given.inherit(latency, delay)
+	}
 }
 
 // Validate reports every fault of the settings at once; each is a *Fault with its key.
@@ -69,12 +88,23 @@ func (s Settings) Validate() error {
 	f.between("integrations.prometheus.port", s.Integrations.Prometheus.Port, 0, 65535)
 	s.S3.validate(&f)
 	s.Integrations.validate(&f)
+	s.Batch.validate(&f)
+	s.Logging.validate(&f)
+	s.Performance.validate(&f)
+	s.Development.DevMode.validate(&f, s.Flowgate.Production())
 	return f.join()
 }
 
 // warnings are about values that are in order and yet surprising.
 func (s Settings) warnings(given origins) []Warning {
 	var w []Warning
+	add := func(key, text string) { w = append(w, Warning{Key: key, Line: given[key].Line, Text: text}) }
+	if !s.CostOptimization.Enabled {
+		add("cost_optimization.enabled", "no limit on money holds")
+	}
+	if s.Development.DevMode.UseMocks {
+		add("development.dev_mode.use_mocks", "no model is asked, whatever backends are configured")
+	}
 	for _, limits := range []struct {
 		key, other  string
 		less, limit Dollars
@@ -84,7 +114,7 @@ func (s Settings) warnings(given origins) []Warning {
 	} {
 		if limits.limit != NoLimit && limits.less > limits.limit {
 			key := "cost_optimization.limits." + limits.key
-			w = append(w, Warning{Key: key, Line: given[key].Line, Text: "is above " + limits.other + ", which holds first"})
+			add(key, "is above "+limits.other+", which holds first")
 		}
 	}
 	return w

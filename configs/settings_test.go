@@ -128,8 +128,9 @@ func TestUsersSettingsLoadAsTheyAre(t *testing.T) {
 		}
 	}
 	for _, key := range []string{
-		"postgres.db_password", "aws.bedrock.models", "cache", "validation", "batch", "metrics", "logging",
-		"cost_optimization.strategy", "security", "performance", "development", "integrations.wandb", "environments.testing.development",
+		"postgres.db_password", "cache", "validation", "metrics.enabled", "metrics.collection", "metrics.export",
+		"cost_optimization.strategy.prefer_cheaper", "security.access.rate_limit", "performance.connection_pool.max_retries",
+		"development.dev_mode.enabled", "integrations.wandb", "environments.production.security.data.encrypt_cache",
 	} {
 		if _, ok := found[key]; !ok {
 			t.Errorf("no warning about %s", key)
@@ -434,7 +435,7 @@ func TestVersionFollowsWhatHasAnEffect(t *testing.T) {
 		return s.Version()
 	}
 	base := version("")
-	if base != version("flowgate: {backends: {openai: {api_key: ''}}}\nlogging: {level: DEBUG}") || len(base) != 12 {
+	if base != version("flowgate: {backends: {openai: {api_key: ''}}}\nvalidation: {default: {min_length: 5}}") || len(base) != 12 {
 		t.Error("a setting without effect changed the version")
 	}
 	for _, change := range []string{"flowgate: {billable_attempts: 1}", "aws: {bedrock: {model_mapping: {a: b}}}", "retry: {models: {claude: {max_retries: 2}}}", "cost_optimization: {limits: {daily_limit: none}}"} {

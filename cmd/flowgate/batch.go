@@ -50,7 +50,7 @@ func newBatchSubmit(g *globals) *cobra.Command {
 	flags.StringVar(&f.failures, "errors", "", "`file` of everything that did not succeed (default: FILE.errors.jsonl)")
 	flags.BoolVar(&f.again, "again", false, "make a new batch of a file that was submitted before")
 	flags.BoolVar(&f.skipInvalid, "skip-invalid", false, "send the good lines of a file with faulty ones; the faulty go to the error file")
-	flags.IntVar(&f.window, "window", 256, "publications in flight")
+	flags.IntVar(&f.window, "window", 0, "publications in flight (default: settings batch, max_workers times batch_size)")
 	return cmd
 }
 
@@ -64,6 +64,14 @@ func (f *fanOut) run(cmd *cobra.Command, g *globals, path string) error {
 		return usageError{fmt.Errorf("%s: %w", path, err)}
 	}
 	defer file.Close()
+	settings, err := g.load()
+	if err != nil {
+		return err
+	}
+	policy := batchPolicy(settings, file.Models())
+	if f.window == 0 {
+		f.window = policy.Window()
+	}
 	c, err := reach(cmd.Context(), g, true)
 	if err != nil {
 		return err
@@ -90,12 +98,15 @@ func (f *fanOut) run(cmd *cobra.Command, g *globals, path string) error {
 	bar := batch.NewBar(cmd.ErrOrStderr(), isTerminal(os.Stderr), file.Len())
 	summary, err := batch.Run(cmd.Context(), batch.Job{
 		Conn: c.conn, JS: c.js, File: file, BatchID: stored.ID, Tenant: g.tenant, Output: f.output, Errors: f.failures,
-		Window: f.window, Progress: bar.Update,
+		Window: f.window, Patience: policy.Timeout, Progress: bar.Update,
 	})
 	err = errors.Join(err, bar.Close())
 	if err != nil {
 		if cmd.Context().Err() != nil {
 			return fmt.Errorf("interrupted; the requests that were sent go on: run the same command again to collect them")
+		}
+		if errors.Is(err, batch.ErrStalled) {
+			return fmt.Errorf("%w; the requests that were sent go on: run the same command again to collect them", err)
 		}
 		return err
 	}

@@ -18,6 +18,7 @@ func (n *node) chores() []worker.Chore {
 	chores := []worker.Chore{
 		{Name: "partitions", Every: time.Hour, Do: n.db.Maintain},
 		{Name: "bodies", Every: time.Hour, Do: n.sweepBodies},
+		alerts(n.settings, n.db, n.log, time.Now),
 	}
 	for _, stream := range []string{worker.IngressStream, worker.WorkStream(0), worker.EventsStream} {
 		options := broker.JanitorOptions{Stream: stream, Readers: n.topology.ConsumersOf(stream), Hold: hold}

@@ -14,8 +14,6 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"flowgate/configs"
 	"flowgate/messages"
@@ -44,9 +42,6 @@ func (e environmentError) Unwrap() error { return e.error }
 var errSaid = errors.New("said")
 
 func main() { os.Exit(run(os.Args[1:])) }
-
-// gcPercent trades memory for speed: the live heap is small, and most of what is allocated are messages on their way.
-const gcPercent = 300
 
 func run(args []string) int {
 	if os.Getenv("GOGC") == "" {
@@ -108,17 +103,6 @@ func (g *globals) dir(s configs.Settings) (string, error) {
 		return s.Flowgate.StateDir, nil
 	}
 	return state.DefaultDir()
-}
-
-// logger writes JSON lines to standard error: warnings, and with -v everything.
-func (g *globals) logger() *zap.Logger {
-	level := zapcore.WarnLevel
-	if g.verbose {
-		level = zapcore.DebugLevel
-	}
-	encoder := zap.NewProductionEncoderConfig()
-	encoder.EncodeTime = zapcore.RFC3339NanoTimeEncoder
-	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(encoder), zapcore.Lock(os.Stderr), level))
 }
 
 func newRoot() *cobra.Command {

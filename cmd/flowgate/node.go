@@ -34,9 +34,11 @@ type launch struct {
 	roles roles
 	// own lets the process start a broker and a Postgres of its own where settings name none, and make there what is
 	// missing. Without it both are an administrator's: what is missing there is told, not made.
-	own   bool
-	log   *zap.Logger
-	probe worker.Probe
+	own bool
+	// log is nil for the one that settings say; verbose makes that log everything.
+	log     *zap.Logger
+	verbose bool
+	probe   worker.Probe
 }
 
 // everything is the launch of `flowgate up`: every role, and servers of its own.
@@ -100,6 +102,7 @@ func startNode(ctx context.Context, l launch) (n *node, err error) {
 	for _, step := range []func(context.Context) error{
 		n.loadRules,
 		ofMachine(func(context.Context) error { return n.openFolder(l.dir) }),
+		ofMachine(func(context.Context) error { return n.openLog(l.verbose) }),
 		ofMachine(n.openConsole), n.openTraces, ofMachine(n.openDatabase), ofMachine(n.openBroker), n.openTopology, n.watchHealth, n.startParts, n.announce,
 	} {
 		if err = step(ctx); err != nil {
@@ -137,6 +140,20 @@ func (n *node) openFolder(dir string) (err error) {
 		return err
 	}
 	n.down.push("releasing the state folder", n.folder.Close)
+	return nil
+}
+
+// openLog makes the logger that settings say, unless there is one.
+func (n *node) openLog(verbose bool) error {
+	if n.log != nil {
+		return nil
+	}
+	log, done, err := openLog(n.settings.Logging, n.folder.Dir(), verbose, os.Stderr)
+	if err != nil {
+		return err
+	}
+	n.log = log
+	n.down.push("closing the log", done)
 	return nil
 }
 

@@ -1,7 +1,13 @@
 package main
 
 import (
+	"maps"
+
 	"flowgate/configs"
+	"flowgate/messages"
+	"flowgate/pipelines/ai"
+	"flowgate/pipelines/corporate"
+	"flowgate/worker/backends"
 	"flowgate/worker/broker"
 	"flowgate/worker/postgres"
 )
@@ -29,4 +35,46 @@ func access(s configs.Settings, patient bool) (broker.Access, error) {
 		a.Wait = n.ConnectWait
 	}
 	return a, nil
+}
+
+// openAIOptions are those of the OpenAI backend out of settings.
+func openAIOptions(s configs.Settings) backends.OpenAIOptions {
+	o, p := s.Flowgate.Backends.OpenAI, s.Performance
+	options := backends.OpenAIOptions{
+		APIKey: o.APIKey.Reveal(), BaseURL: o.BaseURL, Timeout: o.Timeout, AllowInsecure: o.AllowInsecure,
+		MaxTokensField: backends.MaxTokensField(o.MaxTokensField), MaxConnections: p.ConnectionPool.MaxConnections,
+		NewConnections: !p.ConnectionPool.Enabled || !p.Request.KeepAlive, Uncompressed: !p.Request.Compression,
+	}
+	if options.MaxConnections == 0 {
+		options.MaxConnections = s.Flowgate.Concurrency.AI * len(messages.Classes())
+	}
+	return options
+}
+
+// modelDefaults are what requests of a model have where they say nothing themselves.
+func modelDefaults(s configs.Settings) map[string]corporate.ModelDefaults {
+	all := map[string]corporate.ModelDefaults{}
+	for id, p := range s.AWS.Bedrock.Parameters() {
+		if p.MaxTokens != nil || p.Temperature != nil {
+			all[id] = corporate.ModelDefaults{MaxTokens: p.MaxTokens, Temperature: p.Temperature}
+		}
+	}
+	return all
+}
+
+// batchPolicy is how a file of requests is sent: that of the family of models that every line asks for, else the default.
+func batchPolicy(s configs.Settings, models []string) configs.BatchPolicy {
+	families := s.Batch.Families()
+	family := ""
+	for i, model := range models {
+		of := ai.Family(s.AWS.Bedrock.Model(model), maps.Keys(families))
+		if i > 0 && of != family {
+			return s.Batch.Default
+		}
+		family = of
+	}
+	if policy, own := families[family]; own && family != "" {
+		return policy
+	}
+	return s.Batch.Default
 }

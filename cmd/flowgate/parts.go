@@ -125,7 +125,7 @@ func (n *node) queues(layers map[messages.LayerName]worker.Layer) []worker.Queue
 					Batch: s.MicroBatch, Lanes: 2, Holds: q.State == messages.StateHold && class == messages.ClassStd,
 				}
 				if link.Name == messages.LayerAI {
-					queue.Single, queue.Batch, queue.Lanes = true, s.Concurrency.AI, 1
+					queue.Single, queue.Batch, queue.Lanes = true, n.settings.CallsAtOnce(), 1
 				}
 				queues = append(queues, queue)
 			}

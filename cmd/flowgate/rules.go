@@ -123,11 +123,12 @@ func governance(s configs.Settings, prices *pricing.Table, agreements *flow.Book
 	for _, m := range s.Flowgate.Admission.AllowedModels {
 		allowed[m] = true
 	}
-	limits := s.CostOptimization.Limits
+	limits := s.CostOptimization.InForce()
 	p := corporate.Policy{
 		MinAuditReason: s.Flowgate.Admission.MinAuditReason, AllowUnknownUser: s.Flowgate.Admission.AllowUnknownUser,
 		AllowUnknownDepartment: s.Flowgate.Admission.AllowUnknownDepartment,
 		DefaultModel:           s.AWS.Bedrock.DefaultModel, Aliases: s.AWS.Bedrock.ModelMapping, AllowedModels: allowed,
+		Models:           modelDefaults(s),
 		BillableAttempts: s.Flowgate.BillableAttempts,
 		Limits: corporate.Limits{
 			Request: limits.RequestLimit.MicroUSD(), Day: limits.DailyLimit.MicroUSD(), Month: limits.MonthlyLimit.MicroUSD(),
@@ -167,6 +168,9 @@ func retries(s configs.Settings) ai.Retries {
 // settings say so. What a real backend does not serve is no case for a text that no model wrote.
 func (n *node) offlineServes() bool {
 	b := n.settings.Flowgate.Backends
+	if n.settings.Development.DevMode.UseMocks {
+		return true
+	}
 	if n.settings.Flowgate.Production() && !b.Offline.AllowInProduction {
 		return false
 	}
@@ -177,16 +181,16 @@ func (n *node) offlineServes() bool {
 // backends are those that settings allow and that can be used here, in the order in which they are tried.
 func (n *node) backends() ([]handlers.Serving, error) {
 	s := n.settings.Flowgate
+	order, mocks := s.Backends.Order, n.settings.Development.DevMode.UseMocks
+	if mocks {
+		order = []string{backends.OfflineName}
+	}
 	var serving []handlers.Serving
-	for _, name := range s.Backends.Order {
+	for _, name := range order {
 		switch {
-		case !s.Backends.Allows(name):
+		case !s.Backends.Allows(name) && !mocks:
 		case name == backends.OpenAIName && s.Backends.OpenAI.Configured():
-			b, err := backends.NewOpenAI(backends.OpenAIOptions{
-				APIKey: s.Backends.OpenAI.APIKey.Reveal(), BaseURL: s.Backends.OpenAI.BaseURL, Timeout: s.Backends.OpenAI.Timeout,
-				AllowInsecure: s.Backends.OpenAI.AllowInsecure, MaxTokensField: backends.MaxTokensField(s.Backends.OpenAI.MaxTokensField),
-				MaxConnections: s.Concurrency.AI * len(messages.Classes()),
-			})
+			b, err := backends.NewOpenAI(openAIOptions(n.settings))
 			if err != nil {
 				return nil, usageError{err}
 			}

@@ -11,6 +11,8 @@ import (
 // serve starts a process, says when it is ready, and runs it until it is interrupted or breaks; then it drains.
 func serve(cmd *cobra.Command, g *globals, l launch) error {
 	began := time.Now()
+	tune(l.settings.Performance.Memory)
+	l.verbose = g.verbose
 	n, err := startNode(cmd.Context(), l)
 	if err != nil && cmd.Context().Err() != nil {
 		return fmt.Errorf("interrupted while starting, nothing is left running: %w", err)

@@ -27,7 +27,7 @@ func (n *node) openDatabase(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := n.openSchema(ctx); err != nil {
+	if err := awaitDatabase(ctx, n.settings.Postgres, n.log, n.openSchema); err != nil {
 		return err
 	}
 	var err error

@@ -35,7 +35,7 @@ func newUp(g *globals) *cobra.Command {
 			if err := fetch.prepare(cmd, settings, dir); err != nil {
 				return err
 			}
-			return serve(cmd, g, everything(dir, settings, g.logger()))
+			return serve(cmd, g, everything(dir, settings, nil))
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", "", "`address` of the broker's listener (default: setting flowgate.listen)")

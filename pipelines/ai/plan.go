@@ -4,6 +4,8 @@
 package ai
 
 import (
+	"iter"
+	"maps"
 	"strings"
 	"time"
 
@@ -39,16 +41,21 @@ type Retry struct {
 
 // For is the retry policy of a model: that of the longest family name that its id contains, else the default.
 func (r Retries) For(model string) Retry {
+	if family := Family(model, maps.Keys(r.Families)); family != "" {
+		return r.Families[family]
+	}
+	return r.Default
+}
+
+// Family is the family of a model: the longest of the names that its id contains; empty for none.
+func Family(model string, families iter.Seq[string]) string {
 	best := ""
-	for family := range r.Families {
+	for family := range families {
 		if strings.Contains(model, family) && (len(family) > len(best) || len(family) == len(best) && family < best) {
 			best = family
 		}
 	}
-	if best == "" {
-		return r.Default
-	}
-	return r.Families[best]
+	return best
 }
 
 // BackendFact is a backend as it is now.

@@ -177,6 +177,13 @@ func checkModel(d *Decision, r *messages.Request, _ Facts, p Policy) (string, st
 		return fail, "", pipelines.Deny(messages.ReasonModelNotAllowed, "model", "")
 	}
 	d.Section.Model = model
+	own := p.Models[model]
+	if r.MaxTokens == nil && own.MaxTokens != nil {
+		d.Section.MaxTokens = *own.MaxTokens
+	}
+	if r.Temperature == nil && own.Temperature != nil {
+		d.Section.Temperature = *own.Temperature
+	}
 	return pass, model, nil
 }
 

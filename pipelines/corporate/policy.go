@@ -23,6 +23,8 @@ type Policy struct {
 	DefaultModel string
 	// Aliases maps names to exact model ids.
 	Aliases map[string]string
+	// Models has what a request has where it says nothing itself, by exact id.
+	Models map[string]ModelDefaults
 	// AllowedModels, where not empty, are the only exact ids that may be used.
 	AllowedModels map[string]bool
 	Prices        *pricing.Table
@@ -32,6 +34,12 @@ type Policy struct {
 	BillableAttempts int
 	// Location is the time zone of days and months.
 	Location *time.Location
+}
+
+// ModelDefaults are a model's own defaults; nil is messages.DefaultMaxTokens and messages.DefaultTemperature.
+type ModelDefaults struct {
+	MaxTokens   *int
+	Temperature *float64
 }
 
 // Limits are in micro-dollars; 0 means that there is no limit of that kind.

@@ -62,6 +62,8 @@ func newTransport(options OpenAIOptions) *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            dialer.DialContext,
+		DisableKeepAlives:      options.NewConnections,
+		DisableCompression:     options.Uncompressed,
 		ForceAttemptHTTP2:      true,
 		TLSHandshakeTimeout:    options.DialTimeout,
 		MaxConnsPerHost:        options.MaxConnections,

@@ -50,6 +50,10 @@ type OpenAIOptions struct {
 	DialTimeout time.Duration
 	// MaxConnections bounds the open connections; calls over it wait. Left out it is DefaultMaxConnections.
 	MaxConnections int
+	// NewConnections makes a connection for every call instead of keeping them.
+	NewConnections bool
+	// Uncompressed asks for answers as they are; else the server may compress them.
+	Uncompressed bool
 	// MaxResponseBytes bounds an answer's body, in bytes, decompressed; left out it is DefaultMaxResponseBytes.
 	MaxResponseBytes int64
 }

@@ -13,6 +13,8 @@ var (
 	ErrNoRequests = errors.New("has no requests")
 	// ErrTooLarge says that a file is over MaxLines or MaxFileBytes.
 	ErrTooLarge = errors.New("is too large for one batch")
+	// ErrStalled says that no request of a job has ended for its Patience.
+	ErrStalled = errors.New("no request has ended")
 )
 
 // LineError says which line of a file breaks which rule. Got shows the value's shape or a harmless part of it, never a

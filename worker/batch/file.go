@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
+	"maps"
 	"os"
+	"slices"
 
 	"flowgate/messages"
 )
@@ -71,6 +73,7 @@ type File struct {
 	seed    maphash.Seed
 	lines   []Line
 	invalid int
+	models  map[string]bool
 }
 
 // Open reads the file at path and checks every line. A faulty line is a *LineError; several are joined, the first
@@ -113,7 +116,7 @@ func Read(name string, r io.Reader, o Options) (*File, error) {
 }
 
 func check(name string, source *os.File, o Options) (*File, error) {
-	f := &File{name: name, source: source, seed: maphash.MakeSeed()}
+	f := &File{name: name, source: source, seed: maphash.MakeSeed(), models: map[string]bool{}}
 	var err error
 	if f.options, err = o.validate(); err == nil {
 		err = f.scan()
@@ -123,6 +126,9 @@ func check(name string, source *os.File, o Options) (*File, error) {
 	}
 	return f, nil
 }
+
+// Models are the names of the models that the lines ask, sorted; an empty one stands for lines that name none.
+func (f *File) Models() []string { return slices.Sorted(maps.Keys(f.models)) }
 
 // Close releases the file.
 func (f *File) Close() error {

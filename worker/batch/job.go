@@ -32,6 +32,8 @@ type Job struct {
 	Output, Errors string
 	// Window is how many publications are in flight at most; 0: DefaultWindow.
 	Window int
+	// Patience is after how much time without any request having ended Run stops with ErrStalled; 0: never.
+	Patience time.Duration
 	// Progress is called a few times a second and at the end, never twice at once; it MUST return quickly. May be nil.
 	Progress func(Progress)
 
@@ -78,6 +80,9 @@ func (j *Job) validate() error {
 	}
 	if j.Window < 0 {
 		faults = append(faults, fmt.Errorf("window is %d, must be at least 1", j.Window))
+	}
+	if j.Patience < 0 {
+		faults = append(faults, fmt.Errorf("patience is %s, must not be negative", j.Patience))
 	}
 	if j.Window == 0 {
 		j.Window = DefaultWindow

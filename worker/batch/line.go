@@ -14,6 +14,7 @@ type parsed struct {
 	customID string
 	openAI   bool
 	class    messages.Class
+	model    string
 	// document is the request as it is published, without identity.
 	document []byte
 }
@@ -44,7 +45,7 @@ func parse(raw []byte, o Options) (parsed, error) {
 	if err != nil {
 		return p, err
 	}
-	p.class, err = judge(p.document, o)
+	p.class, p.model, err = judge(p.document, o)
 	return p, err
 }
 
@@ -74,20 +75,20 @@ func checkCustomID(id, field string) error {
 }
 
 // judge checks the document that would be published and chooses its class: the one that it names, else that of its
-// priority, else the batch's.
-func judge(doc []byte, o Options) (messages.Class, error) {
+// priority, else the batch's. It tells the model too.
+func judge(doc []byte, o Options) (messages.Class, string, error) {
 	r, err := messages.DecodeRequest(doc)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	class := o.Class
 	switch {
 	case r.Class != "":
 		if class, err = messages.ParseClass(string(r.Class)); err != nil {
-			return "", &messages.FieldError{Field: "class", Rule: "must be rt, std or batch", Got: clip(string(r.Class))}
+			return "", "", &messages.FieldError{Field: "class", Rule: "must be rt, std or batch", Got: clip(string(r.Class))}
 		}
 	case r.Priority != "":
 		class = messages.ClassOf(r.Priority)
 	}
-	return class, r.CheckAgainst(messages.Address{Key: messages.Key{Tenant: o.Tenant}, Class: class})
+	return class, r.Model, r.CheckAgainst(messages.Address{Key: messages.Key{Tenant: o.Tenant}, Class: class})
 }

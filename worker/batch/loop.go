@@ -88,6 +88,12 @@ func (r *run) loop(ctx context.Context) error {
 	defer flush.Stop()
 	defer again.Stop()
 	defer report.Stop()
+	var stalled <-chan time.Time
+	patience, open := time.NewTimer(r.job.Patience), r.open
+	defer patience.Stop()
+	if r.job.Patience > 0 {
+		stalled = patience.C
+	}
 	for r.open > 0 {
 		var err error
 		publishing, nextPublished := r.toPublish.offer(r.publishing)
@@ -109,11 +115,17 @@ func (r *run) loop(ctx context.Context) error {
 			r.sweep()
 		case <-report.C:
 			r.report()
+		case <-stalled:
+			return fmt.Errorf("%w for %s, %d of %d are open", ErrStalled, r.job.Patience, r.open, len(r.lines))
 		case <-ctx.Done():
 			return fmt.Errorf("stopping with %d of %d requests open: %w", r.open, len(r.lines), ctx.Err())
 		}
 		if err != nil {
 			return err
+		}
+		if r.open != open {
+			open = r.open
+			patience.Reset(r.job.Patience)
 		}
 	}
 	return nil

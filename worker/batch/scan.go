@@ -111,6 +111,7 @@ func (s *scanner) take(raw []byte, long bool) error {
 		s.reject(l, err)
 		return nil
 	}
+	s.file.models[p.model] = true
 	l.length, l.published, l.fingerprint = len(raw), len(p.document), maphash.Bytes(s.file.seed, raw)
 	s.file.lines = append(s.file.lines, l)
 	return nil

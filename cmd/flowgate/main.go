@@ -127,7 +127,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		newUp(g), newWorker(g), newDemo(g), newMigrate(g), newSubmit(g), newResult(g), newBatch(g), newDead(g), newReplay(g), newAudit(g),
 		newBench(g), newConfig(g), newHealth(g), newVersion(g),
-		newGateways(g),
+		newGateways(g), newTopology(g),
 		newCluster(g), newNATSServer(g),
 	)
 	root.AddCommand(newFetchPostgres(g))

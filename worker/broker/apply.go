@@ -2,11 +2,8 @@ package broker
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,50 +11,39 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Difference is one setting of one thing that is not as the topology says.
-type Difference struct {
-	// Thing is such as "stream FLOWGATE_INGRESS" or "consumer ai-rt-0 of FLOWGATE_WORK_0".
-	Thing string
-	// Field is the setting's name in the JetStream API; empty: the thing is missing.
-	Field string
-	// Have and Want are the values as JSON; empty: not set.
-	Have, Want string
-}
-
-func (d Difference) String() string {
-	if d.Field == "" {
-		return d.Thing + " is missing"
-	}
-	return fmt.Sprintf("%s: %s is %s, must be %s", d.Thing, d.Field, orNone(d.Have), orNone(d.Want))
-}
-
-func orNone(s string) string {
-	if s == "" {
-		return "not set"
-	}
-	return s
-}
-
 // Apply creates what is missing and changes what differs. It may run in several processes at once and again. What the
-// server does not let be changed is an error that names stream or consumer and field.
+// server does not let be changed is an error that names stream or consumer and field. What somebody paused stays paused.
 func Apply(ctx context.Context, js jetstream.JetStream, t Topology) error {
+	return t.apply(ctx, js, func(d Difference) bool { return d.Field != fieldPaused })
+}
+
+// Ensure is Apply that leaves to the administrator what does not touch the protocol: sizes and copies.
+func Ensure(ctx context.Context, js jetstream.JetStream, t Topology) error {
+	return t.apply(ctx, js, Difference.Breaks)
+}
+
+// apply changes things that have a difference of those that count.
+func (t Topology) apply(ctx context.Context, js jetstream.JetStream, counts func(Difference) bool) error {
 	for _, cfg := range t.Streams {
-		if err := applyStream(ctx, js, cfg); err != nil {
+		if err := applyStream(ctx, js, cfg, counts); err != nil {
 			return err
 		}
 	}
-	for _, cfg := range t.KeyValues {
-		if _, err := js.CreateOrUpdateKeyValue(ctx, cfg); err != nil {
+	buckets := t.buckets()
+	for i, cfg := range t.KeyValues {
+		_, err := js.CreateKeyValue(ctx, cfg)
+		if err = applyBucket(ctx, js, buckets[i], err, counts, func() error { _, err := js.UpdateKeyValue(ctx, cfg); return err }); err != nil {
 			return fmt.Errorf("making bucket %s: %w", cfg.Bucket, explainAPI(js, err))
 		}
 	}
-	for _, cfg := range t.Objects {
-		if _, err := js.CreateOrUpdateObjectStore(ctx, cfg); err != nil {
+	for i, cfg := range t.Objects {
+		_, err := js.CreateObjectStore(ctx, cfg)
+		if err = applyBucket(ctx, js, buckets[len(t.KeyValues)+i], err, counts, func() error { _, err := js.UpdateObjectStore(ctx, cfg); return err }); err != nil {
 			return fmt.Errorf("making object bucket %s: %w", cfg.Bucket, explainAPI(js, err))
 		}
 	}
 	for _, c := range t.Consumers {
-		if err := applyConsumer(ctx, js, c); err != nil {
+		if err := applyConsumer(ctx, js, c, counts); err != nil {
 			return err
 		}
 	}
@@ -65,7 +51,7 @@ func Apply(ctx context.Context, js jetstream.JetStream, t Topology) error {
 }
 
 // applyStream creates first: of several creators with one configuration each succeeds.
-func applyStream(ctx context.Context, js jetstream.JetStream, cfg jetstream.StreamConfig) error {
+func applyStream(ctx context.Context, js jetstream.JetStream, cfg jetstream.StreamConfig, counts func(Difference) bool) error {
 	_, err := js.CreateStream(ctx, cfg)
 	if err == nil {
 		return nil
@@ -74,7 +60,7 @@ func applyStream(ctx context.Context, js jetstream.JetStream, cfg jetstream.Stre
 		return fmt.Errorf("making stream %s: %w", cfg.Name, explainAPI(js, err))
 	}
 	diffs, err := streamDifferences(ctx, js, cfg)
-	if err != nil || len(diffs) == 0 {
+	if err != nil || !slices.ContainsFunc(diffs, counts) {
 		return err
 	}
 	if _, err := js.UpdateStream(ctx, cfg); err != nil {
@@ -83,7 +69,19 @@ func applyStream(ctx context.Context, js jetstream.JetStream, cfg jetstream.Stre
 	return nil
 }
 
-func applyConsumer(ctx context.Context, js jetstream.JetStream, c Consumer) error {
+// applyBucket changes a bucket that could not be created because there is one.
+func applyBucket(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, created error, counts func(Difference) bool, update func() error) error {
+	if created == nil || !errors.Is(created, jetstream.ErrBucketExists) && !errors.Is(created, jetstream.ErrStreamNameAlreadyInUse) {
+		return created
+	}
+	diffs, err := bucketDifferences(ctx, js, want)
+	if err != nil || !slices.ContainsFunc(diffs, counts) {
+		return err
+	}
+	return update()
+}
+
+func applyConsumer(ctx context.Context, js jetstream.JetStream, c Consumer, counts func(Difference) bool) error {
 	_, err := js.CreateConsumer(ctx, c.Stream, c.ConsumerConfig)
 	if err == nil {
 		return nil
@@ -92,7 +90,7 @@ func applyConsumer(ctx context.Context, js jetstream.JetStream, c Consumer) erro
 		return fmt.Errorf("making consumer %s of %s: %w", c.Name, c.Stream, explainAPI(js, err))
 	}
 	diffs, err := consumerDifferences(ctx, js, c)
-	if err != nil || len(diffs) == 0 {
+	if err != nil || !slices.ContainsFunc(diffs, counts) {
 		return err
 	}
 	if _, err := js.UpdateConsumer(ctx, c.Stream, c.ConsumerConfig); err != nil {
@@ -125,156 +123,3 @@ func PartitionsFound(ctx context.Context, js jetstream.JetStream) (int, error) {
 	return found, nil
 }
 
-// Check tells where JetStream is not as the topology says. Things beside the topology are not looked at.
-func Check(ctx context.Context, js jetstream.JetStream, t Topology) ([]Difference, error) {
-	var all []Difference
-	for _, cfg := range t.Streams {
-		diffs, err := streamDifferences(ctx, js, cfg)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, diffs...)
-	}
-	for _, cfg := range t.buckets() {
-		diffs, err := bucketDifferences(ctx, js, cfg)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, diffs...)
-	}
-	for _, c := range t.Consumers {
-		diffs, err := consumerDifferences(ctx, js, c)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, diffs...)
-	}
-	return all, nil
-}
-
-func streamDifferences(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) ([]Difference, error) {
-	thing := "stream " + want.Name
-	s, err := js.Stream(ctx, want.Name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return []Difference{{Thing: thing}}, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", thing, explainAPI(js, err))
-	}
-	return differences(thing, s.CachedInfo().Config, want)
-}
-
-// buckets are the settings that flowgate chooses of the streams that hold the buckets; the client library has the others.
-func (t Topology) buckets() []jetstream.StreamConfig {
-	var streams []jetstream.StreamConfig
-	for _, kv := range t.KeyValues {
-		streams = append(streams, jetstream.StreamConfig{
-			Name: "KV_" + kv.Bucket, Description: kv.Description, MaxMsgsPerSubject: int64(kv.History),
-			Storage: kv.Storage, Replicas: kv.Replicas, MaxBytes: kv.MaxBytes, MaxAge: kv.TTL,
-		})
-	}
-	for _, o := range t.Objects {
-		streams = append(streams, jetstream.StreamConfig{
-			Name: "OBJ_" + o.Bucket, Description: o.Description, MaxMsgsPerSubject: unlimited,
-			Storage: o.Storage, Replicas: o.Replicas, MaxBytes: o.MaxBytes, MaxAge: o.TTL,
-		})
-	}
-	return streams
-}
-
-func bucketDifferences(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) ([]Difference, error) {
-	thing := "bucket " + want.Name
-	s, err := js.Stream(ctx, want.Name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return []Difference{{Thing: thing}}, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", thing, explainAPI(js, err))
-	}
-	have := s.CachedInfo().Config
-	return differences(thing, jetstream.StreamConfig{
-		Name: have.Name, Description: have.Description, MaxMsgsPerSubject: have.MaxMsgsPerSubject,
-		Storage: have.Storage, Replicas: have.Replicas, MaxBytes: have.MaxBytes, MaxAge: have.MaxAge,
-	}, want)
-}
-
-func consumerDifferences(ctx context.Context, js jetstream.JetStream, want Consumer) ([]Difference, error) {
-	thing := "consumer " + want.Name + " of " + want.Stream
-	c, err := js.Consumer(ctx, want.Stream, want.Name)
-	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
-		return []Difference{{Thing: thing}}, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", thing, explainAPI(js, err))
-	}
-	return differences(thing, c.CachedInfo().Config, want.ConsumerConfig)
-}
-
-// defaulted are settings that the server fills in and the topology leaves to it.
-func defaulted(field string) bool {
-	switch field {
-	case "metadata", "max_waiting", "first_seq":
-		return true
-	}
-	return false
-}
-
-// differences compares two configurations field by field as the JetStream API names them. What is not set and what is
-// zero are the same.
-func differences(thing string, have, want any) ([]Difference, error) {
-	h, err := fields(have)
-	if err != nil {
-		return nil, err
-	}
-	w, err := fields(want)
-	if err != nil {
-		return nil, err
-	}
-	union := maps.Clone(h)
-	maps.Copy(union, w)
-	var diffs []Difference
-	for _, field := range slices.Sorted(maps.Keys(union)) {
-		if defaulted(field) || reflect.DeepEqual(h[field], w[field]) {
-			continue
-		}
-		diffs = append(diffs, Difference{Thing: thing, Field: field, Have: text(h[field]), Want: text(w[field])})
-	}
-	return diffs, nil
-}
-
-func fields(cfg any) (map[string]any, error) {
-	data, err := json.Marshal(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("comparing configurations: %w", err)
-	}
-	m := map[string]any{}
-	if err := json.Unmarshal(data, &m); err != nil {
-		return nil, fmt.Errorf("comparing configurations: %w", err)
-	}
-	maps.DeleteFunc(m, func(_ string, v any) bool { return empty(v) })
-	return m, nil
-}
-
-func empty(v any) bool {
-	switch v := v.(type) {
-	case nil:
-		return true
-	case map[string]any:
-		return len(v) == 0
-	case []any:
-		return len(v) == 0
-	default:
-		return reflect.ValueOf(v).IsZero()
-	}
-}
-
-func text(v any) string {
-	if v == nil {
-		return ""
-	}
-	data, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Sprint(v)
-	}
-	return string(data)
-}

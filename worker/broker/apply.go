@@ -122,4 +122,3 @@ func PartitionsFound(ctx context.Context, js jetstream.JetStream) (int, error) {
 	}
 	return found, nil
 }
-

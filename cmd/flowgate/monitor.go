@@ -6,7 +6,6 @@ import (
 	"os"
 	"sync"
 
-	"flowgate/worker/broker"
 	"flowgate/worker/sessions"
 )
 
@@ -46,15 +45,15 @@ func (n *node) coreProbes() (probes []sessions.Probe, unused []sessions.Unused) 
 		probes = append(probes, sessions.PostgresProbe{DB: n.db, Source: cmp.Or(databaseSource(n.settings, os.LookupEnv), ownServer)})
 	}
 	return append(probes, sessions.NATSProbe{
-		Conn: n.conn, JS: n.js, Consumers: consumersOf(n.topology), Source: cmp.Or(brokerSource(n.settings, os.LookupEnv), ownServer),
+		Conn: n.conn, JS: n.js, Consumers: n.pullers(), Source: cmp.Or(brokerSource(n.settings, os.LookupEnv), ownServer),
 	}), unused
 }
 
-// consumersOf lists the consumers of the chain.
-func consumersOf(t broker.Topology) []sessions.Consumer {
+// pullers are the consumers from which this process pulls: it may ask about those alone.
+func (n *node) pullers() []sessions.Consumer {
 	var all []sessions.Consumer
-	for _, c := range t.Consumers {
-		all = append(all, sessions.Consumer{Stream: c.Stream, Name: c.Durable})
+	for _, c := range n.consumers() {
+		all = append(all, sessions.Consumer{Stream: c.Stream, Name: c.Name})
 	}
 	return all
 }

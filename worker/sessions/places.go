@@ -30,6 +30,8 @@ type finder struct {
 	http, local *http.Client
 	// containerHost is where a relative container endpoint is.
 	containerHost string
+	// instanceHost is where the metadata service of EC2 is, unless somebody names another place.
+	instanceHost string
 	// patience bounds the question whether this machine is an instance of EC2.
 	patience time.Duration
 	region   string

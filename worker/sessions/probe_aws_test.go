@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"flowgate/worker/workertest"
 )
@@ -243,5 +244,31 @@ func TestBearerTokenIsNothingForS3(t *testing.T) {
 	s := open(t, Options{Env: bare(t).with("AWS_BEARER_TOKEN_BEDROCK", "bearer").get, Region: "r", S3: S3Options{Bucket: "b"}})
 	if _, err := s.S3(t.Context()); !errors.Is(err, ErrUnknown) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestTroubleWithCredentialsIsDegraded has keys that still hold and a source that gives no new ones.
+func TestTroubleWithCredentialsIsDegraded(t *testing.T) {
+	store, models := s3Server(t, false, nil), bedrockServer(t, false, http.StatusBadRequest, "ValidationException", "messages")
+	s := open(t, Options{
+		Env: oneKey(t, store, models).get, S3: S3Options{Bucket: "pages-bucket", Prefix: "pages/", Endpoint: store.URL},
+		Bedrock: BedrockOptions{Endpoint: models.URL, Model: model},
+	})
+	objects, err := s.S3(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls, err := s.Bedrock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []*Credentials{objects.Credentials, calls.Credentials} {
+		c.renewal.failed, c.renewal.fault, c.renewal.expires = time.Unix(60, 0), errors.New("no route"), time.Unix(120, 0)
+	}
+	for _, p := range []Probe{S3Probe{s}, BedrockProbe{s}} {
+		const want = "credentials from environment (AWS_ACCESS_KEY_ID) could not be renewed at 1970-01-01 00:01:00Z (no route); those in use end at 1970-01-01 00:02:00Z"
+		if f, err := p.Check(t.Context()); err != nil || f.Degraded != want {
+			t.Errorf("%s: %+v %v", p.Name(), f, err)
+		}
 	}
 }

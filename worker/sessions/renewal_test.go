@@ -3,6 +3,7 @@ package sessions
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -117,4 +118,26 @@ func TestCredentialsThatEndedAreNoCredentials(t *testing.T) {
 	if c, err := renewed(t.Context(), "a file", i); err != nil || c.trouble() != "" {
 		t.Errorf("%v", err)
 	}
+}
+
+// TestKeysOfAProfileAreReadAgain rotates them in the file.
+func TestKeysOfAProfileAreReadAgain(t *testing.T) {
+	path := file(t, "credentials", "[default]\n"+profileText(Keys{"OLD", "S", ""}))
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, Options{Env: bare(t).with("AWS_SHARED_CREDENTIALS_FILE", path).get, Region: "r"})
+		c, err := s.S3(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("[default]\n"+profileText(Keys{"NEW", "S", ""})), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if keys, err := c.Credentials.keys.Retrieve(t.Context()); err != nil || keys.AccessKeyID != "OLD" {
+			t.Errorf("%s %v", keys.AccessKeyID, err)
+		}
+		time.Sleep(profileAge)
+		if keys, err := c.Credentials.keys.Retrieve(t.Context()); err != nil || keys.AccessKeyID != "NEW" {
+			t.Errorf("%s %v", keys.AccessKeyID, err)
+		}
+	})
 }

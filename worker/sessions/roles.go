@@ -97,7 +97,7 @@ func (f *finder) instance(ctx context.Context) (*Credentials, error) {
 		return nil, absent("AWS_EC2_METADATA_DISABLED is true")
 	}
 	named := f.get("AWS_EC2_METADATA_SERVICE_ENDPOINT")
-	endpoint := cmp.Or(named, "http://169.254.169.254")
+	endpoint := cmp.Or(named, f.instanceHost)
 	if named == "" && strings.EqualFold(f.get("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"), "ipv6") {
 		endpoint = "http://[fd00:ec2::254]"
 	}

@@ -109,7 +109,7 @@ func New(o Options) (*Sessions, error) {
 	local := client(nil, instancePatience)
 	local.Transport.(*http.Transport).Proxy = nil //nolint:errcheck // client made it
 	s.finder = &finder{
-		env: o.Env, http: s.http, local: local, containerHost: "http://169.254.170.2", patience: instancePatience,
+		env: o.Env, http: s.http, local: local, containerHost: "http://169.254.170.2", instanceHost: "http://169.254.169.254", patience: instancePatience,
 		region: o.Region, profile: o.Profile, keys: o.Keys,
 	}
 	return s, nil

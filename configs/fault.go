@@ -57,6 +57,9 @@ func (f *faults) add(key, format string, args ...any) {
 
 func (f *faults) join() error { return errors.Join(*f...) }
 
+// Nearest is the known name that a misspelt one most likely means; empty where none is near.
+func Nearest(name string, known []string) string { return nearest(name, known) }
+
 // nearest is the known name that a misspelt one most likely means; empty where none is near.
 func nearest(name string, known []string) string {
 	best, least := "", 1+min(2, max(1, len(name)/2))

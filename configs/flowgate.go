@@ -39,6 +39,8 @@ type Flowgate struct {
 	Sync Sync `yaml:"sync"`
 	// AckWait is after how much silence of a worker its message goes to another; at least 1s.
 	AckWait time.Duration `yaml:"ack_wait"`
+	// Grace is how long a drain lets work in hand go on before it hands it back; 0s to 1h.
+	Grace time.Duration `yaml:"grace"`
 	// Hold is how long a message stays in the WORK stream at least after every reader is past it; at least 1s.
 	Hold time.Duration `yaml:"hold"`
 	// Timezone is the IANA name of the zone in which days and months of limits begin.
@@ -74,7 +76,8 @@ const (
 
 // Concurrency bounds what a process does at once.
 type Concurrency struct {
-	// AI is how many calls of each class are in flight at once; 1 to 10000.
+	// AI is how many calls of all classes together are in flight at once in one process, shared 8 to 3 to 1 among rt, std and
+	// batch; a class that is alone uses all of them, but for an eighth of the shares of more urgent ones; 1 to 10000.
 	AI int `yaml:"ai"`
 }
 
@@ -120,7 +123,7 @@ func defaultFlowgate() Flowgate {
 	return Flowgate{
 		Environment: "development", Listen: "127.0.0.1:4222", HTTP: HTTPAuto, Sync: SyncAlways,
 		NATS: defaultNATS(), Replicas: 1, DatabaseSchema: "flowgate",
-		AckWait: 30 * time.Second, Hold: 10 * time.Minute, Timezone: "UTC",
+		AckWait: 30 * time.Second, Grace: 20 * time.Second, Hold: 10 * time.Minute, Timezone: "UTC",
 		MicroBatch: 200, BillableAttempts: 2, TransientAttempts: 3,
 		Concurrency: Concurrency{AI: 64},
 		Admission:   Admission{MinAuditReason: 10, AllowUnknownUser: true, AllowUnknownDepartment: true, AllowedModels: []string{}},
@@ -166,6 +169,9 @@ func (f Flowgate) validate(out *faults, environments Environments) {
 	}
 	if f.AckWait < time.Second || f.AckWait > time.Hour {
 		out.add("flowgate.ack_wait", "must be from 1s to 1h")
+	}
+	if f.Grace < 0 || f.Grace > time.Hour {
+		out.add("flowgate.grace", "must be from 0s to 1h")
 	}
 	if f.Hold < time.Second || f.Hold > 30*24*time.Hour {
 		out.add("flowgate.hold", "must be from 1s to 720h")

@@ -17,6 +17,9 @@ const (
 	EventOverBound EventKind = "over_bound"
 	// EventFreed: money became free in scopes; waiting requests may go on.
 	EventFreed EventKind = "freed"
+	// EventPaused and EventResumed: an operator stopped something, or let it go on.
+	EventPaused  EventKind = "paused"
+	EventResumed EventKind = "resumed"
 )
 
 // Event is something that happened beside the states of a request.
@@ -35,6 +38,23 @@ type Event struct {
 	// Scopes are the names of the scopes in which money became free (freed).
 	Scopes []string `json:"scopes,omitempty"`
 	Worker string   `json:"worker,omitempty"`
+	// Pause is set for paused and resumed.
+	Pause *PauseNote `json:"pause,omitempty"`
+}
+
+// SystemTenant is under whose name an event of the whole deployment is published.
+const SystemTenant = "_system"
+
+// PauseNote says what an operator paused or resumed.
+type PauseNote struct {
+	// Kind is layer, class, tenant, backend or agreement.
+	Kind   string    `json:"kind"`
+	Name   string    `json:"name"`
+	Reason string    `json:"reason"`
+	By     string    `json:"by,omitempty"`
+	Since  time.Time `json:"since"`
+	// Version is the revision of the entry in the control bucket.
+	Version uint64 `json:"version"`
 }
 
 // DecodeEvent reads an event. Errors are *FieldErrors.

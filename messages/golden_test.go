@@ -68,6 +68,7 @@ func fullEvent() messages.Event {
 	return messages.Event{
 		V: 1, Kind: messages.EventAttemptEnd, Key: messages.Key{Tenant: "acme", ID: "r1"}, Epoch: 1, At: moment(9), Detail: "d",
 		IngressSeq: 42, Attempt: &attempt, Scopes: []string{"s"}, Worker: "w1",
+		Pause: &messages.PauseNote{Kind: "layer", Name: "ai_processing", Reason: "maintenance", By: "ops", Since: moment(1), Version: 17},
 	}
 }
 

@@ -55,6 +55,7 @@ const (
 	ReasonCrash                Reason = "crash"
 	ReasonWaitingMoney         Reason = "waiting_money"
 	ReasonNotBefore            Reason = "not_before"
+	ReasonPaused               Reason = "paused"
 	ReasonBaseTooOld           Reason = "base_too_old"
 	ReasonDuplicateID          Reason = "duplicate_id"
 	ReasonReplayRefused        Reason = "replay_refused"
@@ -106,6 +107,7 @@ func ReasonList() []ReasonInfo {
 		{ReasonCrash, true, "Processing the request crashed three times.", "Report the stack that the dead letter has, then replay."},
 		{ReasonWaitingMoney, true, "Open reservations hold the money that the request needs; it waits.", "Nothing: it goes on when money is free."},
 		{ReasonNotBefore, true, "The request waits for its not_before.", "Nothing: it goes on by itself."},
+		{ReasonPaused, true, "An operator paused something that the request needs; it waits.", "Nothing: it goes on when the operator resumes it, or ends as timeout at its not_after."},
 		{ReasonBaseTooOld, true, "A writer slept through a purge; the request is decided once more.", "Nothing: it goes on by itself."},
 		{ReasonDuplicateID, false, "A request with this id was accepted before; that one counts.", "Use a new id for a new request."},
 		{ReasonReplayRefused, false, "The replay does not follow the newest failure of the request.", "Look at the request's timeline, then replay its newest epoch."},

@@ -4,162 +4,181 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 )
 
-// heartbeatsAPull is how often the broker says within one pull that it is still there; a silent pull is renewed.
-const heartbeatsAPull = 4
+// taker takes the deliveries of one queue. While the queue is empty one pull for one message stands at the broker, and
+// holds no slot. A message that it brings asks for slots; then pulls that do not wait take what is there for as many slots
+// as were granted, until the queue is empty again. So nothing is fetched that no free hand takes, but for that one message,
+// which is heartbeated while it waits.
+//
+// No pull is ever given up before the broker has ended it: a message that it hands over at that moment would wait for
+// AckWait.
+type taker struct {
+	*Runtime
 
-// lane takes deliveries of one queue, for as many as there are free hands, until fetch ends; work outlives fetch by the
-// grace of the drain.
-func (r *Runtime) lane(fetch, work context.Context, q Queue, consumer jetstream.Consumer) {
-	var hands sync.WaitGroup
-	defer hands.Wait()
-	slots := make(chan struct{}, q.Batch)
-	for round := 1; fetch.Err() == nil; {
-		free := q.Batch
-		if q.Single {
-			if free = acquire(fetch, slots); free == 0 {
-				return
-			}
+	queue    Queue
+	consumer jetstream.Consumer
+	pool     *pool
+	// work outlives the drain by its grace; hands are those at work.
+	work  context.Context //nolint:containedctx // a taker lives for one Run, whose parameter it is
+	hands *sync.WaitGroup
+}
+
+// run takes until fetch ends.
+func (t *taker) run(fetch context.Context) {
+	for round := 1; t.heard(fetch); {
+		first, err := t.stand()
+		if err == nil && first != nil {
+			err = t.serve(fetch, first)
 		}
-		ctx, cancel := context.WithTimeout(fetch, r.opts.PullWait)
-		pull, err := consumer.Fetch(free, jetstream.FetchContext(ctx), jetstream.FetchHeartbeat(r.opts.PullWait/heartbeatsAPull))
 		if err == nil {
-			var taken int
-			if q.Single {
-				taken = r.singles(fetch, work, q, pull, &hands, slots)
-			} else {
-				taken = r.batches(fetch, work, q, pull)
-			}
-			release(slots, free-taken, q.Single)
-			err = pull.Error()
-		} else {
-			release(slots, free, q.Single)
-		}
-		cancel()
-		if fetch.Err() != nil {
-			return
-		}
-		if err == nil || errors.Is(err, jetstream.ErrNoHeartbeat) || errors.Is(err, context.DeadlineExceeded) {
 			round = 1
 			continue
 		}
-		r.log.Warn("fetching", zap.String("queue", q.Name), zap.Error(err))
-		if !r.hop.Backoff.Pause(fetch, round) {
+		if fetch.Err() != nil {
+			return
+		}
+		t.log.Warn("fetching", zap.String("queue", t.queue.Name), zap.Error(err))
+		if !t.hop.Backoff.Pause(fetch, round) {
 			return
 		}
 		round++
 	}
 }
 
-// acquire waits for a free slot and takes every other free one with it.
-func acquire(ctx context.Context, slots chan struct{}) int {
-	select {
-	case slots <- struct{}{}:
-	case <-ctx.Done():
-		return 0
+// stand waits for a message, for as long as a pull stands; nil: none came.
+func (t *taker) stand() (*Delivery, error) {
+	pull, err := t.consumer.Fetch(1, jetstream.FetchMaxWait(t.opts.PullWait))
+	if err != nil {
+		return nil, err
 	}
-	n := 1
-	for n < cap(slots) {
-		select {
-		case slots <- struct{}{}:
-			n++
-		default:
-			return n
-		}
+	taken, err := t.read(pull)
+	if len(taken) == 0 {
+		return nil, err
 	}
-	return n
+	return taken[0], nil
 }
 
-func release(slots chan struct{}, n int, used bool) {
-	for range n {
-		if used {
-			<-slots
-		}
+// serve works on what the queue has, beginning with a message in hand, until it is empty or fetch ends. Then what nobody has
+// begun goes back at once.
+func (t *taker) serve(fetch context.Context, first *Delivery) (err error) {
+	most := 1 // micro-batches are one slot each
+	if t.queue.Single {
+		most = t.queue.Batch
 	}
+	taken, more := []*Delivery{first}, first.more()
+	for more || len(taken) > 0 {
+		slots := t.await(fetch, taken, most)
+		if slots == 0 {
+			t.handBack(taken)
+			return nil
+		}
+		room := slots
+		if !t.queue.Single {
+			room = t.queue.Batch
+		}
+		if room -= len(taken); more && room > 0 && fetch.Err() == nil {
+			var pulled []*Delivery
+			pulled, err = t.pull(room)
+			taken = append(taken, pulled...)
+			more = len(pulled) > 0 && (len(pulled) == room || pulled[len(pulled)-1].more())
+		}
+		if fetch.Err() != nil {
+			t.pool.pulled(t.queue.Class, slots, 0, false)
+			t.handBack(taken)
+			return nil
+		}
+		t.begin(taken, slots, more)
+		taken = nil
+	}
+	return err
 }
 
-// singles starts one hand a delivery and returns how many it started; each gives its slot back.
-func (r *Runtime) singles(fetch, work context.Context, q Queue, pull jetstream.MessageBatch, hands *sync.WaitGroup, slots chan struct{}) (taken int) {
-	for {
-		d, open := r.next(fetch, q, pull, true)
-		if d == nil {
-			if !open {
-				return taken
-			}
-			continue
-		}
-		taken++
-		hands.Go(func() {
-			defer func() { <-slots }()
-			r.process(work, q, []*Delivery{d})
+// await asks for slots. Meanwhile what is in hand is heartbeated.
+func (t *taker) await(fetch context.Context, taken []*Delivery, most int) int {
+	defer t.held.hold(taken)()
+	return t.pool.ask(fetch, t.queue.Class, most)
+}
+
+// begin starts a hand for each delivery, or for the micro-batch, and gives back what slots are left. Hands give theirs back
+// when they are done.
+func (t *taker) begin(taken []*Delivery, slots int, more bool) {
+	start := func(batch []*Delivery) {
+		t.hands.Go(func() {
+			defer t.pool.release(t.queue.Class)
+			t.process(t.work, t.queue, batch)
 		})
 	}
-}
-
-// batches makes micro-batches of what is there: it waits for the first delivery only.
-func (r *Runtime) batches(fetch, work context.Context, q Queue, pull jetstream.MessageBatch) (taken int) {
-	for {
-		d, open := r.next(fetch, q, pull, true)
-		if !open {
-			return taken
+	switch {
+	case t.queue.Single:
+		for _, d := range taken {
+			start([]*Delivery{d})
 		}
-		var batch []*Delivery
-		for d != nil {
-			batch = append(batch, d)
-			if len(batch) == q.Batch {
-				break
-			}
-			d, open = r.next(fetch, q, pull, false)
-		}
-		taken += len(batch)
-		if len(batch) > 0 {
-			r.process(work, q, batch)
-		}
-		if !open {
-			return taken
-		}
+		t.pool.pulled(t.queue.Class, slots-len(taken), 0, more)
+	case len(taken) > 0:
+		start(taken)
+		t.pool.pulled(t.queue.Class, slots-1, 1-float64(len(taken))/float64(t.queue.Batch), more)
+	default:
+		t.pool.pulled(t.queue.Class, slots, 0, more)
 	}
 }
 
-// next reads one delivery; nil and open means that none is there right now (or an unreadable one was passed over). When
-// fetch ends, what the pull still hands over goes back at once.
-func (r *Runtime) next(fetch context.Context, q Queue, pull jetstream.MessageBatch, wait bool) (d *Delivery, open bool) {
-	var msg jetstream.Msg
-	if wait {
-		select {
-		case msg, open = <-pull.Messages():
-		case <-fetch.Done():
-			r.handBack(q, pull)
-			return nil, false
-		}
-	} else {
-		select {
-		case msg, open = <-pull.Messages():
-		default:
-			return nil, true
-		}
-	}
-	if !open {
-		return nil, false
-	}
-	d, err := newDelivery(msg)
+// pull takes what is there, at most n.
+func (t *taker) pull(n int) ([]*Delivery, error) {
+	pull, err := t.consumer.FetchNoWait(n)
 	if err != nil {
-		r.log.Error("reading a delivery", zap.Error(err))
-		return nil, true
+		return nil, err
 	}
-	return d, true
+	return t.read(pull)
 }
 
-// handBack returns at once what a pull had fetched and nobody has begun; the pull ends with fetch.
-func (r *Runtime) handBack(q Queue, pull jetstream.MessageBatch) {
+// read reads a pull to its end.
+func (t *taker) read(pull jetstream.MessageBatch) (taken []*Delivery, err error) {
 	for msg := range pull.Messages() {
-		if d, err := newDelivery(msg); err == nil {
-			r.settle(d, answerPark, 0)
-			r.tellBack(q, d)
+		d, err := newDelivery(msg)
+		if err != nil {
+			t.log.Error("reading a delivery", zap.Error(err))
+			continue
+		}
+		taken = append(taken, d)
+	}
+	if err = pull.Error(); errors.Is(err, nats.ErrTimeout) || errors.Is(err, jetstream.ErrNoMessages) {
+		err = nil
+	}
+	return taken, err
+}
+
+// handBack returns at once what was fetched and nobody has begun.
+func (t *taker) handBack(taken []*Delivery) {
+	for _, d := range taken {
+		t.settle(d, answerPark, 0)
+		t.tellBack(t.queue, d)
+	}
+}
+
+// listenEvery is how often a layer that stopped for silence looks whether the control plane speaks again.
+const listenEvery = 200 * time.Millisecond
+
+// heard waits until the control plane speaks: what is paused must be known. False: fetch ended.
+func (t *taker) heard(fetch context.Context) bool {
+	if t.opts.Control == nil || t.opts.Control.Silent() < LongestSilence {
+		return fetch.Err() == nil
+	}
+	t.log.Error("the control plane is silent; nothing is taken until it speaks", zap.String("queue", t.queue.Name))
+	tick := time.NewTicker(listenEvery)
+	defer tick.Stop()
+	for t.opts.Control.Silent() >= LongestSilence {
+		select {
+		case <-tick.C:
+		case <-fetch.Done():
+			return false
 		}
 	}
+	t.log.Warn("the control plane speaks again", zap.String("queue", t.queue.Name))
+	return true
 }

@@ -26,6 +26,9 @@ type Delivery struct {
 	Header nats.Header
 	Data   []byte
 
+	// pending is how many messages the consumer had not delivered yet.
+	pending uint64
+
 	msg   jetstream.Msg // nil for a delivery that nobody has to answer
 	woken bool          // its wait is over, whatever its not_before says
 	// answered is set when the queue was told; no heartbeat follows.
@@ -39,12 +42,16 @@ func newDelivery(msg jetstream.Msg) (*Delivery, error) {
 	}
 	d := &Delivery{
 		Subject: msg.Subject(), Seq: meta.Sequence.Stream, Times: meta.NumDelivered, Stored: meta.Timestamp,
-		Header: msg.Headers(), Data: msg.Data(), msg: msg,
+		Header: msg.Headers(), Data: msg.Data(), msg: msg, pending: meta.NumPending,
 	}
 	d.Address, d.SubjectErr = messages.ParseSubject(d.Subject)
 	d.Key = messages.SafeKey(d.Key)
 	return d, nil
 }
+
+// more tells whether the queue may have more: what was never delivered is counted, of what is delivered again there is
+// seldom one alone.
+func (d *Delivery) more() bool { return d.pending > 0 || d.Times > 1 }
 
 // Task is a delivery that a layer has to judge, with what the runtime found out about it.
 type Task struct {
@@ -78,6 +85,8 @@ const (
 	ActionAck
 	// ActionPark hands the delivery back until Verdict.Until.
 	ActionPark
+	// ActionWait hands the delivery back while something is paused that it needs; the runtime says until when.
+	ActionWait
 	// ActionLeave answers nothing: another worker holds the input.
 	ActionLeave
 )

@@ -48,7 +48,7 @@ func (r *Runtime) process(ctx context.Context, q Queue, batch []*Delivery) {
 	if len(tasks) == 0 {
 		return
 	}
-	r.carryOut(answering, q, tasks, r.judge(ctx, q, tasks))
+	r.carryOut(answering, q, tasks, r.waitWhere(tasks, r.judge(ctx, q, tasks)))
 }
 
 // linger is how long answers may still go out when work was cancelled: a verdict reached is worth publishing.
@@ -101,8 +101,11 @@ func (r *Runtime) carryOut(ctx context.Context, q Queue, tasks []*Task, verdicts
 
 // screen decides what needs no layer: what moved on meanwhile, what waits, what is past its time, what cannot be read.
 func (r *Runtime) screen(ctx context.Context, q Queue, t *Task) (v Verdict, judged bool) {
+	if v, judged = r.silent(t); judged {
+		return v, true
+	}
 	if t.State == "" { // requests and replays: layer 1 asks the ledger
-		return Verdict{}, false
+		return r.pausedIngress(q, t)
 	}
 	t.Expect = t.Seq
 	envelope, err := messages.DecodeEnvelope(t.Data)
@@ -116,11 +119,17 @@ func (r *Runtime) screen(ctx context.Context, q Queue, t *Task) (v Verdict, judg
 		return r.unreadable(t, q, err), true
 	}
 	t.Envelope, t.due = envelope, envelope.NotBefore
+	if v, judged = r.pausedYoung(q, t); judged {
+		return v, true
+	}
 	if v, judged = r.standing(ctx, t); judged {
 		return v, true
 	}
 	if refused := pipelines.Expired(envelope, t.Started); refused != nil && t.State != messages.StateHold {
 		return q.Layer.End(ctx, t, refused), true
+	}
+	if v, judged = r.pausedOld(q, t); judged {
+		return v, true
 	}
 	if v, judged = r.parked(t); judged {
 		return v, true
@@ -174,7 +183,7 @@ const LongestPark = 5 * time.Minute
 // parked hands back what must not be touched before its time.
 func (r *Runtime) parked(t *Task) (Verdict, bool) {
 	until := t.Envelope.NotBefore
-	if t.woken || !until.After(t.Started) {
+	if t.woken || !until.After(t.Started) || t.Envelope.Wait == messages.ReasonPaused { // the pause is over
 		return Verdict{}, false
 	}
 	if t.Started.Sub(t.Stored) < LongestPark {

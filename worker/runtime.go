@@ -31,12 +31,15 @@ type Queue struct {
 	// Name is the durable consumer's name, Stream the stream it reads.
 	Name, Stream string
 	Layer        Layer
-	// Batch is the most deliveries of a micro-batch; Lanes how many micro-batches are in hand at once.
+	// Class is what the queue delivers (default std).
+	Class messages.Class
+	// Batch is the most deliveries of a micro-batch; Lanes how many micro-batches the layer has in hand at once. The queues of
+	// a layer share them by the weights of their classes: 8 to 3 to 1.
 	Batch, Lanes int
 	// Holds is true for the queue of requests that wait at layer 1.
 	Holds bool
-	// Single hands tasks over one by one, each with a goroutine of its own, Batch of them at once: for calls that take
-	// their time.
+	// Single hands tasks over one by one, each with a goroutine of its own: for calls that take their time. Batch is then how
+	// many the layer has in hand at once, shared by its queues.
 	Single bool
 }
 
@@ -55,14 +58,16 @@ type Options struct {
 	Earlier func(worker string) bool
 	// AckWait is the consumers' (default 30 s). Heartbeats go out every third of it.
 	AckWait time.Duration
-	// PullWait is how long a pull waits at the broker before it is renewed (default 10 s). A process that hangs swallows
-	// deliveries for as long.
+	// PullWait is how long a pull waits at the broker before it is renewed (default 500 ms). A process that hangs swallows
+	// deliveries for as long, and a drain lasts as long.
 	PullWait time.Duration
 	// Grace is how long a drain waits for work in hand (default 20 s).
 	Grace  time.Duration
 	Now    func() time.Time
 	Logger *zap.Logger
 	Probe  Probe
+	// Control tells what is paused; nil: nothing ever is.
+	Control Control
 	// Observer is told what becomes of deliveries; may be nil (see Observe for several).
 	Observer Observer
 	// Pulse is told that the loops go round; may be nil.
@@ -79,6 +84,8 @@ type Runtime struct {
 	held  *held
 	// panics counts those of messages of the ingress stream, which have no history.
 	panics panics
+	// lookout spreads the looks at paused requests.
+	lookout lookout
 }
 
 // NewRuntime wires and validates.
@@ -90,11 +97,7 @@ func NewRuntime(opts Options) (*Runtime, error) {
 	if opts.Worker == "" {
 		faults = append(faults, errors.New("runtime needs a worker name"))
 	}
-	for _, q := range opts.Queues {
-		if q.Layer == nil || q.Batch < 1 || q.Lanes < 1 {
-			faults = append(faults, fmt.Errorf("queue %s needs a layer, a batch and a lane", q.Name))
-		}
-	}
+	faults = append(faults, checkQueues(opts.Queues)...)
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
@@ -102,7 +105,7 @@ func NewRuntime(opts Options) (*Runtime, error) {
 		opts.AckWait = 30 * time.Second
 	}
 	if opts.PullWait <= 0 {
-		opts.PullWait = 10 * time.Second
+		opts.PullWait = 500 * time.Millisecond
 	}
 	if opts.Grace <= 0 {
 		opts.Grace = 20 * time.Second
@@ -131,21 +134,32 @@ func (r *Runtime) Run(ctx context.Context) error {
 	for i, q := range r.opts.Queues {
 		var err error
 		if consumers[i], err = r.opts.JS.Consumer(ctx, q.Stream, q.Name); err != nil {
+			if ctx.Err() != nil {
+				return nil //nolint:nilerr // it was drained before it began
+			}
 			return fmt.Errorf("opening consumer %s of %s: %w", q.Name, q.Stream, err)
 		}
 	}
 	work, cancelWork := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancelWork(nil)
+	beating, cancelBeats := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancelBeats()
 	var lanes, beats sync.WaitGroup
-	beats.Go(func() { r.heartbeats(work) })
-	beats.Go(func() { r.fresh.run(work) })
+	beats.Go(func() { r.heartbeats(beating) }) // to the end: what is still in hand must not go to others
+	beats.Go(func() { r.fresh.run(beating) })
 	if r.opts.Waiting != nil {
 		lanes.Go(func() { r.wake(ctx, work) })
 	}
-	for i, consumer := range consumers {
-		for range r.opts.Queues[i].Lanes {
-			lanes.Go(func() { r.lane(ctx, work, r.opts.Queues[i], consumer) })
+	pools := make(map[messages.LayerName]*pool)
+	for i, q := range r.opts.Queues {
+		if q.Class == "" {
+			q.Class = messages.ClassStd
 		}
+		if pools[q.Layer.Name()] == nil {
+			pools[q.Layer.Name()] = newPool(q.slots())
+		}
+		t := &taker{Runtime: r, queue: q, consumer: consumers[i], pool: pools[q.Layer.Name()], work: work, hands: &lanes}
+		lanes.Go(func() { t.run(ctx) })
 	}
 	done := make(chan struct{})
 	go func() { lanes.Wait(); close(done) }()
@@ -159,8 +173,44 @@ func (r *Runtime) Run(ctx context.Context) error {
 		<-done
 	}
 	cancelWork(nil)
+	cancelBeats()
 	beats.Wait()
+	r.flush()
 	return nil
+}
+
+// flush waits until the broker has heard every answer: what was handed back is to be taken up at once.
+func (r *Runtime) flush() {
+	if !r.opts.Conn.IsConnected() {
+		return
+	}
+	if err := r.opts.Conn.FlushTimeout(time.Second); err != nil {
+		r.log.Warn("flushing the last answers", zap.Error(err))
+	}
+}
+
+// slots is how many of what the queue hands over its layer may have in hand.
+func (q *Queue) slots() int {
+	if q.Single {
+		return q.Batch
+	}
+	return q.Lanes
+}
+
+// checkQueues tells what queues lack. Those of one layer share its slots, so they must agree about them.
+func checkQueues(queues []Queue) (faults []error) {
+	slots := make(map[messages.LayerName]int)
+	for _, q := range queues {
+		if q.Layer == nil || q.Batch < 1 || q.Lanes < 1 {
+			faults = append(faults, fmt.Errorf("queue %s needs a layer, a batch and a lane", q.Name))
+			continue
+		}
+		if n := slots[q.Layer.Name()]; n != 0 && n != q.slots() {
+			faults = append(faults, fmt.Errorf("queue %s has %d slots, another of its layer %d", q.Name, q.slots(), n))
+		}
+		slots[q.Layer.Name()] = q.slots()
+	}
+	return faults
 }
 
 var errGrace = errors.New("the grace of the drain is over")

@@ -75,6 +75,12 @@ type bundle struct {
 
 func setup(t *testing.T) *bundle {
 	t.Helper()
+	return setupFor(t, ackWait)
+}
+
+// setupFor is setup with consumers of another AckWait.
+func setupFor(t *testing.T, wait time.Duration) *bundle {
+	t.Helper()
 	srv := workertest.Server(t)
 	conn, js := workertest.Conn(t, srv)
 	var queues []broker.LayerQueue
@@ -83,7 +89,7 @@ func setup(t *testing.T) *bundle {
 			queues = append(queues, broker.LayerQueue{Name: q.Name, State: q.State})
 		}
 	}
-	workertest.Topology(t, js, queues, func(o *broker.TopologyOptions) { o.AckWait = ackWait })
+	workertest.Topology(t, js, queues, func(o *broker.TopologyOptions) { o.AckWait = wait })
 	b := &bundle{t: t, conn: conn, js: js, lead: &worker.Leader{JS: js}, said: make(chan *nats.Msg, 4096)}
 	b.hop = &worker.Hop{JS: js, Leader: b.lead, Backoff: worker.DefaultDelays()}
 	for _, subject := range []string{"$JS.ACK.>", "flowgate.work.>", "flowgate.event.>"} {

@@ -129,6 +129,7 @@ func newRoot() *cobra.Command {
 		newBench(g), newConfig(g), newHealth(g), newVersion(g),
 		newGateways(g), newTopology(g),
 		newCluster(g), newNATSServer(g),
+		newPause(g), newResume(g), newPauses(g),
 	)
 	root.AddCommand(newFetchPostgres(g))
 	usageArgs(root)

@@ -19,6 +19,7 @@ import (
 	"flowgate/worker"
 	"flowgate/worker/broker"
 	"flowgate/worker/console"
+	"flowgate/worker/control"
 	"flowgate/worker/metrics"
 	"flowgate/worker/postgres"
 	"flowgate/worker/sessions"
@@ -70,6 +71,7 @@ type node struct {
 	db       *postgres.DB // nil where no role needs it
 	topology broker.Topology
 	claims   *broker.Claims
+	control  *control.Watch
 	leader   *worker.Leader
 	hop      *worker.Hop
 	monitor  *sessions.Monitor // of the services that this process depends on

@@ -4,7 +4,6 @@ import (
 	"maps"
 
 	"flowgate/configs"
-	"flowgate/messages"
 	"flowgate/pipelines/ai"
 	"flowgate/pipelines/corporate"
 	"flowgate/worker/backends"
@@ -46,7 +45,7 @@ func openAIOptions(s configs.Settings) backends.OpenAIOptions {
 		NewConnections: !p.ConnectionPool.Enabled || !p.Request.KeepAlive, Uncompressed: !p.Request.Compression,
 	}
 	if options.MaxConnections == 0 {
-		options.MaxConnections = s.Flowgate.Concurrency.AI * len(messages.Classes())
+		options.MaxConnections = s.Flowgate.Concurrency.AI
 	}
 	return options
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"flowgate/pipelines"
 	"flowgate/worker"
 	"flowgate/worker/broker"
+	"flowgate/worker/control"
 	"flowgate/worker/fleet"
 	"flowgate/worker/recorder"
 	"flowgate/worker/results"
@@ -21,6 +23,12 @@ func (n *node) startParts(ctx context.Context) error {
 	n.hop = &worker.Hop{JS: n.js, Leader: n.leader, Backoff: worker.DefaultDelays()}
 	n.book = statistics.NewBook(time.Now)
 	n.observer = worker.Observe(n.observer, n.book)
+	parts, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	n.stopParts = cancel
+	n.down.push("stopping the parts", func() error { cancel(); n.parts.Wait(); return nil })
+	if err := n.startControl(ctx, parts); err != nil {
+		return err
+	}
 	chain, err := n.chain(ctx)
 	if err != nil {
 		return err
@@ -29,15 +37,11 @@ func (n *node) startParts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	parts, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	layers, cancelLayers := context.WithCancel(parts)
-	n.stopParts = cancel
 	var draining sync.WaitGroup
-	n.down.push("stopping the parts", func() error {
-		cancelLayers() // the layers drain while the recorder still listens
+	n.down.push("draining the layers", func() error {
+		cancelLayers() // while the recorder still listens, and pauses are still heard
 		draining.Wait()
-		cancel()
-		n.parts.Wait()
 		return nil
 	})
 	if chain != nil {
@@ -49,11 +53,26 @@ func (n *node) startParts(ctx context.Context) error {
 	began := time.Now().UTC()
 	n.parts.Go(func() { n.run("fleet", fleet.Serve(parts, n.conn, func() fleet.Report { return n.report(began) })) })
 	if n.roles.has(roleRecorder) {
-		service := results.Options{Conn: n.conn, Leader: n.leader, Store: n.db, Claims: n.claims, Partitions: 1, Logger: n.log}
+		service := results.Options{Conn: n.conn, Leader: n.leader, Store: n.db, Claims: n.claims, Partitions: 1, Logger: n.log, Control: n.control}
 		n.parts.Go(func() { n.run("result service", results.Run(parts, service)) })
 		for _, chore := range n.chores() {
 			n.parts.Go(func() { worker.RunChores(parts, n.lock, n.log, chore) })
 		}
+	}
+	return nil
+}
+
+// knowPauses bounds how long a process waits at its start to be told what is paused.
+const knowPauses = 10 * time.Second
+
+// startControl watches the control bucket; nothing begins before it is known what is paused.
+func (n *node) startControl(ctx, parts context.Context) error {
+	n.control = control.New(control.Options{JS: n.js, Worker: n.folder.WorkerID(), Logger: n.log})
+	n.parts.Go(func() { n.control.Run(parts) })
+	ctx, cancel := context.WithTimeout(ctx, knowPauses)
+	defer cancel()
+	if err := n.control.Known(ctx); err != nil {
+		return environmentError{fmt.Errorf("reading what is paused from the bucket %s: %w", control.Bucket, err)}
 	}
 	return nil
 }
@@ -74,6 +93,7 @@ func (n *node) chain(ctx context.Context) (*worker.Runtime, error) {
 	options := worker.Options{
 		Conn: n.conn, JS: n.js, Leader: n.leader, Hop: n.hop, Queues: queues,
 		Worker: n.folder.WorkerID(), Earlier: n.folder.Earlier, AckWait: n.settings.Flowgate.AckWait,
+		Grace: max(n.settings.Flowgate.Grace, time.Millisecond), Control: n.control,
 		Logger: n.log, Probe: n.probe, Observer: n.observer, Pulse: n.pulse,
 	}
 	if n.roles.layer(messages.LayerCorporate) {
@@ -121,7 +141,7 @@ func (n *node) queues(layers map[messages.LayerName]worker.Layer) []worker.Queue
 			named := broker.LayerQueue{Name: q.Name, State: q.State}
 			for _, class := range messages.Classes() {
 				queue := worker.Queue{
-					Name: named.Consumer(class, 0), Stream: named.Stream(0), Layer: layers[link.Name],
+					Name: named.Consumer(class, 0), Stream: named.Stream(0), Layer: layers[link.Name], Class: class,
 					Batch: s.MicroBatch, Lanes: 2, Holds: q.State == messages.StateHold && class == messages.ClassStd,
 				}
 				if link.Name == messages.LayerAI {

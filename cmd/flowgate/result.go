@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -51,7 +52,14 @@ func newResult(g *globals) *cobra.Command {
 func await(ctx context.Context, c *client, key messages.Key, epoch int, timeout time.Duration) (messages.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	result, err := results.Wait(ctx, c.conn, key, epoch)
+	said := ""
+	result, err := results.WaitTelling(ctx, c.conn, key, epoch, func(r messages.Result) {
+		if r.State == messages.ResultPending && r.Message != said {
+			if said = r.Message; said != "" {
+				fmt.Fprintf(os.Stderr, "flowgate: %s waits, %s: %s\n", key.ID, where(r), printable(r.Message))
+			}
+		}
+	})
 	if err != nil && ctx.Err() != nil {
 		return result, fmt.Errorf("%s is still %s; ask later with `flowgate result %s`", key.ID, where(result), key.ID)
 	}
@@ -92,6 +100,9 @@ func writeResult(w io.Writer, g *globals, r messages.Result) error {
 		return err
 	case messages.ResultPending:
 		say("%s: pending, %s", r.ID, where(r))
+		if r.Message != "" {
+			say("  why       %s", printable(r.Message))
+		}
 		return err
 	case messages.ResultDone:
 	}

@@ -84,7 +84,7 @@ func (n *node) corporate(ctx context.Context) (worker.Layer, error) {
 	return &handlers.Corporate{
 		Ledger: n.db, Admissions: n.db, Dead: deadLetters{n.db}, Bodies: handlers.Bodies{Claims: n.claims}, Leader: n.leader,
 		Policy: func() corporate.Policy { return rules }, Ingress: ingress.Incarnation(), Partitions: 1,
-		Now: time.Now, Probe: n.probe,
+		Now: time.Now, Probe: n.probe, Control: n.control,
 	}, nil
 }
 
@@ -96,7 +96,7 @@ func (n *node) ai(context.Context) (worker.Layer, error) {
 	processing := ai.Policy{Agreements: n.agreements, Prices: n.prices, Retry: retries(n.settings)}
 	return &handlers.AI{
 		Backends: serving, Bodies: handlers.Bodies{Claims: n.claims}, Hop: n.hop, Policy: func() ai.Policy { return processing },
-		Worker: n.folder.WorkerID(), Now: time.Now, Probe: n.probe, Observer: n.observer,
+		Worker: n.folder.WorkerID(), Now: time.Now, Probe: n.probe, Observer: n.observer, Control: n.control,
 	}, nil
 }
 

@@ -64,6 +64,8 @@ type BackendFact struct {
 	Billable bool
 	// Models, where not empty, are the only exact ids that it serves.
 	Models map[string]bool
+	// Paused keeps it from being asked.
+	Paused bool
 }
 
 // Facts are what the handler gathered about one message.
@@ -78,7 +80,9 @@ type Facts struct {
 // Plan is what to do with a request.
 type Plan struct {
 	// Pass is true where the layer has nothing to do: not_applicable.
-	Pass    bool
+	Pass bool
+	// Paused is true where every backend that serves the model is paused: the request waits.
+	Paused  bool
 	Refusal *pipelines.Refusal
 	// Backend is who to ask Call.
 	Backend BackendFact
@@ -93,11 +97,18 @@ func Decide(e *messages.Envelope, r *messages.Request, f Facts, p Policy) Plan {
 	if e.Kind != messages.KindPrompt {
 		return Plan{Pass: true}
 	}
+	paused := false
 	for _, b := range f.Backends {
-		if len(b.Models) > 0 && !b.Models[e.Corporate.Model] {
-			continue
+		switch {
+		case len(b.Models) > 0 && !b.Models[e.Corporate.Model]:
+		case b.Paused:
+			paused = true
+		default:
+			return Plan{Backend: b, Call: call(e, r, f)}
 		}
-		return Plan{Backend: b, Call: call(e, r, f)}
+	}
+	if paused {
+		return Plan{Paused: true}
 	}
 	return Plan{Refusal: pipelines.Fail(messages.ReasonNoBackend, "no configured backend serves "+e.Corporate.Model)}
 }

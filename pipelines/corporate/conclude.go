@@ -26,6 +26,9 @@ func Conclude(e *messages.Envelope, d Decision, g Grant) messages.State {
 	case d.Refusal != nil:
 		return refuse(e, &section, d.Refusal, g.Now)
 	case g.Waiting:
+		if d.Paused {
+			g.Reason = messages.ReasonPaused
+		}
 		section.Verdict, section.Reason = messages.VerdictWaiting, g.Reason
 		e.Wait, e.NotBefore = g.Reason, d.NotBefore
 		return messages.StateHold

@@ -28,9 +28,12 @@ func Decide(r *messages.Request, f Facts, p Policy) Decision {
 		{"agreement", checkAgreement},
 		{"model", checkModel},
 		{"cost", checkCost},
+		{"pause", checkPause},
 	} {
 		state, detail, refused := c.check(&d, r, f, p)
-		d.Section.Checks = append(d.Section.Checks, messages.Check{Name: c.name, State: state, Detail: detail})
+		if state != "" {
+			d.Section.Checks = append(d.Section.Checks, messages.Check{Name: c.name, State: state, Detail: detail})
+		}
 		if refused != nil {
 			d.Refusal = refused
 			d.Amount, d.Scopes = 0, nil
@@ -62,6 +65,7 @@ const (
 	pass          = "pass"
 	fail          = "fail"
 	notApplicable = "not_applicable"
+	waits         = "waits"
 )
 
 func begin(r *messages.Request, f Facts, p Policy) Decision {
@@ -211,6 +215,21 @@ func checkCost(d *Decision, r *messages.Request, f Facts, p Policy) (string, str
 	}
 	reserve(d, f, p)
 	return pass, fmt.Sprintf("at most %d micro-dollars a call", s.BoundMicroUSD), nil
+}
+
+// pauseLook is when a paused request is looked at again by who does not know of pauses.
+const pauseLook = 30 * time.Second
+
+// checkPause lets a request wait that nothing else keeps from going on. It leaves no trace where nothing is paused.
+func checkPause(d *Decision, _ *messages.Request, f Facts, _ Policy) (string, string, *refusal) {
+	if f.Paused == "" {
+		return "", "", nil
+	}
+	d.Paused = true
+	if look := f.Now.Add(pauseLook); d.NotBefore.Before(look) {
+		d.NotBefore = look
+	}
+	return waits, f.Paused, nil
 }
 
 // reserve names the amount and the scopes of money. Without limits nothing is reserved.

@@ -54,6 +54,8 @@ type Facts struct {
 	Now         time.Time
 	SubmittedAt time.Time
 	IngressSeq  uint64
+	// Paused says what keeps the request waiting, and why; empty: nothing.
+	Paused string
 }
 
 // UnknownName stands for a user or department that nobody named.
@@ -76,7 +78,9 @@ type Decision struct {
 	Refusal *refusal                  `json:"refusal,omitempty"`
 	// NotBefore makes the request wait.
 	NotBefore time.Time `json:"not_before,omitzero"`
-	NotAfter  time.Time `json:"not_after,omitzero"`
+	// Paused makes it wait for the end of a pause.
+	Paused   bool      `json:"paused,omitempty"`
+	NotAfter time.Time `json:"not_after,omitzero"`
 	// Amount is to be reserved in every scope, in micro-dollars.
 	Amount int64   `json:"amount"`
 	Scopes []Scope `json:"scopes,omitempty"`

@@ -1,10 +1,12 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,6 +40,8 @@ type Watch struct {
 	heard   time.Time
 	// created is when the bucket was made that version is of.
 	created time.Time
+	// known is closed when everything was told once.
+	known chan struct{}
 }
 
 type id struct {
@@ -55,7 +59,7 @@ func New(opts Options) *Watch {
 	if opts.Logger == nil {
 		opts.Logger = zap.NewNop()
 	}
-	return &Watch{opts: opts, log: opts.Logger, pauses: make(map[id]Pause), heard: time.Now()}
+	return &Watch{opts: opts, log: opts.Logger, pauses: make(map[id]Pause), heard: time.Now(), known: make(chan struct{})}
 }
 
 // Paused tells whether something is paused, and why.
@@ -64,6 +68,30 @@ func (w *Watch) Paused(kind worker.PauseKind, name string) (Pause, bool) {
 	defer w.mu.RUnlock()
 	p, paused := w.pauses[id{kind, name}]
 	return p, paused
+}
+
+// Pauses lists what of a kind is paused, by name.
+func (w *Watch) Pauses(kind worker.PauseKind) []Pause {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	var pauses []Pause
+	for at, p := range w.pauses {
+		if at.kind == kind {
+			pauses = append(pauses, p)
+		}
+	}
+	slices.SortFunc(pauses, func(a, b Pause) int { return cmp.Compare(a.Name, b.Name) })
+	return pauses
+}
+
+// Known waits until Run has been told everything that is paused.
+func (w *Watch) Known(ctx context.Context) error {
+	select {
+	case <-w.known:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Version is the newest revision of the bucket that was heard.
@@ -192,6 +220,11 @@ func (w *Watch) replace(pauses map[id]Pause, version uint64, created time.Time) 
 	defer w.mu.Unlock()
 	if version < w.version && created.Equal(w.created) {
 		return false
+	}
+	select {
+	case <-w.known:
+	default:
+		close(w.known)
 	}
 	w.pauses, w.version, w.created, w.heard, w.over = pauses, version, created, time.Now(), len(pauses) > 2*MaxPauses
 	return true

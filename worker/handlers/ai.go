@@ -35,6 +35,8 @@ type AI struct {
 	Probe    worker.Probe
 	// Observer is told each attempt; may be nil.
 	Observer worker.Observer
+	// Control tells what is paused; may be nil.
+	Control worker.Control
 }
 
 var _ worker.Layer = (*AI)(nil)
@@ -86,6 +88,8 @@ func (a *AI) one(ctx context.Context, t *worker.Task) worker.Verdict {
 	x := &turn{Task: t, policy: p}
 	x.plan = ai.Decide(t.Envelope, r, ai.Facts{Address: t.Address, Now: t.Started, Backends: a.facts()}, p)
 	switch {
+	case x.plan.Paused:
+		return worker.Verdict{Action: worker.ActionWait}
 	case x.plan.Refusal != nil:
 		return a.end(ctx, t, x.plan.Refusal)
 	case x.plan.Pass:
@@ -111,7 +115,7 @@ func (a *AI) one(ctx context.Context, t *worker.Task) worker.Verdict {
 func (a *AI) facts() []ai.BackendFact {
 	facts := make([]ai.BackendFact, len(a.Backends))
 	for i, b := range a.Backends {
-		facts[i] = ai.BackendFact{Name: b.Name(), Billable: b.Billable(), Models: b.Models}
+		facts[i] = ai.BackendFact{Name: b.Name(), Billable: b.Billable(), Models: b.Models, Paused: a.backendPaused(b.Name())}
 	}
 	return facts
 }

@@ -43,6 +43,8 @@ type Corporate struct {
 	Partitions int
 	Now        func() time.Time
 	Probe      worker.Probe
+	// Control tells what is paused; may be nil.
+	Control worker.Control
 }
 
 var _ worker.Layer = (*Corporate)(nil)
@@ -147,6 +149,7 @@ func (c *Corporate) decide(t *worker.Task, e *messages.Envelope, document []byte
 	}
 	e.Request = document
 	timeless(&r, e)
+	f.Paused = c.paused(t, &r, p)
 	return corporate.Decide(&r, f, p)
 }
 
@@ -166,6 +169,7 @@ func (c *Corporate) gatherHold(ctx context.Context, t *worker.Task, p corporate.
 	switch {
 	case err == nil:
 		timeless(r, t.Envelope)
+		f.Paused = c.paused(t, r, p)
 		d = corporate.Decide(r, f, p)
 	case errors.As(err, &field):
 		d = corporate.Unreadable(err, f, p)

@@ -103,7 +103,7 @@ func (s *stage) start(billable bool, probe worker.Probe) *process {
 		s.t.Fatal(err)
 	}
 	runtime, err := worker.NewRuntime(worker.Options{
-		Conn: p.conn, JS: js, Leader: leader, Hop: hop, Worker: name, AckWait: time.Second, PullWait: time.Second, Grace: 5 * time.Second, Probe: probe,
+		Conn: p.conn, JS: js, Leader: leader, Hop: hop, Worker: name, AckWait: time.Second, PullWait: 100 * time.Millisecond, Grace: 5 * time.Second, Probe: probe,
 		Queues: queues(s.layers(p, hop, leader, claims, name, billable, probe)), Waiting: p.db.Waiting, Observer: s.observer,
 	})
 	if err != nil {

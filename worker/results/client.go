@@ -85,6 +85,11 @@ const askAgain = 5 * time.Second
 // Wait waits until the given epoch of a request (or a later one) has ended, or ctx does; then it returns how the request
 // stands. A wake-up that is lost costs at most askAgain.
 func Wait(ctx context.Context, conn *nats.Conn, key messages.Key, epoch int) (result messages.Result, err error) {
+	return WaitTelling(ctx, conn, key, epoch, func(messages.Result) {})
+}
+
+// WaitTelling is Wait that tells each time how the request stands meanwhile.
+func WaitTelling(ctx context.Context, conn *nats.Conn, key messages.Key, epoch int, tell func(messages.Result)) (result messages.Result, err error) {
 	wake := make(chan *nats.Msg, 16)
 	sub, err := conn.ChanSubscribe(messages.ResultSubject(key), wake)
 	if err != nil {
@@ -97,6 +102,9 @@ func Wait(ctx context.Context, conn *nats.Conn, key messages.Key, epoch int) (re
 		result, err = Get(ctx, conn, key)
 		if err == nil && result.State == messages.ResultDone && result.Epoch >= epoch {
 			return result, nil
+		}
+		if err == nil {
+			tell(result)
 		}
 		select {
 		case <-wake:

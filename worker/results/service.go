@@ -38,6 +38,8 @@ type Options struct {
 	Claims     Claims
 	Partitions int
 	Logger     *zap.Logger
+	// Control tells what is paused; may be nil.
+	Control Control
 }
 
 // Headers of an answer that comes in pieces of at most ChunkBytes.
@@ -145,7 +147,7 @@ func (s *server) find(ctx context.Context, key messages.Key) (messages.Result, e
 	if err != nil || found {
 		return result, err
 	}
-	_, submitted, err := s.opts.Leader.Submitted(ctx, key)
+	request, submitted, err := s.opts.Leader.Submitted(ctx, key)
 	if err != nil {
 		return result, err
 	}
@@ -159,7 +161,9 @@ func (s *server) find(ctx context.Context, key messages.Key) (messages.Result, e
 	case !errors.Is(err, worker.ErrNotFound):
 		return result, err
 	case submitted:
-		return messages.Result{V: messages.Version, Key: key, State: messages.ResultPending, At: "submitted"}, nil
+		result = messages.Result{V: messages.Version, Key: key, State: messages.ResultPending, At: "submitted"}
+		s.explain(&result, request.Address, nil)
+		return result, nil
 	}
 	return messages.Result{V: messages.Version, Key: key, State: messages.ResultUnknown}, nil
 }
@@ -188,6 +192,7 @@ func (s *server) family(ctx context.Context, key messages.Key) (messages.Result,
 	}
 	pending.Epoch, pending.TraceID = e.Epoch, e.TraceID
 	if newest.State != messages.StateDone {
+		s.explain(&pending, newest.Address, e)
 		return s.recorded(ctx, key, pending)
 	}
 	if e.AI != nil && e.AI.AnswerClaim != nil {

@@ -128,6 +128,7 @@ func newRoot() *cobra.Command {
 		newUp(g), newWorker(g), newDemo(g), newMigrate(g), newSubmit(g), newResult(g), newBatch(g), newDead(g), newReplay(g), newAudit(g),
 		newBench(g), newConfig(g), newHealth(g), newVersion(g),
 		newGateways(g), newTopology(g),
+		newDoctor(g),
 		newCluster(g), newNATSServer(g),
 		newPause(g), newResume(g), newPauses(g),
 	)

@@ -16,14 +16,22 @@ const (
 	leastMinor = 12
 )
 
-// checkVersion refuses a server that is too old.
+// VersionError says that a server is too old, or does not say which version it is.
+type VersionError struct{ Version, Least string }
+
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("it is nats-server %s, must be %s or later", e.Version, e.Least)
+}
+
+// checkVersion refuses a server that is too old, as a *VersionError.
 func checkVersion(version string) error {
+	least := fmt.Sprintf("%d.%d", leastMajor, leastMinor)
 	var major, minor int
 	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil {
-		return fmt.Errorf("it says that its version is %q, must be nats-server %d.%d or later", version, leastMajor, leastMinor)
+		return &VersionError{Version: fmt.Sprintf("of the unreadable version %q", version), Least: least}
 	}
 	if major < leastMajor || major == leastMajor && minor < leastMinor {
-		return fmt.Errorf("it is nats-server %s, must be %d.%d or later", version, leastMajor, leastMinor)
+		return &VersionError{Version: version, Least: least}
 	}
 	return nil
 }

@@ -16,6 +16,8 @@ type CheckState string
 const (
 	CheckOK     CheckState = "ok"
 	CheckFailed CheckState = "failed"
+	// CheckUnknown: what it needs could not be asked.
+	CheckUnknown CheckState = "unknown"
 	// CheckNotApplicable: there is nothing to check in this version.
 	CheckNotApplicable CheckState = "not_applicable"
 )
@@ -63,6 +65,9 @@ func Checks(f Facts, findings []Finding) []Check {
 		if slices.ContainsFunc(findings, func(f Finding) bool { return checkOf(f.Code) == checks[i].Name }) {
 			checks[i].State = CheckFailed
 		}
+	}
+	if gateways := &checks[1]; f.Broker.Version == "" {
+		gateways.State, gateways.Detail = CheckUnknown, "not asked"
 	}
 	return checks
 }

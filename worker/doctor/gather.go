@@ -3,6 +3,7 @@ package doctor
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -214,6 +215,9 @@ func (g *gathering) storage(ctx context.Context) error {
 	g.space("JetStream's storage of the account", account.Store, account.Limits.MaxStore)
 	for _, want := range g.Topology.Streams {
 		stream, err := g.JS.Stream(ctx, want.Name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) { // a difference of the topology
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("reading stream %s: %w", want.Name, err)
 		}

@@ -143,6 +143,9 @@ func (j *judge) agreements() {
 
 func (j *judge) services() {
 	for _, g := range j.facts.Gateways {
+		if g.Processes > 0 && len(g.Services) == 0 {
+			j.add(ServiceNotHealthy, string(g.Name), "", "none of its %d processes says how the services are that it uses", g.Processes)
+		}
 		for _, s := range g.Services {
 			if s.Unused || s.State == sessions.StateHealthy {
 				continue

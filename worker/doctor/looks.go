@@ -2,8 +2,11 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"flowgate/messages"
 	"flowgate/pipelines"
@@ -79,6 +82,10 @@ func partitionOf(c broker.Consumer, q broker.LayerQueue, class messages.Class) (
 // look looks at a queue once; the last time also at its oldest message.
 func (g *gathering) look(ctx context.Context, q *Queue, last bool) error {
 	consumer, err := g.JS.Consumer(ctx, q.Stream, q.Consumer)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		q.Looks = nil // a difference of the topology
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("reading consumer %s of %s: %w", q.Consumer, q.Stream, err)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"flowgate/messages"
 	"flowgate/worker/batch"
+	"flowgate/worker/doctor"
 	"flowgate/worker/workertest"
 )
 
@@ -95,13 +96,6 @@ func TestReadmeRealBackendTakesItsSettings(t *testing.T) {
 }
 
 func TestReadmeListsTheReasons(t *testing.T) {
-	const begin, end = "-update` -->\n", "<!-- /reasons -->"
-	text := readmeText(t)
-	before, rest, found := strings.Cut(text, begin)
-	listed, after, closed := strings.Cut(rest, end)
-	if !found || !closed {
-		t.Fatal("README.md has no place for the reasons")
-	}
 	var table strings.Builder
 	table.WriteString("| reason | again | what happened | what to do |\n|---|---|---|---|\n")
 	for _, r := range messages.ReasonList() {
@@ -111,14 +105,49 @@ func TestReadmeListsTheReasons(t *testing.T) {
 		}
 		fmt.Fprintf(&table, "| `%s` | %s | %s | %s |\n", r.Reason, again, r.Text, r.Next)
 	}
+	generated(t, "reasons", table.String())
+}
+
+// TestReadmeHasARunbook: one paragraph for each finding of the doctor and for each reason, from the lists of the code.
+func TestReadmeHasARunbook(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("Findings of `flowgate doctor`:\n")
+	for _, c := range doctor.Codes() {
+		fmt.Fprintf(&text, "\n**`%s`** (%s): %s. %s *Look:* %s *Do:* %s\n", c.Code, c.Severity, c.Title, c.Means, c.Look, c.Do)
+	}
+	text.WriteString("\nReasons of results; `flowgate audit list --reason CODE` lists them, `flowgate audit show ID` tells how one came about:\n")
+	for _, r := range messages.ReasonList() {
+		again := "Sending it again does not help."
+		if r.Retry {
+			again = "Sending it again later can help."
+		}
+		if r.Reason == messages.ReasonOK {
+			again = ""
+		}
+		fmt.Fprintf(&text, "\n**`%s`**: %s %s *Do:* %s\n", r.Reason, r.Text, again, r.Next)
+	}
+	generated(t, "runbook", strings.ReplaceAll(text.String(), "  ", " "))
+}
+
+// generated wants a part of the README, between two comments, to be what the code says; with -update it writes it.
+func generated(t *testing.T, part, want string) {
+	t.Helper()
+	end := "<!-- /" + part + " -->"
+	text := readmeText(t)
+	before, rest, found := strings.Cut(text, "<!-- "+part+": written by `go test ./cmd/flowgate -run "+t.Name()+" -update` -->\n")
+	listed, after, closed := strings.Cut(rest, end)
+	if !found || !closed {
+		t.Fatalf("README.md has no place for %s", part)
+	}
+	begin := text[len(before) : len(text)-len(rest)]
 	switch {
-	case listed == table.String():
+	case listed == want:
 	case *update:
-		if err := os.WriteFile(readme, []byte(before+begin+table.String()+end+after), 0o644); err != nil { //nolint:gosec // it is public
+		if err := os.WriteFile(readme, []byte(before+begin+want+end+after), 0o644); err != nil { //nolint:gosec // it is public
 			t.Fatal(err)
 		}
 	default:
-		t.Error("the reasons in README.md differ from messages.ReasonList: run `go test ./cmd/flowgate -run TestReadmeListsTheReasons -update`")
+		t.Errorf("%s in README.md differs from the code: run `go test ./cmd/flowgate -run %s -update`", part, t.Name())
 	}
 }
 

@@ -3,12 +3,12 @@ package main
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"flowgate/configs"
+	"flowgate/worker/broker"
 	"flowgate/worker/postgres"
 	"flowgate/worker/sessions"
 )
@@ -33,7 +33,9 @@ func newDirect(s configs.Settings, reached *client, env configs.Lookup) (*direct
 	if source := databaseSource(s, env); source == "" {
 		unused = append(unused, sessions.Unused{Service: servicePostgres, Why: notRunning})
 	} else {
-		probes = append(probes, databaseProbe{url: s.DatabaseURL(), options: databaseOptions(s), source: source})
+		options := databaseOptions(s)
+		options.Retries = 0 // a check that fails is made again anyway
+		probes = append(probes, databaseProbe{url: s.DatabaseURL(), options: options, source: source})
 	}
 	switch source := brokerSource(s, env); {
 	case reached != nil:
@@ -41,7 +43,7 @@ func newDirect(s configs.Settings, reached *client, env configs.Lookup) (*direct
 	case source == "":
 		unused = append(unused, sessions.Unused{Service: serviceNATS, Why: notRunning})
 	default:
-		probes = append(probes, brokerProbe{url: s.Flowgate.NATSURL, source: source})
+		probes = append(probes, brokerProbe{settings: s, source: source})
 	}
 	d.monitor, err = sessions.NewMonitor(monitorOptions(s, append(probes, others.probes...), append(unused, others.unused...)))
 	if err != nil {
@@ -75,8 +77,8 @@ func (p databaseProbe) Check(ctx context.Context) (sessions.Finding, error) {
 
 // brokerProbe connects, asks and hangs up.
 type brokerProbe struct {
-	url    configs.Secret
-	source string
+	settings configs.Settings
+	source   string
 }
 
 // Name makes it a sessions.Probe.
@@ -84,13 +86,17 @@ func (p brokerProbe) Name() string { return serviceNATS }
 
 // Check makes it a sessions.Probe.
 func (p brokerProbe) Check(ctx context.Context) (sessions.Finding, error) {
+	a, err := access(p.settings, false)
+	if err != nil {
+		return sessions.Finding{Source: p.source}, err
+	}
 	options := []nats.Option{nats.Name("flowgate health"), nats.NoReconnect()}
 	if end, ok := ctx.Deadline(); ok {
 		options = append(options, nats.Timeout(time.Until(end)))
 	}
-	conn, err := nats.Connect(p.url.Reveal(), options...)
+	conn, err := broker.Connect(ctx, a, options...)
 	if err != nil {
-		return sessions.Finding{Source: p.source}, fmt.Errorf("connecting: %w", err)
+		return sessions.Finding{Source: p.source}, err
 	}
 	defer conn.Close()
 	return sessions.NATSProbe{Conn: conn, Source: p.source}.Check(ctx)

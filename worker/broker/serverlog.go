@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// serverLog hands the server's warnings and errors to zap and keeps what would have ended a server of its own process.
+// serverLog hands the server's warnings and errors to zap, without what clients wrote, and keeps what would have ended a server of its own process.
 type serverLog struct {
 	log *zap.Logger
 
@@ -43,11 +43,11 @@ const plaintext = "Plaintext passwords detected"
 
 func (l *serverLog) Warnf(format string, v ...any) {
 	if !strings.HasPrefix(format, plaintext) {
-		l.log.Warn(fmt.Sprintf(format, v...))
+		l.log.Warn(line(format, v))
 	}
 }
 
-func (l *serverLog) Errorf(format string, v ...any) { l.log.Error(fmt.Sprintf(format, v...)) }
+func (l *serverLog) Errorf(format string, v ...any) { l.log.Error(line(format, v)) }
 
 func (l *serverLog) Fatalf(format string, v ...any) {
 	line := fmt.Sprintf(format, v...)

@@ -292,7 +292,7 @@ func (r *Runtime) judge(ctx context.Context, q Queue, tasks []*Task) []Verdict {
 // crashed counts a panic: in the envelope's history where there is one, else by the message. A call that was open is in
 // doubt.
 func (r *Runtime) crashed(ctx context.Context, q Queue, t *Task, where string) Verdict {
-	r.log.Error("panic", zap.String("queue", q.Name), zap.String("request", t.String()), zap.String("where", where))
+	r.log.Error("panic", zap.String("queue", q.Name), t.about(), zap.String("where", where))
 	refused := pipelines.Fail(messages.ReasonCrash, where)
 	if t.State == "" {
 		if r.panics.count(t.Seq) < crashes {

@@ -95,7 +95,7 @@ func (r *Runtime) beatAll(ctx context.Context, due []*Delivery) {
 			defer func() { <-slots }()
 			r.opts.Probe.At(StepBeat, d.queue(), d.Key)
 			if err := r.beat(ctx, d); err != nil && ctx.Err() == nil {
-				r.log.Debug("heartbeat unheard", zap.String("request", d.String()), zap.Error(err))
+				r.log.Debug("heartbeat unheard", d.about(), zap.Error(err))
 			}
 		})
 	}

@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
 	"flowgate/messages"
 	"flowgate/pipelines"
 	"flowgate/worker"
@@ -57,7 +60,7 @@ func TestEachAnswerOnTheWireIsToldOnce(t *testing.T) {
 	l := &layer{handle: func(ctx context.Context, tasks []*worker.Task) []worker.Verdict {
 		verdicts := make([]worker.Verdict, len(tasks))
 		if slices.ContainsFunc(tasks, func(task *worker.Task) bool { return task.ID == "panics" }) {
-			panic("here") // before anything is done: the others are judged again
+			panic("canary of a request") // before anything is done: the others are judged again
 		}
 		for i, task := range tasks {
 			switch {
@@ -78,7 +81,11 @@ func TestEachAnswerOnTheWireIsToldOnce(t *testing.T) {
 		}
 		return verdicts
 	}}
-	stop := b.start(l, func(o *worker.Options) { o.Observer = worker.Observe(nil, &told, nil, &second) })
+	core, logged := observer.New(zap.DebugLevel)
+	log := zap.New(core)
+	stop := b.start(l, func(o *worker.Options) {
+		o.Logger, o.Observer = log, worker.Observe(nil, &told, worker.Logging(log), &second)
+	})
 	expired := envelope()
 	expired.NotAfter = time.Now().Add(-time.Second)
 	seqs := map[uint64]string{}
@@ -107,6 +114,19 @@ func TestEachAnswerOnTheWireIsToldOnce(t *testing.T) {
 		if w := word(<-b.said); strings.HasPrefix(w, "ack") && !strings.HasSuffix(w, "+WPI") {
 			answers++
 		}
+	}
+	seen := map[string]bool{}
+	for _, e := range logged.All() {
+		fields := e.ContextMap()
+		if strings.Contains(fmt.Sprint(e.Message, fields), "canary") {
+			t.Errorf("logged %s %v", e.Message, fields)
+		}
+		if e.Message == "settled" && fields["tenant"] == "acme" && fields["layer"] == "ai_processing" && fields["class"] == "std" {
+			seen[fmt.Sprint(fields["request_id"], " ", fields["reason"])] = true
+		}
+	}
+	if !seen["denied model_unknown"] || !seen["passed <nil>"] || !seen["panics crash"] {
+		t.Errorf("logged of %v", seen)
 	}
 	if len(told.settled) != answers || answers < len(wants)+3 {
 		t.Errorf("%d deliveries told, %d answers on the wire: %+v", len(told.settled), answers, told.settled)

@@ -40,7 +40,7 @@ func (r *Runtime) settle(d *Delivery, a answer, delay time.Duration) {
 	case answerLeave:
 	}
 	if err != nil && !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
-		r.log.Warn("answering a delivery", zap.String("request", d.String()), zap.Uint64("seq", d.Seq), zap.Error(err))
+		r.log.Warn("answering a delivery", d.about(), zap.Uint64("seq", d.Seq), zap.Error(err))
 	}
 	r.opts.Probe.At(StepAnswered, d.queue(), d.Key)
 }
@@ -89,7 +89,7 @@ func (r *Runtime) conclude(ctx context.Context, q Queue, t *Task, v Verdict, rec
 		events = append(events, spent(t, v.Spent)...)
 	}
 	if err := r.report(ctx, events); err != nil {
-		r.log.Warn("reporting events", zap.String("request", t.String()), zap.Error(err))
+		r.log.Warn("reporting events", t.about(), zap.Error(err))
 		a = answerLeave // redelivered: reported then
 	}
 	r.opts.Probe.At(StepReported, t.queue(), t.Key)
@@ -111,7 +111,7 @@ func (r *Runtime) tellTrouble(tasks []*Task, verdicts []Verdict) {
 		count[why]++
 	}
 	for why, t := range first {
-		r.log.Warn("handing deliveries back", zap.String("queue", t.queue()), zap.String("request", t.String()),
+		r.log.Warn("handing deliveries back", zap.String("queue", t.queue()), t.about(),
 			zap.Int("deliveries", count[why]), zap.String("error", why))
 	}
 }
@@ -125,7 +125,7 @@ func (r *Runtime) afterPublication(t *Task, receipt Receipt) (a answer, delay ti
 		return r.afterLoss(t, receipt.Newest)
 	case FateUnknown:
 	}
-	r.log.Warn("publishing", zap.String("queue", t.queue()), zap.String("request", t.String()), zap.Error(receipt.Err))
+	r.log.Warn("publishing", zap.String("queue", t.queue()), t.about(), zap.Error(receipt.Err))
 	return answerPark, lag, true
 }
 

@@ -142,6 +142,8 @@ func (n *node) openFolder(dir string) (err error) {
 		return err
 	}
 	n.down.push("releasing the state folder", n.folder.Close)
+	n.log = n.log.With(zap.String("worker", n.folder.WorkerID()))
+	n.observer = worker.Observe(n.observer, worker.Logging(n.log))
 	return nil
 }
 

@@ -220,7 +220,7 @@ func (r *Recorder) commit(ctx context.Context, batch worker.RecordBatch) error {
 // afterwards does what may be lost: waking those who wait for money, dropping bodies that nobody needs any more.
 func (r *Recorder) afterwards(ctx context.Context, batch worker.RecordBatch, done worker.Committed) {
 	for _, key := range done.Second {
-		r.log.Error("second outcome", zap.String("request", key.String()))
+		r.log.Error("second outcome", worker.LogRequest(key, 0))
 	}
 	byTenant := make(map[string][]string)
 	for _, scope := range done.Freed {

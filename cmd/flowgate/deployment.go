@@ -100,13 +100,15 @@ func (d *deployment) stop() error {
 }
 
 func (d *deployment) startPostgres(ctx context.Context) error {
-	server, err := private.Start(ctx, private.Options{Dir: filepath.Join(d.dir, "postgres"), Durable: true, Logger: d.log})
+	server, err := private.Start(ctx, private.Options{
+		Dir: filepath.Join(d.dir, "postgres"), Database: databaseName, Durable: true, Logger: d.log,
+	})
 	if err != nil {
 		return environmentError{err}
 	}
 	d.down.push("stopping postgres", server.Stop)
 	d.dbURL = server.URL(databaseName)
-	return postgres.CreateDatabase(ctx, server.URL("postgres"), databaseName)
+	return nil
 }
 
 // startBrokers starts the NATS servers and waits until they have found one another.

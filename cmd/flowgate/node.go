@@ -105,7 +105,7 @@ func startNode(ctx context.Context, l launch) (n *node, err error) {
 		n.loadRules,
 		ofMachine(func(context.Context) error { return n.openFolder(l.dir) }),
 		ofMachine(func(context.Context) error { return n.openLog(l.verbose) }),
-		ofMachine(n.openConsole), n.openTraces, ofMachine(n.openDatabase), ofMachine(n.openBroker), n.openTopology, n.watchHealth, n.startParts, n.announce,
+		ofMachine(n.openConsole), n.openTraces, n.openStorage, n.watchHealth, n.startParts, n.announce,
 	} {
 		if err = step(ctx); err != nil {
 			return n, err

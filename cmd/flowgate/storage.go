@@ -16,6 +16,27 @@ import (
 
 const databaseName = "flowgate"
 
+// openStorage opens database and broker side by side: in a new folder both write for a second. The first fault ends both.
+func (n *node) openStorage(ctx context.Context) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	n.down.push("opening storage", func() error { fail(nil); return nil })
+	var database sync.WaitGroup
+	database.Go(func() {
+		if err := ofMachine(n.openDatabase)(ctx); err != nil {
+			fail(err)
+		}
+	})
+	err := ofMachine(n.openBroker)(ctx)
+	if err == nil {
+		err = n.openTopology(ctx)
+	}
+	if err != nil {
+		fail(err)
+	}
+	database.Wait()
+	return context.Cause(ctx)
+}
+
 // openDatabase takes the database that settings name, or starts a Postgres of our own in the state folder.
 func (n *node) openDatabase(ctx context.Context) error {
 	if !n.roles.database() {
@@ -44,16 +65,13 @@ func (n *node) startDatabase(ctx context.Context) error {
 		return fmt.Errorf("no database: name it in DATABASE_URL, the layers %s need it", strings.Join(n.roles.strings(), ", "))
 	}
 	server, err := private.Start(ctx, private.Options{
-		Dir: n.folder.Path("postgres"), Durable: n.durable(), Logger: n.log,
+		Dir: n.folder.Path("postgres"), Database: databaseName, Durable: n.durable(), Logger: n.log,
 	})
 	if err != nil {
 		return err
 	}
 	n.postgresPID = server.PID()
 	n.down.push("stopping postgres", n.watchDatabase(server))
-	if err := postgres.CreateDatabase(ctx, server.URL("postgres"), databaseName); err != nil {
-		return err
-	}
 	n.dbURL = server.URL(databaseName)
 	return nil
 }

@@ -24,8 +24,8 @@ func initialise(ctx context.Context, place folder, bin binaries, durable bool, l
 	args := []string{
 		"--pgdata=" + place.fresh(), "--username=" + superuser, "--auth=trust", "--encoding=UTF8", "--locale=C",
 	}
-	if !durable {
-		args = append(args, "--no-sync")
+	if !durable || canFlush {
+		args = append(args, "--no-sync") // which syncs a thousand files one by one
 	}
 	command := exec.Command(filepath.Join(bin.dir, "initdb"), args...)
 	command.Dir = place.root
@@ -36,6 +36,11 @@ func initialise(ctx context.Context, place folder, bin binaries, durable bool, l
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("running initdb: %w%s", err, log.complaint()), os.RemoveAll(place.fresh()))
+	}
+	if durable && canFlush {
+		if err := flush(place.fresh()); err != nil {
+			return fmt.Errorf("flushing the data folder: %w", err)
+		}
 	}
 	if err := os.Rename(place.fresh(), place.data()); err != nil {
 		return fmt.Errorf("naming the data folder: %w", err)

@@ -181,7 +181,7 @@ func finish(ctx context.Context, top, final string, m manifest) error {
 			return fmt.Errorf("trying what was fetched: %w", err)
 		}
 	}
-	if _, err := output(ctx, own, "sync", "-f", top); err != nil {
+	if err := flush(top); err != nil {
 		return fmt.Errorf("flushing what was fetched: %w", err)
 	}
 	if err := os.RemoveAll(final); err != nil { // a folder without a manifest, or one that was damaged

@@ -8,6 +8,7 @@
 package private
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,8 @@ type Options struct {
 	BinDir string
 	// Durable says that a committed row survives a power cut. False turns fsync off and is for tests only.
 	Durable bool
+	// Database is the name of the database that is there after the start. Empty: postgres.
+	Database string
 	// Settings are further server settings, for example max_connections; they win over the launcher's own. Those that
 	// place the server (sockets, ports, folders) are refused.
 	Settings map[string]string
@@ -47,6 +50,7 @@ func start(ctx context.Context, opts Options, identities func(owner int) ([]iden
 	if opts.Logger == nil {
 		opts.Logger = zap.NewNop()
 	}
+	opts.Database = cmp.Or(opts.Database, firstDatabase)
 	place, err := openFolder(opts.Dir)
 	if err != nil {
 		return nil, err

@@ -18,6 +18,8 @@ const (
 	pollEvery = 5 * time.Millisecond
 	// boundEvery is how often the size of the log is looked at.
 	boundEvery = time.Minute
+	// firstDatabase is the one that initdb makes for its users.
+	firstDatabase = "postgres"
 )
 
 // Server is a running private Postgres. Its methods may be called from any goroutine.
@@ -41,7 +43,7 @@ func launch(ctx context.Context, place folder, bin binaries, opts Options, log *
 	}
 	s := &Server{child: c, place: place, grace: stopGrace, logger: opts.Logger}
 	s.stop = sync.OnceValue(s.shutDown)
-	if err := s.awaitReady(ctx, log); err != nil {
+	if err := s.awaitReady(ctx, opts.Database, log); err != nil {
 		_ = s.Stop() // the reason why it did not get ready says more than how it ended
 		return nil, err
 	}
@@ -51,11 +53,11 @@ func launch(ctx context.Context, place folder, bin binaries, opts Options, log *
 	return s, nil
 }
 
-// URL returns the connection string of a database, over the unix socket and as the superuser, for pgx and libpq. A new
-// server has the database postgres only, which an empty name means too.
+// URL returns the connection string of a database, over the unix socket and as the superuser, for pgx and libpq. An
+// empty name is postgres, which a server that was started for another Database does not have.
 func (s *Server) URL(database string) string {
 	if database == "" {
-		database = "postgres"
+		database = firstDatabase
 	}
 	query := url.Values{"host": {s.place.socket}, "port": {port}, "sslmode": {"disable"}}
 	address := url.URL{

@@ -18,8 +18,9 @@ build: ## build bin/flowgate
 demo: build ## run the whole chain once on this machine; JSON=1 for scripts
 	bin/flowgate demo $(if $(JSON),--json)
 
-bench: build ## measure the governed chain beside the bare one
+bench: build ## measure the governed chain beside the bare one, then the start (cold, warm) and the memory at rest
 	bin/flowgate bench
+	go test -run '^$$' -bench '^BenchmarkStart$$' -benchtime 5x ./cmd/flowgate
 
 test: postgres lint vet race fuzz ## lint, vet, every test with the race detector, and FUZZTIME (3s) of fuzzing per decoder
 	@echo 'make test: passed: lint, vet, tests with the race detector, fuzzing'

@@ -36,6 +36,8 @@ type launch struct {
 	// own lets the process start a broker and a Postgres of its own where settings name none, and make there what is
 	// missing. Without it both are an administrator's: what is missing there is told, not made.
 	own bool
+	// reset sets aside what the servers of its own have kept.
+	reset bool
 	// log is nil for the one that settings say; verbose makes that log everything.
 	log     *zap.Logger
 	verbose bool
@@ -105,6 +107,7 @@ func startNode(ctx context.Context, l launch) (n *node, err error) {
 		n.loadRules,
 		ofMachine(func(context.Context) error { return n.openFolder(l.dir) }),
 		ofMachine(func(context.Context) error { return n.openLog(l.verbose) }),
+		ofMachine(func(ctx context.Context) error { return n.setAside(ctx, l.reset) }),
 		ofMachine(n.openConsole), n.openTraces, n.openStorage, n.watchHealth, n.startParts, n.announce,
 	} {
 		if err = step(ctx); err != nil {

@@ -9,6 +9,7 @@ import (
 func newUp(g *globals) *cobra.Command {
 	var listen, sync string
 	var fetch fetchSwitch
+	var reset bool
 	cmd := &cobra.Command{
 		Use: "up", Short: "Run everything in one process: broker, database, three layers, recorder", Args: cobra.NoArgs,
 		Long: "Runs the three layers and the recorder until it is interrupted, then drains. Without NATS_URL it starts a broker of\n" +
@@ -35,11 +36,14 @@ func newUp(g *globals) *cobra.Command {
 			if err := fetch.prepare(cmd, settings, dir); err != nil {
 				return err
 			}
-			return serve(cmd, g, everything(dir, settings, nil))
+			l := everything(dir, settings, nil)
+			l.reset = reset
+			return serve(cmd, g, l)
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", "", "`address` of the broker's listener (default: setting flowgate.listen)")
 	cmd.Flags().StringVar(&sync, "sync", "", "always: every accepted message is on disk before it is acknowledged; interval: not")
+	cmd.Flags().BoolVar(&reset, "reset", false, "start over: queue and database of the state folder are moved into a folder set-aside-… in it, nothing is deleted")
 	fetch.addTo(cmd)
 	return cmd
 }

@@ -20,6 +20,16 @@ type process struct {
 	main        bool // postmaster or initdb, not a child of theirs
 }
 
+// EndLeftovers ends the server that an earlier process left running in the folder of a server (Options.Dir), so that the
+// folder may be moved. It needs no binaries. The caller MUST hold a lock on the folder.
+func EndLeftovers(ctx context.Context, dir string, logger *zap.Logger) error {
+	root, err := resolve(dir)
+	if err != nil {
+		return err
+	}
+	return clearLeftovers(ctx, folder{root: root, socket: SocketDir(root)}, logger)
+}
+
 // clearLeftovers ends what an earlier process left running on the folder and removes what would keep a server from
 // starting. Afterwards the folder is as a clean stop, or a crash, leaves it.
 func clearLeftovers(ctx context.Context, place folder, logger *zap.Logger) error {

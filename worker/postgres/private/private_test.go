@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 func TestStart(t *testing.T) {
@@ -52,6 +54,16 @@ func TestStart(t *testing.T) {
 			}
 		}
 	})
+	t.Run("has the database that was asked for, also when a copy must do", func(t *testing.T) {
+		place := made(t)
+		for _, name := range []string{"first", "second", "first"} { // renamed, made, there already
+			server := run(t, Options{Dir: place.root, Database: name})
+			conn, err := pgx.Connect(t.Context(), server.URL(name))
+			must(t, err)
+			must(t, conn.Close(t.Context()))
+			must(t, server.Stop())
+		}
+	})
 	t.Run("refuses settings that move the server, all at once", func(t *testing.T) {
 		_, err := Start(t.Context(), Options{Settings: map[string]string{"port": "1", "listen_addresses": "*"}})
 		wantError(t, err, "Dir is empty", "setting port", "setting listen_addresses")
@@ -81,7 +93,7 @@ func TestStart(t *testing.T) {
 		bin, err := FindBinaries(t.Context(), "")
 		must(t, err)
 		_, err = Start(t.Context(), Options{Dir: dir, BinDir: bin})
-		wantError(t, err, "is of Postgres 11", "are of Postgres 1", "PG_BINDIR", "--reset")
+		wantError(t, err, "is of Postgres 11", "are of Postgres 1", "PG_BINDIR", "flowgate up --reset")
 	})
 }
 

@@ -84,7 +84,7 @@ func probe(ctx context.Context, dir string, ids []identity) (binaries, error) {
 func fits(found binaries, wanted string, place folder) error {
 	if wanted != "" && wanted != found.major {
 		return fmt.Errorf("the data in %s is of Postgres %s and the binaries in %s are of Postgres %s: install Postgres %s, "+
-			"or set PG_BINDIR to its folder, or give the data up and start over with --reset",
+			"or set PG_BINDIR to its folder; `flowgate up --reset` sets the data aside and starts over",
 			place.data(), wanted, found.dir, found.major, wanted)
 	}
 	if number, err := strconv.ParseFloat(found.major, 64); err != nil || number < oldest {

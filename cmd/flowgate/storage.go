@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 
+	"go.uber.org/zap"
+
 	"flowgate/configs"
 	"flowgate/worker/broker"
 	"flowgate/worker/postgres"
@@ -48,11 +50,15 @@ func (n *node) openDatabase(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := awaitDatabase(ctx, n.settings.Postgres, n.log, n.openSchema); err != nil {
+	options := databaseOptions(n.settings)
+	options.OnWait = func(err error) {
+		n.log.Warn("the database cannot be reached", zap.Error(err), zap.Duration("again_in", options.RetryDelay))
+	}
+	if err := n.openSchema(ctx, options); err != nil {
 		return err
 	}
 	var err error
-	if n.db, err = postgres.Open(ctx, n.dbURL, databaseOptions(n.settings)); err != nil {
+	if n.db, err = postgres.Open(ctx, n.dbURL, options); err != nil {
 		return err
 	}
 	n.down.push("closing the database", func() error { n.db.Close(); return nil })
@@ -78,12 +84,12 @@ func (n *node) startDatabase(ctx context.Context) error {
 
 // openSchema brings the schema up to this build where this process may, else it wants it there. A schema that is newer is
 // none of its business: migrations only add.
-func (n *node) openSchema(ctx context.Context) error {
+func (n *node) openSchema(ctx context.Context, options postgres.Options) error {
 	if n.own {
-		_, _, err := postgres.Migrate(ctx, n.dbURL, databaseOptions(n.settings))
+		_, _, err := postgres.Migrate(ctx, n.dbURL, options)
 		return err
 	}
-	status, err := postgres.MigrationStatus(ctx, n.dbURL, databaseOptions(n.settings))
+	status, err := postgres.MigrationStatus(ctx, n.dbURL, options)
 	if err == nil && len(status.Pending) > 0 {
 		err = fmt.Errorf("the database has schema version %d, this build needs %d: run `flowgate migrate`", status.Version, status.Latest)
 	}

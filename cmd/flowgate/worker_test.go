@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"flowgate/worker/broker"
 	"flowgate/worker/workertest"
@@ -26,14 +25,19 @@ func (g *ground) workers(layers ...string) []*process {
 	return all
 }
 
+// theirBroker is a broker that is not the product's own, and nothing is in it; the URL has an administrator's password.
+func theirBroker(t *testing.T) (url string) {
+	t.Helper()
+	server := workertest.Server(t)
+	return strings.Replace(server.URL(), "nats://", "nats://"+broker.OperatorUser+":"+workertest.OperatorPassword+"@", 1)
+}
+
 // outside is a ground against a broker and a database that are not the product's own, both ready for work.
 func outside(t *testing.T) *ground {
 	t.Helper()
-	server := workertest.Server(t)
-	_, js := workertest.Conn(t, server)
-	workertest.Topology(t, js, layerQueues(), func(o *broker.TopologyOptions) { o.AckWait = 2 * time.Second })
-	url := strings.Replace(server.URL(), "nats://", "nats://"+broker.OperatorUser+":"+workertest.OperatorPassword+"@", 1)
-	return newGround(t, quickSettings, "NATS_URL="+url, "DATABASE_URL="+workertest.Database(t))
+	g := newGround(t, quickSettings, "NATS_URL="+theirBroker(t), "DATABASE_URL="+workertest.Database(t))
+	g.say("topology", "apply").wants(t, exitDone)
+	return g
 }
 
 func TestALayerAProcess(t *testing.T) {
@@ -62,8 +66,7 @@ func TestALayerAProcess(t *testing.T) {
 
 func TestWorkersSayWhatTheyMiss(t *testing.T) {
 	t.Parallel()
-	server := workertest.Server(t)
-	url := strings.Replace(server.URL(), "nats://", "nats://"+broker.OperatorUser+":"+workertest.OperatorPassword+"@", 1)
+	url := theirBroker(t)
 	for _, c := range []struct {
 		name  string
 		env   []string

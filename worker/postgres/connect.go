@@ -56,7 +56,13 @@ func patiently(ctx context.Context, options Options, connect func() error) error
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		if lasting(err) || try >= options.Retries || pause(ctx, options.RetryDelay) != nil {
+		if lasting(err) || try >= options.Retries {
+			return err
+		}
+		if options.OnWait != nil {
+			options.OnWait(err)
+		}
+		if pause(ctx, options.RetryDelay) != nil {
 			return err
 		}
 	}

@@ -130,11 +130,12 @@ func TestAWorkersRoleHasRowsAlone(t *testing.T) {
 		t.Errorf("before the grants: %v", err)
 	}
 	for range 2 { // again changes nothing
-		for _, sql := range postgres.Grants("flowgate", name) {
-			if _, err := owner.Exec(t.Context(), sql); err != nil {
-				t.Fatalf("%s: %v", sql, err)
-			}
+		if err := postgres.Grant(t.Context(), owner.Config().ConnString(), postgres.DefaultOptions(), name); err != nil {
+			t.Fatal(err)
 		}
+	}
+	if err := postgres.Grant(t.Context(), owner.Config().ConnString(), postgres.DefaultOptions(), "nobody"); err == nil || !strings.Contains(err.Error(), `"nobody" does not exist`) {
+		t.Error(err)
 	}
 	useAll(t, openURL(t, as))
 	hand := connect(t, as)

@@ -34,6 +34,8 @@ type Options struct {
 	// Retries is how often a database that is not there yet is asked again, RetryDelay (0: 1 s) after each time.
 	Retries    int
 	RetryDelay time.Duration
+	// OnWait, where set, is told why each time.
+	OnWait func(error)
 	// AnswerTimeout bounds a piece of everyday work; chores have ten times as long. 0: 1 min.
 	AnswerTimeout time.Duration
 	// FreeTimeout bounds the wait for a connection of the pool. 0: 10 s.

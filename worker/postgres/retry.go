@@ -75,16 +75,3 @@ func withRetries(ctx context.Context, do func() error) error {
 	}
 	return err
 }
-
-// Away tells whether no server answered: one that starts, that nobody can reach, or that has no connection left. A server that
-// refuses a login, or has no such database, has answered.
-func Away(err error) bool {
-	switch state := sqlState(err); {
-	case state == "57P03", state == "53300": // cannot_connect_now, too_many_connections
-		return true
-	case state != "":
-		return false
-	}
-	_, connecting := errors.AsType[*pgconn.ConnectError](err)
-	return connecting
-}

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"fmt"
 	"regexp"
 	"strings"
@@ -45,4 +46,22 @@ func Grants(schema, role string) []string {
 		"ALTER DEFAULT PRIVILEGES IN SCHEMA " + in + " GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO " + to,
 		"ALTER DEFAULT PRIVILEGES IN SCHEMA " + in + " GRANT EXECUTE ON FUNCTIONS TO " + to,
 	}
+}
+
+// Grant gives a role what Grants say, in one transaction. A role that is not there is an error.
+func Grant(ctx context.Context, url string, options Options, role string) error {
+	return migrating(ctx, url, options, func(conn *pgx.Conn, schema string) error {
+		err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			for _, sql := range Grants(schema, role) {
+				if _, err := tx.Exec(ctx, sql); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("granting %s what workers need: %w", role, err)
+		}
+		return nil
+	})
 }

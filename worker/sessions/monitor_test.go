@@ -291,3 +291,16 @@ func TestErrorsAreShownWithoutSecrets(t *testing.T) {
 		t.Error("no error has no text")
 	}
 }
+
+func TestServiceThatIsUnknownFromTheBeginningIsLogged(t *testing.T) {
+	core, logged := observer.New(zap.WarnLevel)
+	m, err := NewMonitor(MonitorOptions{Probes: []Probe{answering("s3", Finding{}, ErrUnknown)}, Logger: zap.New(core)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Once(t.Context())
+	m.Once(t.Context())
+	if n := logged.Len(); n != 1 {
+		t.Errorf("%d lines for one change", n)
+	}
+}

@@ -34,10 +34,13 @@ type watched struct {
 	failed    bool      // whether there was one
 }
 
-// record takes in a check. It returns the state before it and the health after it.
+// record takes in a check. It returns the state before it, empty for the first one, and the health after it.
 func (w *watched) record(r reply, at time.Time, took time.Duration) (State, Health) {
 	before := w.health(at).State
 	w.mu.Lock()
+	if w.last.IsZero() {
+		before = ""
+	}
 	state, fault := w.judge(r, took)
 	if !r.cut {
 		w.finding.Source = r.finding.Source

@@ -18,6 +18,9 @@ build: ## build bin/flowgate
 demo: build ## run the whole chain once on this machine; JSON=1 for scripts
 	bin/flowgate demo $(if $(JSON),--json)
 
+cluster: build ## rehearse a deployment: three NATS servers, two workers a layer, replaced under load; JSON=1 for scripts
+	bin/flowgate cluster $(if $(JSON),--json)
+
 bench: build ## measure the governed chain beside the bare one, then the start (cold, warm) and the memory at rest
 	bin/flowgate bench
 	go test -run '^$$' -bench '^BenchmarkStart$$' -benchtime 5x ./cmd/flowgate
@@ -53,4 +56,4 @@ cover: ## run the tests and print how much of each function they reach
 	go test -coverpkg=./... -coverprofile=coverage.txt ./...
 	go tool cover -func=coverage.txt
 
-.PHONY: help build demo bench test postgres lint vet race fuzz chaos cover
+.PHONY: help build demo cluster bench test postgres lint vet race fuzz chaos cover

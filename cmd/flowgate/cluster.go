@@ -14,7 +14,7 @@ import (
 const clusterTime = 10 * time.Minute
 
 func newCluster(g *globals) *cobra.Command {
-	r := rehearsal{servers: 1}
+	r := rehearsal{servers: 3}
 	var keep bool
 	cmd := &cobra.Command{
 		Use: "cluster", Short: "Rehearse a deployment of many processes on this machine, and replace workers under load", Args: cobra.NoArgs,

@@ -24,8 +24,14 @@ type clusterReport struct {
 	Statuses map[messages.Status]int `json:"statuses"`
 	Reasons  map[messages.Reason]int `json:"reasons"`
 	// Attempts are the calls that were begun: as many as lines where no drain cut one off.
-	Attempts     int                `json:"attempts"`
-	Cost         int64              `json:"cost_microusd"`
+	Attempts int   `json:"attempts"`
+	Cost     int64 `json:"cost_microusd"`
+	// NATSBytes are those of one copy of a request in the streams while it is held, PostgresBytes those that the database
+	// grew by, both on average; Connections are the workers' to Postgres.
+	NATSBytes     int64 `json:"nats_bytes_per_request"`
+	PostgresBytes int64 `json:"postgres_bytes_per_request"`
+	Connections   int64 `json:"postgres_connections"`
+
 	Replaced     []replaced         `json:"replaced"`
 	Findings     []postgres.Finding `json:"audit_check"`
 	StartSeconds float64            `json:"start_seconds"`
@@ -84,7 +90,9 @@ func (r *clusterReport) show(out io.Writer, g *globals) error {
 	for _, f := range r.Faults {
 		fmt.Fprintln(out, "NOT AS PROMISED:", f)
 	}
-	_, err := fmt.Fprintf(out, "\n%d NATS servers, %d copies of each message, %d workers: started in %s, the batch took %s, everything %s.\n",
+	fmt.Fprintf(out, "\nA request took %d bytes in the streams, a copy, and %d in Postgres; the workers hold %d connections to Postgres.\n",
+		r.NATSBytes, r.PostgresBytes, r.Connections)
+	_, err := fmt.Fprintf(out, "%d NATS servers, %d copies of each message, %d workers: started in %s, the batch took %s, everything %s.\n",
 		r.Servers, r.Copies, r.Workers, seconds(r.StartSeconds), seconds(r.BatchSeconds), seconds(r.Seconds))
 	return err
 }

@@ -19,13 +19,16 @@ import (
 	"flowgate/worker/traces"
 )
 
+// upHTTP is where `flowgate up` listens for HTTP unless it is told otherwise.
+const upHTTP = "127.0.0.1:4280"
+
 // httpAddress is where the HTTP listener of this process shall be; empty for none.
 func (n *node) httpAddress() string {
 	switch address := n.settings.Flowgate.HTTP; {
 	case address != configs.HTTPAuto:
 		return address
 	case n.own:
-		return "127.0.0.1:4280"
+		return upHTTP
 	}
 	return "127.0.0.1:0" // several workers may run on one machine
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
 
-	"flowgate/worker/broker"
 	"flowgate/worker/postgres"
 	"flowgate/worker/postgres/private"
 )
@@ -62,13 +61,10 @@ func (d *deployment) start(ctx context.Context, layers ...string) error {
 	if err := d.writeSettings(); err != nil {
 		return err
 	}
-	for _, step := range [][]string{{"migrate"}} {
+	for _, step := range [][]string{{"migrate"}, {"topology", "apply"}} {
 		if err := d.run(ctx, step...); err != nil {
 			return err
 		}
-	}
-	if err := d.applyTopology(ctx); err != nil {
-		return err
 	}
 	for _, layer := range layers {
 		w := &member{layer: layer}
@@ -178,7 +174,7 @@ func freePorts(n int) ([]int, error) {
 func (d *deployment) settingsFile() string { return filepath.Join(d.dir, "settings.yaml") }
 
 func (d *deployment) writeSettings() error {
-	text := fmt.Sprintf("flowgate:\n%s", d.settings)
+	text := fmt.Sprintf("flowgate:\n  replicas: %d\n%s", d.servers, d.settings)
 	if err := os.WriteFile(d.settingsFile(), []byte(text), 0o600); err != nil {
 		return environmentError{err}
 	}
@@ -278,24 +274,4 @@ func (d *deployment) reach(ctx context.Context) (c *client, err error) {
 		return nil, environmentError{err}
 	}
 	return c, nil
-}
-
-// applyTopology does what an administrator does.
-func (d *deployment) applyTopology(ctx context.Context) error {
-	conn, err := nats.Connect(d.natsURL)
-	if err != nil {
-		return environmentError{err}
-	}
-	defer conn.Close()
-	js, err := newJetStream(conn)
-	if err != nil {
-		return err
-	}
-	o := broker.DefaultTopologyOptions()
-	o.Replicas = d.servers
-	t, err := broker.NewTopology(o, layerQueues())
-	if err != nil {
-		return err
-	}
-	return broker.Apply(ctx, js, t)
 }

@@ -181,6 +181,10 @@ func (r *rehearsal) line(document []byte, i int, latency time.Duration, now time
 // work sends the batch, replaces workers meanwhile, and reads the record.
 func (r *rehearsal) work(ctx context.Context) (*clusterReport, error) {
 	began := make(chan struct{})
+	before, err := r.c.db.Size(ctx)
+	if err != nil {
+		return nil, err
+	}
 	stop, err := r.watch(began)
 	if err != nil {
 		return nil, err
@@ -211,7 +215,10 @@ func (r *rehearsal) work(ctx context.Context) (*clusterReport, error) {
 		return nil, errors.Join(err, cause)
 	}
 	report.Statuses, report.Reasons = summary.ByStatus, summary.ByReason
-	return report, r.record(ctx, report)
+	if err := r.record(ctx, report); err != nil {
+		return nil, err
+	}
+	return report, r.measure(ctx, report, before)
 }
 
 // watch counts the requests that have ended, by their wake-ups, and closes began when the first has left layer 1.
@@ -337,6 +344,26 @@ func (r *rehearsal) record(ctx context.Context, report *clusterReport) (err erro
 	}
 	report.Findings, err = auditCheck(ctx, r.c)
 	return err
+}
+
+// measure tells what a request takes while it is held: nothing was purged yet.
+func (r *rehearsal) measure(ctx context.Context, report *clusterReport, before postgres.Size) error {
+	var bytes uint64
+	for _, name := range []string{worker.IngressStream, worker.WorkStream(0), worker.EventsStream} {
+		stream, err := r.c.js.Stream(ctx, name)
+		if err != nil {
+			return fmt.Errorf("reading stream %s: %w", name, err)
+		}
+		bytes += stream.CachedInfo().State.Bytes
+	}
+	after, err := r.c.db.Size(ctx)
+	if err != nil {
+		return err
+	}
+	requests := int64(max(r.total, 1))
+	report.NATSBytes = int64(bytes) / requests //nolint:gosec // far from its bounds
+	report.PostgresBytes, report.Connections = (after.Bytes-before.Bytes)/requests, after.Connections-1
+	return nil
 }
 
 // copies counts the copies of the WORK stream that are up to date, the leader's included.

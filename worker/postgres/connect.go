@@ -41,7 +41,7 @@ func set(config *pgx.ConnConfig, options Options) {
 	if params["application_name"] == "" {
 		params["application_name"] = "flowgate"
 	}
-	params["timezone"] = "UTC"
+	params["timezone"] = "GMT" // UTC is a file of tzdata, which small machines lack
 	params["search_path"] = options.Schema
 	params["lock_timeout"] = milliseconds(options.LockTimeout)
 	params["idle_in_transaction_session_timeout"] = milliseconds(options.IdleInTransaction)

@@ -17,7 +17,7 @@ END $$;
 
 -- ensure_partitions makes what the coming hours and months need. It may run at any time, any number of times.
 CREATE FUNCTION flowgate.ensure_partitions(at timestamptz) RETURNS integer
-LANGUAGE plpgsql SET search_path = flowgate, pg_catalog, pg_temp SET timezone = 'UTC' AS $$
+LANGUAGE plpgsql SET search_path = flowgate, pg_catalog, pg_temp SET timezone = 'GMT' AS $$
 DECLARE
     made integer := 0;
     low timestamptz;

@@ -125,7 +125,7 @@ func (x *examination) sources(ctx context.Context, g *globals, settings configs.
 		return s, c
 	}
 	var err error
-	if s.Topology, err = neededTopology(settings); err != nil {
+	if s.Topology, err = topologyOf(settings); err != nil {
 		silent("topology", err)
 	}
 	if c.conn, err = g.reachBroker(ctx, settings); err == nil {
@@ -154,13 +154,6 @@ func (x *examination) sources(ctx context.Context, g *globals, settings configs.
 		s.Folder = dir
 	}
 	return s, c
-}
-
-// neededTopology is what settings want to be there.
-func neededTopology(s configs.Settings) (broker.Topology, error) {
-	options := broker.DefaultTopologyOptions()
-	options.AckWait = s.Flowgate.AckWait
-	return broker.NewTopology(options, layerQueues())
 }
 
 func (r doctorReport) show(w io.Writer, g *globals) error {

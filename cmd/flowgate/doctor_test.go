@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -70,7 +71,7 @@ func newWard(t *testing.T) *ward {
 // examine is what the doctor finds, without a request.
 func (w *ward) examine(t *testing.T) []doctor.Finding {
 	t.Helper()
-	topology, err := neededTopology(w.settings)
+	topology, err := topologyOf(w.settings)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,4 +281,30 @@ func TestDoctorSaysWhatItCannotAsk(t *testing.T) {
 	url := strings.Replace(server.URL(), "nats://", "nats://"+broker.OperatorUser+":"+workertest.OperatorPassword+"@", 1)
 	g.env = append(g.env, "NATS_URL="+url, "DATABASE_URL=postgres://nobody@127.0.0.1:1/none")
 	g.say("doctor", "--no-request").wants(t, exitEnvironment, "unreachable: database", "topology_drift", "FLOWGATE_INGRESS is missing")
+}
+
+// TestRunbookNamesCommandsThatExist: a remedy that nobody can run is none.
+func TestRunbookNamesCommandsThatExist(t *testing.T) {
+	t.Parallel()
+	quoted := regexp.MustCompile("`flowgate ([^`]+)`")
+	texts := make([]string, 0)
+	for _, c := range doctor.Codes() {
+		texts = append(texts, c.Means, c.Look, c.Do)
+	}
+	for _, r := range messages.ReasonList() {
+		texts = append(texts, r.Text, r.Next)
+	}
+	for _, m := range quoted.FindAllStringSubmatch(strings.Join(texts, "\n"), -1) {
+		words := strings.Fields(m[1])
+		cmd, _, err := newRoot().Find(words)
+		if err != nil || !cmd.HasParent() {
+			t.Errorf("`flowgate %s`: there is no such command (%v)", m[1], err)
+			continue
+		}
+		for _, w := range words {
+			if name, isFlag := strings.CutPrefix(w, "--"); isFlag && cmd.Flag(name) == nil && cmd.InheritedFlags().Lookup(name) == nil {
+				t.Errorf("`flowgate %s`: %s has no flag %s", m[1], cmd.CommandPath(), w)
+			}
+		}
+	}
 }

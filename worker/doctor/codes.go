@@ -141,7 +141,7 @@ func Codes() []Info {
 		{
 			RequestStopped, Failing, "A real request did not pass all three layers",
 			"The doctor sent a small request of its own, and it was refused, failed, or was not done in time. The finding names the layer where it stopped.",
-			"`flowgate --tenant doctor audit show ID` tells its story; the reason is explained in the list of reasons.",
+			"`flowgate audit show ID --tenant doctor` tells its story; the reason is explained in the list of reasons.",
 			"Follow the reason. Where it only was not done in time, look at the findings of that layer's queue, or give the doctor a longer `--wait`.",
 		},
 	}

@@ -75,7 +75,10 @@ func (j *judge) drift() {
 			j.add(TopologyDrift, "topology", "", "and %d more differences", len(j.facts.Drift)-i)
 			return
 		}
-		j.add(TopologyDrift, d.Thing, "", "%s", d)
+		j.add(TopologyDrift, d.Thing, d.Remedy(), "%s", d)
+		if !d.Missing() && !d.Breaks() { // sizes and copies are an administrator's choice
+			j.findings[len(j.findings)-1].Severity = Warning
+		}
 	}
 }
 

@@ -145,22 +145,21 @@ func (n *node) openFolder(dir string) (err error) {
 		return err
 	}
 	n.down.push("releasing the state folder", n.folder.Close)
-	n.log = n.log.With(zap.String("worker", n.folder.WorkerID()))
-	n.observer = worker.Observe(n.observer, worker.Logging(n.log))
 	return nil
 }
 
 // openLog makes the logger that settings say, unless there is one.
 func (n *node) openLog(verbose bool) error {
-	if n.log != nil {
-		return nil
+	if n.log == nil {
+		log, done, err := openLog(n.settings.Logging, n.folder.Dir(), verbose, os.Stderr)
+		if err != nil {
+			return err
+		}
+		n.log = log
+		n.down.push("closing the log", done)
 	}
-	log, done, err := openLog(n.settings.Logging, n.folder.Dir(), verbose, os.Stderr)
-	if err != nil {
-		return err
-	}
-	n.log = log
-	n.down.push("closing the log", done)
+	n.log = n.log.With(zap.String("worker", n.folder.WorkerID()))
+	n.observer = worker.Observe(n.observer, worker.Logging(n.log))
 	return nil
 }
 

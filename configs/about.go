@@ -65,8 +65,7 @@ func described(key string) (Entry, bool) {
 		if ok || !strings.Contains(pattern, "*") {
 			return
 		}
-		form := strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, `.+`)
-		if matched, err := regexp.MatchString("^"+form+"$", key); err != nil || !matched {
+		if !(Key{Pattern: pattern}).Matches(key) {
 			return
 		}
 		found, ok = Entry{Key: key, Fate: f.Fate, Origin: Origin{Source: FromDefault}, About: f.why}, true
@@ -92,4 +91,26 @@ func patterns(path string, t reflect.Type, f fate, visit func(pattern string, f 
 	default:
 		visit(path, f)
 	}
+}
+
+// Key is a key that a file may have; * in it stands for any name.
+type Key struct {
+	Pattern string
+	Fate    Fate
+}
+
+// Matches tells whether a key is one of the pattern.
+func (k Key) Matches(key string) bool {
+	form := strings.ReplaceAll(regexp.QuoteMeta(k.Pattern), `\*`, `.+`)
+	matched, err := regexp.MatchString("^"+form+"$", key)
+	return err == nil && matched
+}
+
+// Keys are all keys that a file may have, in the order of the structs.
+func Keys() []Key {
+	var all []Key
+	patterns("", reflect.TypeFor[Settings](), fate{Fate: Used}, func(pattern string, f fate) {
+		all = append(all, Key{pattern, f.Fate})
+	})
+	return all
 }

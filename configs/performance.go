@@ -13,7 +13,7 @@ type Performance struct {
 type ConnectionPool struct {
 	// Enabled keeps connections for the next call.
 	Enabled bool `yaml:"enabled"`
-	// MaxConnections bounds the connections to a backend, and with them the calls of a class in flight; 0 to 100000, 0 is
+	// MaxConnections bounds the connections to a backend, and with them the calls in flight; 0 to 100000, 0 is
 	// as many as flowgate.concurrency allows calls.
 	MaxConnections int `yaml:"max_connections"`
 	MaxRetries     int `yaml:"max_retries" void:"calls are tried again as the section retry says; a second count would multiply with it"`
@@ -45,7 +45,7 @@ func defaultPerformance() Performance {
 	}
 }
 
-// CallsAtOnce bounds the calls of a class in flight in one process: a call that waits for a connection would spend its
+// CallsAtOnce bounds the calls in flight in one process, of all classes together: a call that waits for a connection would spend its
 // time with waiting.
 func (s Settings) CallsAtOnce() int {
 	if most := s.Performance.ConnectionPool.MaxConnections; most > 0 {

@@ -90,6 +90,11 @@ func (n *node) chain(ctx context.Context) (*worker.Runtime, error) {
 	for _, q := range queues {
 		n.pulled = append(n.pulled, q.Name)
 	}
+	return worker.NewRuntime(n.runtimeOptions(queues))
+}
+
+// runtimeOptions are those of the runtime out of settings.
+func (n *node) runtimeOptions(queues []worker.Queue) worker.Options {
 	options := worker.Options{
 		Conn: n.conn, JS: n.js, Leader: n.leader, Hop: n.hop, Queues: queues,
 		Worker: n.folder.WorkerID(), Earlier: n.folder.Earlier, AckWait: n.settings.Flowgate.AckWait,
@@ -99,7 +104,7 @@ func (n *node) chain(ctx context.Context) (*worker.Runtime, error) {
 	if n.roles.layer(messages.LayerCorporate) {
 		options.Waiting = n.db.Waiting
 	}
-	return worker.NewRuntime(options)
+	return options
 }
 
 // recorders are one for each stream that is recorded; none without that role.

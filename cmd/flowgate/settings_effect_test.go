@@ -55,6 +55,7 @@ func proofs() []proof {
 		plain("flowgate.database_schema", "other", seeDatabase),
 		plain("flowgate.sync", "interval", seeDurable),
 		plain("flowgate.hold", "5m", seeChores),
+		plain("flowgate.grace", "7s", seeRuntime),
 		plain("flowgate.timezone", "Pacific/Kiritimati", seeDecision),
 		plain("flowgate.micro_batch", "7", seeQueues),
 		plain("flowgate.concurrency.ai", "7", seeQueues),

@@ -130,6 +130,11 @@ func seeQueues(t *testing.T, s configs.Settings) any {
 	return sizes
 }
 
+func seeRuntime(t *testing.T, s configs.Settings) any {
+	o := nodeOf(t, s).runtimeOptions(nil)
+	return []any{o.Grace, o.AckWait}
+}
+
 // someLayer stands where a layer must be and none is asked.
 type someLayer struct{ worker.Layer }
 

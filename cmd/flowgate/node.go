@@ -148,7 +148,7 @@ func (n *node) openFolder(dir string) (err error) {
 	return nil
 }
 
-// openLog makes the logger that settings say, unless there is one.
+// openLog makes the logger that settings say, unless there is one. Its lines name this process, and tell what becomes of requests.
 func (n *node) openLog(verbose bool) error {
 	if n.log == nil {
 		log, done, err := openLog(n.settings.Logging, n.folder.Dir(), verbose, os.Stderr)

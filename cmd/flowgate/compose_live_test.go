@@ -274,4 +274,7 @@ func (g *composeGround) mayNot(ctx context.Context) {
 	if err := g.try(strings.TrimSpace(string(database)), "CREATE TABLE flowgate.mine (a int)"); err == nil {
 		g.t.Error("a worker may make tables")
 	}
+	if err := g.try(strings.TrimSpace(string(database)), "UPDATE flowgate.schema_version SET version = 1"); err == nil {
+		g.t.Error("a worker may change the schema's version")
+	}
 }

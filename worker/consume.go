@@ -53,6 +53,8 @@ func (t *taker) run(fetch context.Context) {
 
 // stand waits for a message, for as long as a pull stands; nil: none came.
 func (t *taker) stand() (*Delivery, error) {
+	t.opts.Pulse.Expect(t.queue.Name, 3*t.opts.PullWait)
+	defer t.opts.Pulse.Rest(t.queue.Name)
 	pull, err := t.consumer.Fetch(1, jetstream.FetchMaxWait(t.opts.PullWait))
 	if err != nil {
 		return nil, err
@@ -130,6 +132,8 @@ func (t *taker) begin(taken []*Delivery, slots int, more bool) {
 
 // pull takes what is there, at most n.
 func (t *taker) pull(n int) ([]*Delivery, error) {
+	t.opts.Pulse.Expect(t.queue.Name, 3*t.opts.PullWait)
+	defer t.opts.Pulse.Rest(t.queue.Name)
 	pull, err := t.consumer.FetchNoWait(n)
 	if err != nil {
 		return nil, err

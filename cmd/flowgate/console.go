@@ -14,8 +14,10 @@ import (
 	"flowgate/worker"
 	"flowgate/worker/broker"
 	"flowgate/worker/console"
+	"flowgate/worker/control"
 	"flowgate/worker/metrics"
 	"flowgate/worker/recorder"
+	"flowgate/worker/sessions"
 	"flowgate/worker/traces"
 )
 
@@ -104,6 +106,7 @@ func (n *node) readiness() []console.Check {
 		}},
 		{Name: "broker", Ask: n.whenReady(n.checkBroker)},
 		{Name: "topology", Ask: n.whenReady(n.checkTopology)},
+		{Name: "control", Ask: n.whenReady(n.checkControl)},
 	}
 	if n.roles.database() {
 		checks = append(checks, console.Check{Name: "postgres", Ask: n.whenReady(func(ctx context.Context) (string, error) { return "", n.db.Ping(ctx) })})
@@ -131,6 +134,15 @@ func (n *node) checkBroker(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("no answer: %w", err)
 	}
 	return fmt.Sprintf("round trip %s", time.Since(began).Round(10*time.Microsecond)), nil
+}
+
+// checkControl asks whether what is paused is known: without that the layers take nothing.
+func (n *node) checkControl(context.Context) (string, error) {
+	silent := n.control.Silent()
+	if silent >= worker.LongestSilence {
+		return "", fmt.Errorf("nothing was heard of the bucket %s for %s: the layers take nothing until it speaks", control.Bucket, silent.Round(time.Second))
+	}
+	return fmt.Sprintf("version %d", n.control.Version()), nil
 }
 
 // checkTopology looks for the streams, and for the consumers that this process pulls from.
@@ -185,6 +197,7 @@ func (n *node) metricSources() metrics.Sources {
 		Broker: knowing(n, func() metrics.Broker {
 			return metrics.Broker{Connected: n.conn.IsConnected(), Reconnects: n.conn.Stats().Reconnects}
 		}),
+		Services: knowing(n, func() []sessions.Health { return n.monitor.Snapshot() }),
 	}
 	if n.roles.chain() {
 		s.Queues = asking(n, n.askQueues)

@@ -162,7 +162,7 @@ func TestUpShowsHealthAndMetricsOnLoopback(t *testing.T) {
 	for _, part := range []string{
 		`flowgate_attempts_total{backend="offline",class="ok"} 2`, `flowgate_queue_pending{class="std",layer="ai_processing",queue="ai"} 0`,
 		`flowgate_audit_lag_seconds{stream="FLOWGATE_WORK_0"}`, "flowgate_reservations_held_microusd ", "flowgate_postgres_connections_max ",
-		"flowgate_broker_connected 1", "go_goroutines ", "process_resident_memory_bytes ",
+		"flowgate_broker_connected 1", `flowgate_service_state{service="postgres",state=`, "go_goroutines ", "process_resident_memory_bytes ",
 		`gen_ai_client_token_usage_count{gen_ai_operation_name="chat",gen_ai_provider_name="flowgate.offline",`,
 	} {
 		if !strings.Contains(text, part) {

@@ -18,6 +18,7 @@ import (
 	"flowgate/messages"
 	"flowgate/worker/batch"
 	"flowgate/worker/doctor"
+	"flowgate/worker/metrics"
 	"flowgate/worker/workertest"
 )
 
@@ -149,6 +150,19 @@ func generated(t *testing.T, part, want string) {
 	default:
 		t.Errorf("%s in README.md differs from the code: run `go test ./cmd/flowgate -run %s -update`", part, t.Name())
 	}
+}
+
+func TestReadmeListsTheMetrics(t *testing.T) {
+	var table strings.Builder
+	table.WriteString("| metric | type | labels | what it is |\n|---|---|---|---|\n")
+	for _, d := range metrics.Definitions() {
+		labels := ""
+		if len(d.Labels) > 0 {
+			labels = "`" + strings.Join(d.Labels, "`, `") + "`"
+		}
+		fmt.Fprintf(&table, "| `%s` | %s | %s | %s |\n", d.Name, d.Type, labels, d.Help)
+	}
+	generated(t, "metrics", table.String())
 }
 
 func TestReadmeStatesTheLimits(t *testing.T) {

@@ -76,6 +76,8 @@ func TestWorkersRunWithTheLeastRights(t *testing.T) {
 		said.wants(t, exitDone, "permissions {")
 		users = append(users, fmt.Sprintf("{ user: %s, password: secret, %s }", r, said.stdout))
 	}
+	whole := plan.say("topology", "plan", "--permissions", "--layer", strings.Join(shortRoles(), ","))
+	users = append(users, fmt.Sprintf("{ user: all, password: secret, %s }", whole.stdout))
 	url, violations := theirs(t, strings.Join(users, "\n"))
 	as := func(user string) string { return fmt.Sprintf(url, user) }
 	g := newGround(t, quickSettings, "NATS_URL="+as("admin"), "DATABASE_URL="+workertest.Database(t))
@@ -112,6 +114,13 @@ func TestWorkersRunWithTheLeastRights(t *testing.T) {
 	for _, r := range allRoles() {
 		mayNot(t, r, as(string(r)))
 	}
+	// up makes what is missing if it may, and works with what is there if it may not.
+	up := *g
+	up.env = append(slices.Clone(g.env), "NATS_URL="+as("all"))
+	p := up.up()
+	p.ready()
+	g.say("submit", "--id", "up", "--wait", "--reason", "a test of rights", "x").wants(t, exitDone, "success (ok)")
+	p.stop()
 	if len(violations.all()) == 0 {
 		t.Error("violations are not heard: the test proves nothing")
 	}

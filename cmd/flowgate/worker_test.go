@@ -7,6 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
 
 	"flowgate/worker/broker"
 	"flowgate/worker/workertest"
@@ -98,5 +101,48 @@ func TestRolesAreThoseOfTheChain(t *testing.T) {
 		if err != nil || got.database() != want {
 			t.Errorf("%s needs a database: %t, %v", list, got.database(), err)
 		}
+	}
+}
+
+func TestServersThatDoNotFitAreNamed(t *testing.T) {
+	t.Parallel()
+	plain, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain.Start()
+	t.Cleanup(func() { plain.Shutdown(); plain.WaitForShutdown() })
+	if !plain.ReadyForConnections(10 * time.Second) {
+		t.Fatal("the server is not ready")
+	}
+	const secret = "hunter2-of-the-test"
+	g := newGround(t, quickSettings)
+	open := g.file("open.creds", []byte(secret))
+	if err := os.Chmod(open, 0o644); err != nil { //nolint:gosec // that is what is wrong
+		t.Fatal(err)
+	}
+	ours := theirBroker(t)
+	for _, c := range []struct {
+		name  string
+		env   []string
+		code  int
+		words []string
+	}{
+		{"a broker without JetStream", []string{"NATS_URL=nats://" + plain.Addr().String()}, exitEnvironment, []string{"has no JetStream", "switch it on"}},
+		{"a wrong password", []string{"NATS_URL=" + strings.Replace(ours, workertest.OperatorPassword, secret, 1)}, exitEnvironment, []string{"Authorization Violation", "refuses user and password"}},
+		{"credentials that everybody can read", []string{"NATS_URL=" + ours, "NATS_CREDS=" + open}, exitEnvironment, []string{open, "0644", "chmod 600"}},
+		{"two ways to log in", []string{"NATS_URL=" + ours, "NATS_CREDS=" + open, "NATS_NKEY=" + open}, exitUsage, []string{"one way to log in"}},
+		{"an IPv6 address where nobody is", []string{"NATS_URL=nats://u:" + secret + "@[::1]:1"}, exitEnvironment, []string{"nats://[::1]:1", "nobody accepts connections"}},
+		{"a folder as database", []string{"DATABASE_URL=/var/lib/postgresql/" + secret}, exitUsage, []string{"DATABASE_URL", "must be postgres://"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			of := *g
+			of.t, of.env = t, c.env
+			s := of.say("worker", "--layer", "ai")
+			s.wants(t, c.code, c.words...)
+			if strings.Contains(s.stdout+s.stderr, secret) {
+				t.Errorf("the secret is told: %s", s.stderr)
+			}
+		})
 	}
 }

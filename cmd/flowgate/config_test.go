@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -238,5 +239,35 @@ func TestEveryKeyOfTheUsersFileIsExplained(t *testing.T) {
 	out, code := inside(t, "config", "check", path)
 	if code != exitDone {
 		t.Errorf("%d %s", code, out)
+	}
+}
+
+func TestReadmeListsTheVariables(t *testing.T) {
+	const begin, end = "TestReadmeListsTheVariables -update` -->\n", "<!-- /variables -->"
+	before, rest, found := strings.Cut(readmeText(t), begin)
+	listed, after, closed := strings.Cut(rest, end)
+	if !found || !closed {
+		t.Fatal("README.md has no place for the variables")
+	}
+	var table strings.Builder
+	table.WriteString("| variable | wins over | or from a file |\n|---|---|---|\n")
+	for _, v := range configs.Variables() {
+		over, file := "`"+v.Key+"`", ""
+		if v.Key == "" {
+			over = v.About
+		}
+		if v.Secret {
+			file = "`" + v.Name + "_FILE`"
+		}
+		fmt.Fprintf(&table, "| `%s` | %s | %s |\n", strings.ReplaceAll(v.Name, ", ", "`, `"), over, file)
+	}
+	switch {
+	case listed == table.String():
+	case *update:
+		if err := os.WriteFile(readme, []byte(before+begin+table.String()+end+after), 0o644); err != nil { //nolint:gosec // it is public
+			t.Fatal(err)
+		}
+	default:
+		t.Error("the variables in README.md differ from configs.Variables: run this test with -update")
 	}
 }

@@ -79,6 +79,8 @@ func exitCode(err error) int {
 type globals struct {
 	config, state, tenant string
 	json, verbose         bool
+	// warnings is how many the settings have that were loaded last.
+	warnings int
 }
 
 func (g *globals) load() (configs.Settings, error) {
@@ -86,6 +88,7 @@ func (g *globals) load() (configs.Settings, error) {
 	if err != nil {
 		return settings, usageError{err}
 	}
+	g.warnings = len(warnings)
 	if g.verbose {
 		for _, w := range warnings {
 			fmt.Fprintln(os.Stderr, "flowgate: setting", w)

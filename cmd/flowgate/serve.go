@@ -13,6 +13,9 @@ func serve(cmd *cobra.Command, g *globals, l launch) error {
 	began := time.Now()
 	tune(l.settings.Performance.Memory)
 	l.verbose = g.verbose
+	if g.warnings > 0 && !g.verbose {
+		_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "flowgate: the settings have %d warning(s): `flowgate config check %s` lists them\n", g.warnings, g.config) // a hint
+	}
 	n, err := startNode(cmd.Context(), l)
 	if err != nil && cmd.Context().Err() != nil {
 		return fmt.Errorf("interrupted while starting, nothing is left running: %w", err)

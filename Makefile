@@ -2,6 +2,7 @@
 LINTER   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 3s
+LONG     := ^TestTwoWire
 # Where no Postgres is found, demo, bench and tests unpack the distribution's packages into a cache, and say so. 0 refuses.
 export FLOWGATE_FETCH_POSTGRES ?= 1
 
@@ -10,7 +11,7 @@ SHELL       := bash
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/flowgate
 	go build -ldflags '-X main.version=$(VERSION)' -o bin/flowgate ./cmd/flowgate
@@ -39,7 +40,7 @@ vet: # a part of test
 	go vet ./...
 
 race: # a part of test
-	go test -race ./...
+	go test -race -skip '$(LONG)' ./...
 
 fuzz: ## fuzz every decoder for FUZZTIME (3s)
 	@for folder in $$(grep -rl '^func Fuzz' --include='*_test.go' cmd configs messages pipelines worker | xargs -n 1 dirname | sort -u); do \
@@ -50,6 +51,9 @@ fuzz: ## fuzz every decoder for FUZZTIME (3s)
 	  done; \
 	done
 
+acceptance: ## what is too long for test: an upgrade with two wire versions in flight
+	go test -count 1 -v -run '$(LONG)' ./cmd/flowgate
+
 chaos: ## the long forms: every cut in both ways, 20 kills with -9 in batches of 1,000 lines
 	FLOWGATE_CUTS=all FLOWGATE_KILLS=20 go test -race -timeout 60m -count 1 -run 'Cut|Kill|Outage' ./worker/handlers ./worker/postgres/private ./cmd/flowgate
 
@@ -57,4 +61,4 @@ cover: ## run the tests and print how much of each function they reach
 	go test -coverpkg=./... -coverprofile=coverage.txt ./...
 	go tool cover -func=coverage.txt
 
-.PHONY: help build demo cluster bench test postgres lint vet race fuzz chaos cover
+.PHONY: help build demo cluster bench test postgres lint vet race fuzz acceptance chaos cover

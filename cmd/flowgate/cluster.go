@@ -43,7 +43,7 @@ func newCluster(g *globals) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&r.file, "file", "", "`file` of requests to send (default: the sample that the demo sends)")
 	cmd.Flags().IntVar(&r.lines, "lines", 0, "send the first `n` lines only; 0 is all")
-	cmd.Flags().DurationVar(&r.lasts, "lasts", 5*time.Second, "how long the batch lasts at least")
+	cmd.Flags().DurationVar(&r.lasts, "lasts", 8*time.Second, "how long the batch lasts at least")
 	cmd.Flags().BoolVar(&keep, "keep", false, "keep the folder")
 	return cmd
 }

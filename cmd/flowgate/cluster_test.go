@@ -14,7 +14,7 @@ import (
 func TestClusterReplacesAWorkerOfEachKindUnderLoad(t *testing.T) {
 	t.Parallel()
 	dir := stateFolder(t)
-	said := flowgate(t, dir, "cluster", "--state", filepath.Join(dir, "cluster"), "--file", manyLines(t, 40), "--lasts", "3s", "--json")
+	said := flowgate(t, dir, "cluster", "--state", filepath.Join(dir, "cluster"), "--file", manyLines(t, 40), "--lasts", "8s", "--json")
 	said.wants(t, exitDone)
 	var report clusterReport
 	if err := json.Unmarshal([]byte(said.stdout), &report); err != nil {

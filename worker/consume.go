@@ -93,7 +93,7 @@ func (t *taker) serve(fetch context.Context, first *Delivery) (err error) {
 		if fetch.Err() != nil {
 			t.pool.pulled(t.queue.Class, slots, 0, false)
 			t.handBack(taken)
-			return nil
+			return nil //nolint:nilerr // the pull ended with the fetching
 		}
 		t.begin(taken, slots, more)
 		taken = nil

@@ -135,7 +135,7 @@ func (r *Runtime) Run(ctx context.Context) error {
 		var err error
 		if consumers[i], err = r.opts.JS.Consumer(ctx, q.Stream, q.Name); err != nil {
 			if ctx.Err() != nil {
-				return nil //nolint:nilerr // it was drained before it began
+				return nil // it was drained before it began
 			}
 			return fmt.Errorf("opening consumer %s of %s: %w", q.Name, q.Stream, err)
 		}

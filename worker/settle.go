@@ -81,7 +81,7 @@ func (r *Runtime) conclude(ctx context.Context, q Queue, t *Task, v Verdict, rec
 		}
 	case ActionAck:
 		events = append(events, spent(t, v.Spent)...)
-	case ActionPark:
+	case ActionPark, ActionWait: // of waiting the runtime made parking
 		a, delay = answerPark, v.Until.Sub(r.now())
 		events = append(events, spent(t, v.Spent)...)
 	case ActionLeave:

@@ -18,11 +18,11 @@ import (
 // composeFile is as much of the format of docker-compose.yml as ours uses; anything else in it fails the test.
 type composeFile struct {
 	Name     string                       `yaml:"name"`
-	Flowgate any                          `yaml:"x-flowgate"`
-	Once     any                          `yaml:"x-once"`
-	Layer    any                          `yaml:"x-layer"`
-	Worker   any                          `yaml:"x-worker"`
-	NATS     any                          `yaml:"x-nats"`
+	Flowgate any                          `yaml:"x-flowgate"` //nolint:tagliatelle // the name in the format
+	Once     any                          `yaml:"x-once"`     //nolint:tagliatelle // the name in the format
+	Layer    any                          `yaml:"x-layer"`    //nolint:tagliatelle // the name in the format
+	Worker   any                          `yaml:"x-worker"`   //nolint:tagliatelle // the name in the format
+	NATS     any                          `yaml:"x-nats"`     //nolint:tagliatelle // the name in the format
 	Services map[string]composeService    `yaml:"services"`
 	Networks map[string]map[string]bool   `yaml:"networks"`
 	Volumes  map[string]map[string]any    `yaml:"volumes"`

@@ -160,7 +160,7 @@ func freePorts(n int) ([]int, error) {
 		if err != nil {
 			return nil, fmt.Errorf("looking for a free port: %w", err)
 		}
-		defer l.Close() //nolint:errcheck // nobody was served
+		defer func() { _ = l.Close() }() // nobody was served
 		address, ok := l.Addr().(*net.TCPAddr)
 		if !ok {
 			return nil, fmt.Errorf("looking for a free port: %s is no TCP address", l.Addr())

@@ -75,7 +75,7 @@ func (a *asker) watch(ctx context.Context, w io.Writer, asJSON bool) error {
 		s, err := a.ask(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // an interrupt ends the watch as it should
 		case err != nil:
 			return err
 		case terminal:

@@ -47,6 +47,8 @@ const (
 type Tracer struct {
 	provider *sdk.TracerProvider
 	tracer   trace.Tracer
+	// giveUp ends whatever is being sent.
+	giveUp context.CancelFunc
 }
 
 var _ worker.Observer = (*Tracer)(nil)
@@ -74,16 +76,20 @@ func New(ctx context.Context, o Options) (*Tracer, error) {
 	}
 	// What the SDK has to say beside an export's error repeats the collector's own words: it would go to standard error.
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(error) {}))
+	over, giveUp := context.WithCancel(context.Background())
 	provider := sdk.NewTracerProvider(
-		sdk.WithBatcher(&telling{SpanExporter: exporter, log: o.Logger},
+		sdk.WithBatcher(&telling{SpanExporter: exporter, log: o.Logger, over: over.Done()},
 			sdk.WithMaxQueueSize(mostWaiting), sdk.WithMaxExportBatchSize(mostAtOnce), sdk.WithBatchTimeout(sendEvery), sdk.WithExportTimeout(exportTimeout)),
 		sdk.WithSampler(sdk.ParentBased(sdk.AlwaysSample())), sdk.WithIDGenerator(given{}), sdk.WithResource(about))
-	return &Tracer{provider: provider, tracer: provider.Tracer("flowgate")}, nil
+	return &Tracer{provider: provider, tracer: provider.Tracer("flowgate"), giveUp: giveUp}, nil
 }
 
 // Close sends what waits, for at most Farewell. What the collector has not taken by then is lost.
 func (t *Tracer) Close() {
-	ctx, cancel := context.WithTimeout(context.Background(), Farewell)
+	late := time.AfterFunc(Farewell, t.giveUp) // the SDK would leave its sending behind
+	defer late.Stop()
+	defer t.giveUp()
+	ctx, cancel := context.WithTimeout(context.Background(), Farewell+time.Second)
 	defer cancel()
 	_ = t.provider.Shutdown(ctx) // the exporter has told
 }

@@ -54,7 +54,7 @@ func (n *node) openConsole(ctx context.Context) error {
 	var err error
 	n.console, err = console.New(ctx, console.Options{
 		Listen: address, AllowRemote: n.settings.Flowgate.HTTPAllowRemote, Overdue: n.pulse.Overdue, Ready: n.readiness(),
-		Metrics: n.metrics.Handler(), Logger: n.log,
+		Services: n.usedServices, Metrics: n.metrics.Handler(), Logger: n.log,
 	})
 	if errors.Is(err, syscall.EADDRINUSE) {
 		err = fmt.Errorf("%w (stop the program that has the port, or set flowgate.http or FLOWGATE_HTTP to another address; port 0 takes any free "+
@@ -112,6 +112,19 @@ func (n *node) readiness() []console.Check {
 		checks = append(checks, console.Check{Name: "postgres", Ask: n.whenReady(func(ctx context.Context) (string, error) { return "", n.db.Ping(ctx) })})
 	}
 	return checks
+}
+
+// usedServices are those that this process uses, as its monitor knows them.
+func (n *node) usedServices() (used []console.Service) {
+	if !n.ready.Load() {
+		return nil
+	}
+	for _, h := range n.monitor.Snapshot() {
+		if !h.Unused {
+			used = append(used, console.Service{Name: h.Service, State: string(h.State), Error: h.Error})
+		}
+	}
+	return used
 }
 
 // whenReady keeps a check away from what is not opened yet.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 
 	"flowgate/worker/broker"
 	"flowgate/worker/console"
+	"flowgate/worker/sessions"
 	"flowgate/worker/state"
 	"flowgate/worker/workertest"
 )
@@ -71,7 +73,7 @@ func TestAWorkerSaysWhatKeepsItFromWorking(t *testing.T) {
 	workertest.Topology(t, js, layerQueues(), func(o *broker.TopologyOptions) { o.AckWait = 2 * time.Second })
 	natsURL := strings.Replace(server.URL(), "nats://", "nats://"+broker.OperatorUser+":"+workertest.OperatorPassword+"@", 1)
 	database := workertest.Database(t)
-	g := newGround(t, quickSettings, "NATS_URL="+natsURL, "DATABASE_URL="+database)
+	g := newGround(t, quickSettings+"  probes: {interval: 1s, timeout: 1s}\n", "NATS_URL="+natsURL, "DATABASE_URL="+database)
 	worker := g.begin(g.command("worker", "--layer", "corporate,ai,optimizer,recorder", "--json"), "")
 	base := worker.ready().HTTPURL
 	if code, body := fetch(t, base, "/readyz", ""); code != http.StatusOK {
@@ -85,6 +87,16 @@ func TestAWorkerSaysWhatKeepsItFromWorking(t *testing.T) {
 	}
 	closeDatabase(t, database)
 	notReady(t, base, "postgres")
+	eventually(t, "the services of /readyz tell it too", func() bool {
+		_, body := fetch(t, base, "/readyz", "")
+		var r console.Readiness
+		if err := json.Unmarshal([]byte(body), &r); err != nil {
+			t.Fatal(err)
+		}
+		return slices.ContainsFunc(r.Services, func(s console.Service) bool {
+			return s.Name == servicePostgres && s.State == string(sessions.StateUnhealthy) && s.Error != ""
+		})
+	})
 	server.Shutdown()
 	faults := notReady(t, base, "broker")
 	for name, why := range faults {

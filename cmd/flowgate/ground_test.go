@@ -36,9 +36,9 @@ func newGround(t *testing.T, settings string, env ...string) *ground {
 	g := &ground{t: t, dir: t.TempDir(), state: stateFolder(t), env: env}
 	g.settings = g.file("settings.yaml", []byte(settings))
 	t.Cleanup(func() {
-		if t.Failed() { // it is evidence
-			kept := g.state + "-failed"
-			t.Logf("the state is kept in %s: %v", kept, os.Rename(g.state, kept))
+		if t.Failed() { // it is evidence, in place of that of the last time
+			kept := filepath.Join(os.TempDir(), "flowgate-failed-"+strings.ReplaceAll(t.Name(), "/", "-"))
+			t.Logf("the state is kept in %s: %v", kept, errors.Join(os.RemoveAll(kept), os.Rename(g.state, kept)))
 		}
 	})
 	return g

@@ -28,7 +28,18 @@ type Finding struct {
 type Readiness struct {
 	Ready  bool      `json:"ready"`
 	Checks []Finding `json:"checks"`
-	At     time.Time `json:"at"`
+	// Services are those that the process uses, as its own probes last found them. They explain and do not decide: a process
+	// whose model is away for a moment is not to be taken out.
+	Services []Service `json:"services,omitempty"`
+	At       time.Time `json:"at"`
+}
+
+// Service is how a service was when it was asked last.
+type Service struct {
+	Name  string `json:"name"`
+	State string `json:"state"`
+	// Error is what keeps it from being healthy.
+	Error string `json:"error,omitempty"`
 }
 
 // Liveness is the body of /livez.
@@ -45,11 +56,14 @@ const (
 	checkKept = time.Second
 )
 
-// readyz answers 200 where every check is in order, else 503.
-func readyz(checks []Check) http.Handler {
+// readyz answers 200 where every check is in order, else 503; services are shown beside them, as they are known.
+func readyz(checks []Check, services func() []Service) http.Handler {
 	r := &reader{checks: checks}
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		standing := r.read()
+		if services != nil {
+			standing.Services = services()
+		}
 		answer(w, standing.Ready, standing)
 	})
 }

@@ -22,6 +22,8 @@ type Options struct {
 	Overdue func() []string
 	// Ready are what the process needs to work.
 	Ready []Check
+	// Services are shown by /readyz without being asked; nil: none are.
+	Services func() []Service
 	// Metrics answers /metrics; nil: nobody does.
 	Metrics http.Handler
 	Logger  *zap.Logger
@@ -64,7 +66,7 @@ func New(ctx context.Context, o Options) (*Console, error) {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /livez", livez(o.Overdue))
-	mux.Handle("GET /readyz", readyz(o.Ready))
+	mux.Handle("GET /readyz", readyz(o.Ready, o.Services))
 	if o.Metrics != nil {
 		mux.Handle("GET /metrics", o.Metrics)
 	}

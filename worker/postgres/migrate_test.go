@@ -112,6 +112,9 @@ func useAll(t *testing.T, db *postgres.DB) {
 	if err := db.EnsurePartitions(t.Context()); err != nil {
 		t.Error(err)
 	}
+	if over, err := db.SpentOver(t.Context(), "ay", 77, 1); err != nil || len(over) != 1 || over[0].Settled != 77 {
+		t.Errorf("%+v, %v", over, err)
+	}
 	if status, err := db.Status(t.Context()); err != nil || len(status.Pending) != 0 || status.Version != status.Latest {
 		t.Errorf("%+v, %v", status, err)
 	}

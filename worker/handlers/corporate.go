@@ -293,9 +293,11 @@ func (c *Corporate) act(ctx context.Context, x *candidate, g worker.Grant, base 
 		if messages.Newer(g.Decision) {
 			return worker.ParkForNewer(t)
 		}
-		if err := json.Unmarshal(g.Decision, &x.decision); err != nil {
+		var stored corporate.Decision // nothing of the one made now: what a decision leaves out is a part of it
+		if err := json.Unmarshal(g.Decision, &stored); err != nil {
 			return c.handBack(fmt.Errorf("decoding a stored decision: %w", err))
 		}
+		x.decision = stored
 	case worker.GrantNew:
 	}
 	if g.Err != nil {

@@ -75,6 +75,10 @@ func (t *taker) serve(fetch context.Context, first *Delivery) (err error) {
 	}
 	taken, more := []*Delivery{first}, first.more()
 	for more || len(taken) > 0 {
+		if t.deaf() { // what is paused is not known: nobody takes more
+			t.handBack(taken)
+			return nil
+		}
 		slots := t.await(fetch, taken, most)
 		if slots == 0 {
 			t.handBack(taken)
@@ -170,13 +174,13 @@ const listenEvery = 200 * time.Millisecond
 
 // heard waits until the control plane speaks: what is paused must be known. False: fetch ended.
 func (t *taker) heard(fetch context.Context) bool {
-	if t.opts.Control == nil || t.opts.Control.Silent() < LongestSilence {
+	if !t.deaf() {
 		return fetch.Err() == nil
 	}
 	t.log.Error("the control plane is silent; nothing is taken until it speaks", zap.String("queue", t.queue.Name))
 	tick := time.NewTicker(listenEvery)
 	defer tick.Stop()
-	for t.opts.Control.Silent() >= LongestSilence {
+	for t.deaf() {
 		select {
 		case <-tick.C:
 		case <-fetch.Done():

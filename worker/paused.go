@@ -47,10 +47,15 @@ func PausedRequest(c Control, key messages.Key, e *messages.Envelope) *Pause {
 
 // silent hands everything back while nobody knows what is paused.
 func (r *Runtime) silent(t *Task) (Verdict, bool) {
-	if r.opts.Control == nil || r.opts.Control.Silent() < LongestSilence {
+	if !r.deaf() {
 		return Verdict{}, false
 	}
 	return Park(t.Started.Add(lag), nil), true
+}
+
+// deaf tells that the control plane has been silent for too long.
+func (r *Runtime) deaf() bool {
+	return r.opts.Control != nil && r.opts.Control.Silent() >= LongestSilence
 }
 
 // pausedIngress hands a request back whose layer or class is paused, unless it is past its time: that is told at once.

@@ -141,3 +141,31 @@ func TestNothingIsTakenWhileTheControlPlaneIsSilent(t *testing.T) {
 		t.Errorf("said %q", before)
 	}
 }
+
+// TestABacklogIsNotTakenWhileTheControlPlaneIsSilent: the queue is never empty in between.
+func TestABacklogIsNotTakenWhileTheControlPlaneIsSilent(t *testing.T) {
+	b := setup(t)
+	const n = 100
+	b.fill("std", n)
+	var c board
+	var begun atomic.Int64
+	l := &layer{handle: func(ctx context.Context, tasks []*worker.Task) []worker.Verdict {
+		if begun.Add(1) == 3 {
+			c.silence(worker.LongestSilence)
+		}
+		return advancing(messages.StateDone)(ctx, tasks)
+	}}
+	b.start(l, func(o *worker.Options) { governed(o, &c); o.Queues[0].Batch = 1 })
+	waitFor(t, func() bool { return begun.Load() >= 3 })
+	asked := c.asked.Load()
+	waitFor(t, func() bool { return c.asked.Load() > asked+5 }) // it looks again and again
+	consumer, err := b.js.Consumer(t.Context(), worker.WorkStream(0), "ai-std-0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if state, err := consumer.Info(t.Context()); err != nil || state.NumPending < n-10 {
+		t.Errorf("%+v, %v", state, err)
+	}
+	c.silence(0)
+	waitFor(t, func() bool { return begun.Load() >= n })
+}

@@ -4,12 +4,15 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,8 +24,11 @@ import (
 
 	"flowgate/messages"
 	"flowgate/worker/broker"
+	"flowgate/worker/console"
 	"flowgate/worker/postgres/private"
 	"flowgate/worker/results"
+	"flowgate/worker/sessions"
+	"flowgate/worker/workertest"
 )
 
 // composeGround is what docker-compose.yml describes, without an engine: its NATS configuration runs in three servers of this
@@ -32,6 +38,7 @@ type composeGround struct {
 	file      composeFile
 	dir       string
 	natsURL   string
+	s3        *workertest.AWS
 	passwords map[string]string
 	superuser string
 }
@@ -175,6 +182,8 @@ func (g *composeGround) run(service string) *child {
 			value = g.natsURL
 		case name == "FLOWGATE_HTTP":
 			value = "127.0.0.1:0"
+		case name == "AWS_ENDPOINT_URL_S3":
+			value = g.s3.URL
 		case strings.HasSuffix(name, "_FILE"):
 			value = strings.ReplaceAll(value, "/run/secrets", g.dir)
 		}
@@ -197,6 +206,35 @@ func (g *composeGround) run(service string) *child {
 	return c
 }
 
+// startS3 starts a store that has the bucket and knows the key of the file.
+func (g *composeGround) startS3() {
+	g.t.Helper()
+	secret := rand.Text()
+	g.write("s3_credentials", "[default]\naws_access_key_id = flowgate\naws_secret_access_key = "+secret+"\n")
+	g.s3 = workertest.NewAWS(g.t, false, func(w http.ResponseWriter, r *http.Request) {
+		if strings.Trim(r.URL.Path, "/") != g.file.Services["recorder"].Environment["S3_BUCKET"] {
+			workertest.RefuseAWS(w, r, http.StatusNotFound, "NoSuchBucket", "there is no such bucket")
+			return
+		}
+		_, _ = fmt.Fprint(w, "<ListBucketResult></ListBucketResult>")
+	})
+	g.s3.Know("flowgate", secret, "")
+}
+
+// seesStore waits until a worker finds the store healthy, or says that it does not use it.
+func (g *composeGround) seesStore(base string, used bool) {
+	g.t.Helper()
+	eventually(g.t, "the worker has asked its services", func() bool {
+		_, body := fetch(g.t, base, "/readyz", "")
+		var r console.Readiness
+		if err := json.Unmarshal([]byte(body), &r); err != nil {
+			g.t.Fatal(err)
+		}
+		i := slices.IndexFunc(r.Services, func(s console.Service) bool { return s.Name == serviceS3 })
+		return len(r.Services) > 0 && (i >= 0) == used && (!used || r.Services[i].State == string(sessions.StateHealthy))
+	})
+}
+
 func (g *composeGround) connect(user string) *nats.Conn {
 	g.t.Helper()
 	conn, err := nats.Connect(g.natsURL, nats.UserInfo(user, g.passwords[user]), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
@@ -216,6 +254,7 @@ func TestComposeDeploymentWorksAndEachUserMayDoItsOwnOnly(t *testing.T) {
 		g.write("nats_"+user, g.passwords[user]+"\n")
 	}
 	g.startPostgres()
+	g.startS3()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for _, once := range []string{"migrate", "topology"} {
@@ -228,10 +267,13 @@ func TestComposeDeploymentWorksAndEachUserMayDoItsOwnOnly(t *testing.T) {
 		workers = append(workers, g.run(layer))
 	}
 	for _, w := range workers {
-		var ready struct{}
+		var ready struct {
+			HTTPURL string `json:"http_url"`
+		}
 		if err := w.ready(ctx, &ready); err != nil {
 			t.Fatal(err)
 		}
+		g.seesStore(ready.HTTPURL, w.name == string(roleRecorder))
 	}
 	producer := g.connect("producer")
 	for i := range 5 {

@@ -139,8 +139,12 @@ func TestComposeRunsCommandsThatExistWithVariablesThatAreObeyed(t *testing.T) {
 			obeyed[name], obeyed[name+"_FILE"] = true, v.Secret
 		}
 	}
+	file := readCompose(t)
+	for _, found := range regexp.MustCompile(`\$\{([A-Z0-9_]+)`).FindAllStringSubmatch(file.Configs["settings"]["content"], -1) {
+		obeyed[found[1]] = true
+	}
 	var layers []string
-	for name, s := range readCompose(t).Services {
+	for name, s := range file.Services {
 		if !s.ours() {
 			continue
 		}

@@ -144,10 +144,7 @@ func showFindings(w io.Writer, g *globals, findings []postgres.Finding) error {
 	} else {
 		err = table(w, "CHECK STATE RULE", rows)
 	}
-	if err == nil && !clean {
-		err = errSaid
-	}
-	return err
+	return verdict(err, clean)
 }
 
 // stuckAfter is how long an open request may stand still before its newest state is looked at.

@@ -121,10 +121,7 @@ func (d *demo) run(ctx context.Context) error {
 	if d.g.json {
 		err = printJSON(d.cmd.OutOrStdout(), report)
 	}
-	if err == nil && !report.OK {
-		err = errSaid
-	}
-	return err
+	return verdict(err, report.OK)
 }
 
 func (d *demo) say(format string, a ...any) {

@@ -39,6 +39,20 @@ type assembly struct {
 	gateways []fleet.Gateway
 }
 
+// assembled connects, and asks; some says that nothing can be told where no process answers.
+func assembled(ctx context.Context, g *globals, some bool) (assembly, error) {
+	c, err := reach(ctx, g, false)
+	if err != nil {
+		return assembly{}, err
+	}
+	defer c.close()
+	a, err := assemble(ctx, c)
+	if err == nil && some && len(a.fleet.Answers) == 0 {
+		err = errNothingRuns
+	}
+	return a, err
+}
+
 // assemble asks the fleet and the control bucket.
 func assemble(ctx context.Context, c *client) (a assembly, err error) {
 	if a.fleet, err = fleet.Ask(ctx, c.conn); err != nil {
@@ -77,12 +91,7 @@ func newGatewaysList(g *globals) *cobra.Command {
 			"runs it), blocked (a gateway that it needs is stopped or unhealthy) or unknown. Exit code 1: one is stopped or blocked.",
 		Example: "  flowgate gateways list --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := reach(cmd.Context(), g, false)
-			if err != nil {
-				return err
-			}
-			defer c.close()
-			a, err := assemble(cmd.Context(), c)
+			a, err := assembled(cmd.Context(), g, false)
 			if err != nil {
 				return err
 			}
@@ -104,10 +113,7 @@ func showGateways(w io.Writer, g *globals, a assembly) error {
 	} else {
 		err = table(w, "GATEWAY STATE PROCESSES DEPENDS_ON PAUSED WHY", rows)
 	}
-	if err == nil && still {
-		err = errSaid
-	}
-	return err
+	return verdict(err, !still)
 }
 
 func newGatewaysHealth(g *globals) *cobra.Command {
@@ -116,15 +122,7 @@ func newGatewaysHealth(g *globals) *cobra.Command {
 		Long:    "Of several processes the worst is shown. Exit code 1: a gateway does not run, or a service of one is not healthy.",
 		Example: "  flowgate gateways health --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := reach(cmd.Context(), g, false)
-			if err != nil {
-				return err
-			}
-			defer c.close()
-			a, err := assemble(cmd.Context(), c)
-			if err == nil && len(a.fleet.Answers) == 0 {
-				err = errNothingRuns
-			}
+			a, err := assembled(cmd.Context(), g, true)
 			if err != nil {
 				return err
 			}
@@ -157,10 +155,7 @@ func showGatewayHealth(w io.Writer, g *globals, gateways []fleet.Gateway) error 
 	} else {
 		err = table(w, "GATEWAY STATE SERVICE HEALTH P95 LAST_CHECK SAYS", rows)
 	}
-	if err == nil && ill {
-		err = errSaid
-	}
-	return err
+	return verdict(err, !ill)
 }
 
 func newGatewaysGraph(g *globals) *cobra.Command {

@@ -63,13 +63,9 @@ func newGatewaysShow(g *globals) *cobra.Command {
 				return err
 			}
 			card := newCard(layer, settings)
-			var a assembly
-			c, unreachable := reach(cmd.Context(), g, false)
+			a, unreachable := assembled(cmd.Context(), g, false)
 			if unreachable == nil {
-				defer c.close()
-				if a, unreachable = assemble(cmd.Context(), c); unreachable == nil {
-					card.stands(a, settings.Version())
-				}
+				card.stands(a, settings.Version())
 			}
 			if err := card.show(cmd.OutOrStdout(), g); err != nil {
 				return err

@@ -78,15 +78,7 @@ func newGatewaysStats(g *globals) *cobra.Command {
 			if !slices.Contains(statistics.Spans(), span) {
 				return usageError{fmt.Errorf("flag --window must be one of %s", listed(statistics.Spans()))}
 			}
-			c, err := reach(cmd.Context(), g, false)
-			if err != nil {
-				return err
-			}
-			defer c.close()
-			a, err := assemble(cmd.Context(), c)
-			if err == nil && len(a.fleet.Answers) == 0 {
-				err = errNothingRuns
-			}
+			a, err := assembled(cmd.Context(), g, true)
 			if err != nil {
 				return err
 			}

@@ -170,8 +170,5 @@ func (s sight) show(w io.Writer, asJSON bool) error {
 	} else {
 		err = s.table(w)
 	}
-	if err == nil && !s.OK {
-		err = errSaid
-	}
-	return err
+	return verdict(err, s.OK)
 }

@@ -79,8 +79,9 @@ func exitCode(err error) int {
 type globals struct {
 	config, state, tenant string
 	json, verbose         bool
-	// warnings is how many the settings have that were loaded last.
+	// warnings is how many the settings have that were loaded last, told whether they were printed.
 	warnings int
+	told     bool
 }
 
 func (g *globals) load() (configs.Settings, error) {
@@ -89,7 +90,8 @@ func (g *globals) load() (configs.Settings, error) {
 		return settings, usageError{err}
 	}
 	g.warnings = len(warnings)
-	if g.verbose {
+	if g.verbose && !g.told {
+		g.told = true
 		for _, w := range warnings {
 			fmt.Fprintln(os.Stderr, "flowgate: setting", w)
 		}

@@ -19,6 +19,14 @@ func printJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
+// verdict ends a command that has printed what it found: exit code 1 unless that is good.
+func verdict(printing error, good bool) error {
+	if printing == nil && !good {
+		return errSaid
+	}
+	return printing
+}
+
 // table writes aligned rows under a header.
 func table(w io.Writer, header string, rows [][]string) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

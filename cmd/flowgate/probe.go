@@ -48,10 +48,7 @@ func newProbe(g *globals) *cobra.Command {
 			} else {
 				_, err = fmt.Fprintln(cmd.OutOrStdout(), said)
 			}
-			if err == nil && !ready {
-				err = errSaid
-			}
-			return err
+			return verdict(err, ready)
 		},
 	}
 }

@@ -77,10 +77,7 @@ func (r *rehearsal) run(ctx context.Context) (err error) {
 	} else {
 		err = report.show(r.cmd.OutOrStdout(), r.g)
 	}
-	if err == nil && !report.OK {
-		err = errSaid
-	}
-	return err
+	return verdict(err, report.OK)
 }
 
 // rehearse starts the deployment, works on it and ends it.
@@ -249,8 +246,8 @@ func (r *rehearsal) replaceWorkers(ctx context.Context, report *clusterReport) e
 	}
 	chosen := r.chosen()
 	for i, w := range chosen {
-		if err := until(ctx, began.Add(r.lasts*time.Duration(i)/time.Duration(len(chosen)+1))); err != nil {
-			return err
+		if !sleep(ctx, time.Until(began.Add(r.lasts*time.Duration(i)/time.Duration(len(chosen)+1)))) {
+			return ctx.Err()
 		}
 		after := time.Since(began)
 		r.past = append(r.past, w.child)
@@ -278,18 +275,6 @@ func (r *rehearsal) chosen() []*member {
 		}
 	}
 	return chosen
-}
-
-// until waits for a time.
-func until(ctx context.Context, at time.Time) error {
-	timer := time.NewTimer(time.Until(at))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // submit sends the file as `flowgate batch submit` does and waits for every line.

@@ -78,11 +78,8 @@ func where(r messages.Result) string {
 
 // showResult prints a result; what did not succeed is exit code 1.
 func showResult(w io.Writer, g *globals, r messages.Result) error {
-	err := writeResult(w, g, r)
-	if err == nil && (r.State == messages.ResultUnknown || r.State == messages.ResultDone && r.Status != messages.StatusSuccess && r.Status != messages.StatusPartial) {
-		err = errSaid
-	}
-	return err
+	failed := r.State == messages.ResultDone && r.Status != messages.StatusSuccess && r.Status != messages.StatusPartial
+	return verdict(writeResult(w, g, r), r.State != messages.ResultUnknown && !failed)
 }
 
 func writeResult(w io.Writer, g *globals, r messages.Result) error {

@@ -207,10 +207,7 @@ func (g *globals) showDrift(w io.Writer, all []drift) error {
 		}
 		err = table(w, "THING FIELD FOUND WANTED BREAKS_PROTOCOL REMEDY", rows)
 	}
-	if err == nil && len(all) > 0 {
-		err = errSaid
-	}
-	return err
+	return verdict(err, len(all) == 0)
 }
 
 func (g *globals) planPermissions(w io.Writer, layers []string) error {

@@ -45,7 +45,7 @@ func TestFindBinaries(t *testing.T) {
 		half := fake(t, "15.1")
 		must(t, os.Remove(filepath.Join(half, "initdb")))
 		t.Setenv("PG_BINDIR", half)
-		_, err := Start(t.Context(), Options{Dir: t.TempDir()})
+		_, err := Start(t.Context(), Options{Dir: reach(t)})
 		wantError(t, err, half, "apt-get install postgresql", "PG_BINDIR")
 		if !errors.Is(err, ErrNoBinaries) {
 			t.Error("the error is not ErrNoBinaries")
@@ -54,13 +54,13 @@ func TestFindBinaries(t *testing.T) {
 	t.Run("binaries that fit the data win over the first ones", func(t *testing.T) {
 		bin, err := FindBinaries(t.Context(), "")
 		must(t, err)
-		server := run(t, Options{Dir: t.TempDir(), BinDir: bin})
+		server := run(t, Options{Dir: reach(t), BinDir: bin})
 		must(t, server.Stop())
 		t.Setenv("PATH", fake(t, "99.1")+":"+bin+":"+os.Getenv("PATH"))
 		ask(t, run(t, Options{Dir: server.place.root}), "select 'alive'")
 	})
 	t.Run("a version too old is refused", func(t *testing.T) {
-		_, err := Start(t.Context(), Options{Dir: t.TempDir(), BinDir: open(t, fake(t, "9.6.24"))})
+		_, err := Start(t.Context(), Options{Dir: reach(t), BinDir: open(t, fake(t, "9.6.24"))})
 		wantError(t, err, "are of Postgres 9.6", "at least 13")
 	})
 }

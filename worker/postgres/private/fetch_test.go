@@ -278,7 +278,7 @@ func TestFetchedServerRuns(t *testing.T) {
 	f, cache, _ := r.fetcher(t)
 	fetched, err := f.fetch(t.Context())
 	must(t, err)
-	server := run(t, Options{Dir: t.TempDir(), BinDir: fetched})
+	server := run(t, Options{Dir: reach(t), BinDir: fetched})
 	if got := ask(t, server, "select setting from pg_config() where name = 'BINDIR'"); !strings.HasPrefix(got, cache) {
 		t.Errorf("the server runs from %s", got)
 	}

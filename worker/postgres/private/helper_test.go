@@ -86,6 +86,12 @@ func self(t *testing.T) string {
 	return path
 }
 
+// reach returns a fresh folder that another user may pass: where namespaces are forbidden, root runs the server as one.
+func reach(t *testing.T) string {
+	t.Helper()
+	return open(t, t.TempDir())
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 // made returns the folder of a stopped server.
 func made(t *testing.T) folder {
 	t.Helper()
-	server := run(t, Options{Dir: t.TempDir()})
+	server := run(t, Options{Dir: reach(t)})
 	must(t, server.Stop())
 	return server.place
 }
@@ -36,6 +36,7 @@ func bare(t *testing.T, place folder, program string, args ...string) *exec.Cmd 
 	must(t, err)
 	attr.Pdeathsig = 0
 	command.SysProcAttr = attr
+	command.Env = environment(os.Environ(), libraries(bin.dir))
 	return command
 }
 
@@ -53,7 +54,7 @@ func readyPID(place folder) int {
 
 func TestLeftovers(t *testing.T) {
 	t.Run("of a killed initdb are removed", func(t *testing.T) {
-		dir := t.TempDir()
+		dir := reach(t)
 		must(t, os.MkdirAll(filepath.Join(dir, "data.new", "base"), 0o700))
 		server := run(t, Options{Dir: dir})
 		ask(t, server, "select 'alive'")
@@ -98,7 +99,7 @@ func TestStalePID(t *testing.T) {
 		_ = stranger.Process.Kill()
 		_ = stranger.Wait()
 	})
-	other := run(t, Options{Dir: t.TempDir()})
+	other := run(t, Options{Dir: reach(t)})
 	place := made(t)
 	for name, pid := range map[string]int{
 		"of a stranger":                 stranger.Process.Pid,
@@ -109,10 +110,13 @@ func TestStalePID(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			stale := fmt.Sprintf("%d\n%s\n1700000000\n5432\n%s\n\n  1  2\nready   \n", pid, place.data(), place.socket)
-			must(t, os.WriteFile(place.pidFile(), []byte(stale), 0o600))
-			must(t, openSocketDir(place.socket, identity{uid: os.Geteuid()}))
-			lock := filepath.Join(place.socket, ".s.PGSQL.5432.lock")
-			must(t, os.WriteFile(lock, []byte(stale), 0o600))
+			owner, err := place.owner()
+			must(t, err)
+			must(t, openSocketDir(place.socket, identity{uid: owner, gid: groupOf(owner)}))
+			for _, path := range []string{place.pidFile(), filepath.Join(place.socket, ".s.PGSQL.5432.lock")} {
+				must(t, os.WriteFile(path, []byte(stale), 0o600))
+				must(t, os.Chown(path, owner, -1))
+			}
 			server := run(t, Options{Dir: place.root})
 			ask(t, server, "select 'alive'")
 			must(t, server.Stop())
@@ -132,7 +136,7 @@ func TestKill(t *testing.T) {
 		rounds, err = strconv.Atoi(text)
 		must(t, err)
 	}
-	dir := t.TempDir()
+	dir := reach(t)
 	place := folder{root: dir}
 	acked := map[int]bool{}
 	for round := range rounds {

@@ -13,7 +13,7 @@ import (
 
 func TestStart(t *testing.T) {
 	t.Run("cold makes a cluster, warm finds its rows", func(t *testing.T) {
-		dir := filepath.Join(t.TempDir(), "pg")
+		dir := filepath.Join(reach(t), "pg")
 		for _, durable := range []bool{true, false} {
 			began := time.Now()
 			cold := run(t, Options{Dir: filepath.Join(dir, map[bool]string{true: "d", false: "v"}[durable]), Durable: durable})
@@ -31,7 +31,7 @@ func TestStart(t *testing.T) {
 		}
 	})
 	t.Run("listens on the socket only and obeys settings", func(t *testing.T) {
-		server := run(t, Options{Dir: t.TempDir(), Settings: map[string]string{"max_connections": "17"}})
+		server := run(t, Options{Dir: reach(t), Settings: map[string]string{"max_connections": "17"}})
 		for statement, want := range map[string]string{
 			"show listen_addresses": "", "show max_connections": "17", "show timezone": "GMT", "show fsync": "off",
 			"show server_encoding": "UTF8", "show lc_collate": "C", "select current_user::text": superuser,
@@ -47,7 +47,7 @@ func TestStart(t *testing.T) {
 		}
 	})
 	t.Run("is durable when asked", func(t *testing.T) {
-		server := run(t, Options{Dir: t.TempDir(), Durable: true})
+		server := run(t, Options{Dir: reach(t), Durable: true})
 		for _, name := range []string{"fsync", "synchronous_commit", "full_page_writes"} {
 			if got := ask(t, server, "show "+name); got != "on" {
 				t.Errorf("%s is %q", name, got)
@@ -69,25 +69,25 @@ func TestStart(t *testing.T) {
 		wantError(t, err, "Dir is empty", "setting port", "setting listen_addresses")
 	})
 	t.Run("quotes the server on a setting that it refuses", func(t *testing.T) {
-		dir := t.TempDir()
+		dir := reach(t)
 		_, err := Start(t.Context(), Options{Dir: dir, Settings: map[string]string{"no_such_setting": "1"}})
 		wantError(t, err, "starting postgres", `unrecognized configuration parameter "no_such_setting"`)
 		nothingRuns(t, dir)
 	})
 	t.Run("refuses a second server of the same process", func(t *testing.T) {
-		first := run(t, Options{Dir: t.TempDir()})
+		first := run(t, Options{Dir: reach(t)})
 		_, err := Start(t.Context(), Options{Dir: first.place.root})
 		wantError(t, err, "already runs")
 		ask(t, first, "select 'alive'")
 	})
 	t.Run("refuses a data folder that is none", func(t *testing.T) {
-		dir := t.TempDir()
+		dir := reach(t)
 		must(t, os.MkdirAll(filepath.Join(dir, "data", "photos"), 0o700))
 		_, err := Start(t.Context(), Options{Dir: dir})
 		wantError(t, err, "not a Postgres data folder", "move it away")
 	})
 	t.Run("refuses data of another major version", func(t *testing.T) {
-		dir := t.TempDir()
+		dir := reach(t)
 		must(t, os.Mkdir(filepath.Join(dir, "data"), 0o700))
 		must(t, os.WriteFile(filepath.Join(dir, "data", "PG_VERSION"), []byte("11\n"), 0o600))
 		bin, err := FindBinaries(t.Context(), "")
@@ -101,7 +101,7 @@ func TestStartCancelled(t *testing.T) {
 	t.Run("before it begins", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		dir := t.TempDir()
+		dir := reach(t)
 		_, err := Start(ctx, Options{Dir: dir})
 		wantError(t, err, "context canceled")
 		nothingRuns(t, dir)
@@ -111,7 +111,7 @@ func TestStartCancelled(t *testing.T) {
 		"the start": "data/postmaster.pid",
 	} {
 		t.Run("during "+during+" leaves nothing running", func(t *testing.T) {
-			dir := t.TempDir()
+			dir := reach(t)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			failed := make(chan error, 1)
@@ -139,7 +139,7 @@ func TestStartCancelled(t *testing.T) {
 	}
 	t.Run("after the start changes nothing", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		server, err := Start(ctx, Options{Dir: t.TempDir()})
+		server, err := Start(ctx, Options{Dir: reach(t)})
 		cancel()
 		must(t, err)
 		ask(t, server, "select 'alive'")
@@ -149,8 +149,8 @@ func TestStartCancelled(t *testing.T) {
 
 func TestLongPathMovesTheSocket(t *testing.T) {
 	for name, dir := range map[string]string{
-		"too long":     filepath.Join(t.TempDir(), strings.Repeat("long-", 30)),
-		"with a comma": filepath.Join(t.TempDir(), "a,b"),
+		"too long":     filepath.Join(reach(t), strings.Repeat("long-", 30)),
+		"with a comma": filepath.Join(reach(t), "a,b"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := SocketDir(dir)
@@ -167,7 +167,7 @@ func TestLongPathMovesTheSocket(t *testing.T) {
 		})
 	}
 	t.Run("odd characters stay", func(t *testing.T) {
-		server := run(t, Options{Dir: filepath.Join(t.TempDir(), `o+ d"d %41`)})
+		server := run(t, Options{Dir: filepath.Join(reach(t), `o+ d"d %41`)})
 		ask(t, server, "select 'reached'")
 	})
 	t.Run("a link in the way of the moved folder is refused", func(t *testing.T) {
@@ -177,7 +177,7 @@ func TestLongPathMovesTheSocket(t *testing.T) {
 		wantError(t, err, "remove it")
 	})
 	t.Run("a link to the folder leads to the same socket", func(t *testing.T) {
-		dir := t.TempDir()
+		dir := reach(t)
 		must(t, os.Symlink(dir, dir+"-link"))
 		if a, b := SocketDir(filepath.Join(dir, "x")), SocketDir(filepath.Join(dir+"-link", "x")); a != b {
 			t.Errorf("%s is not %s", a, b)
@@ -186,7 +186,7 @@ func TestLongPathMovesTheSocket(t *testing.T) {
 }
 
 func TestLogIsBounded(t *testing.T) {
-	dir := t.TempDir()
+	dir := reach(t)
 	path := filepath.Join(dir, "log", "postgres.log")
 	must(t, os.Mkdir(filepath.Dir(path), 0o700))
 	must(t, os.WriteFile(path, make([]byte, maxLog+1), 0o600))

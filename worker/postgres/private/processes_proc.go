@@ -39,8 +39,16 @@ func processesOn(dir string) ([]process, error) {
 // inspect says no for a process that ended meanwhile or is another user's; the latter cannot be the server of our data.
 func inspect(pid int, dir string, here os.FileInfo) (process, bool) {
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	if err != nil || len(line) == 0 {
+	if err != nil {
 		return process{}, false
+	}
+	if len(line) == 0 {
+		// A kernel thread, or a process on its way out, which keeps the shared memory for a moment longer: its name is left.
+		name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		if err != nil || strings.TrimSpace(string(name)) != "postgres" {
+			return process{}, false
+		}
+		line = []byte("postgres: exiting")
 	}
 	args := strings.Split(string(bytes.TrimRight(line, "\x00")), "\x00")
 	name := filepath.Base(args[0])

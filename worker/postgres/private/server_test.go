@@ -11,7 +11,7 @@ import (
 
 func TestStop(t *testing.T) {
 	t.Run("waits, with clients connected, and may be repeated", func(t *testing.T) {
-		server := run(t, Options{Dir: t.TempDir()})
+		server := run(t, Options{Dir: reach(t)})
 		conn, err := pgx.Connect(t.Context(), server.URL(""))
 		must(t, err)
 		var calls sync.WaitGroup
@@ -29,14 +29,14 @@ func TestStop(t *testing.T) {
 		must(t, server.Stop())
 	})
 	t.Run("says that the server had ended by itself", func(t *testing.T) {
-		server := run(t, Options{Dir: t.TempDir()})
+		server := run(t, Options{Dir: reach(t)})
 		must(t, syscall.Kill(server.PID(), syscall.SIGKILL))
 		<-server.Done()
 		wantError(t, server.Stop(), "ended by itself", "killed")
 		ask(t, run(t, Options{Dir: server.place.root}), "select 'alive'")
 	})
 	t.Run("forces a server that does not listen, whose next start recovers", func(t *testing.T) {
-		server := run(t, Options{Dir: t.TempDir()})
+		server := run(t, Options{Dir: reach(t)})
 		ask(t, server, "create table kept as select 'row' as v")
 		ask(t, server, "checkpoint")
 		server.grace = 30 * time.Millisecond

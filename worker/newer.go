@@ -19,9 +19,13 @@ func ParkForNewer(t *Task) Verdict {
 	return Park(t.Started.Add(patience.After(max(times, 1))), ErrNewer)
 }
 
-// tooNew tells whether a newer version wrote the message a short while ago: during an upgrade another worker can read it.
+// newerTries is how often a message meets workers that cannot read it before one of them ends it: ParkForNewer spreads so
+// many over some five minutes. Its age alone says nothing: it may have waited in a long queue, and meet its first worker now.
+const newerTries = 18
+
+// tooNew tells whether a newer version wrote the message, and another worker may still come that can read it.
 func tooNew(t *Task) bool {
-	return messages.Newer(t.Data) && t.Started.Sub(t.Stored) < LongestPark
+	return messages.Newer(t.Data) && (t.Started.Sub(t.Stored) < LongestPark || t.Times < newerTries)
 }
 
 // newerCall tells whether a newer version announced a call here. It may be one for any input: whoever cannot read it

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"flowgate/messages"
 	"flowgate/worker"
@@ -45,6 +46,20 @@ func TestAnEnvelopeOfANewerVersionWaitsForWhoReadsItMoreSeldomEachTime(t *testin
 		if delays[i] < most/3-0.2 || delays[i] > most {
 			t.Errorf("parked for %v s", delays)
 		}
+	}
+}
+
+func TestAnEnvelopeOfANewerVersionThatQueuedForLongIsNotEndedByTheFirstWhoMeetsIt(t *testing.T) {
+	b := setup(t)
+	late := func() time.Time { return time.Now().Add(2 * worker.LongestPark) }
+	stop := b.start(&layer{handle: advancing(messages.StateOptimizer)}, func(o *worker.Options) { o.Now = late })
+	seq := b.put("r1", messages.StateAI, 0, newer(0))
+	b.hears("state ai")
+	_, before := b.hears(fmt.Sprintf("ack %d -NAK", seq))
+	untouched(t, before, seq)
+	stop()
+	if n := b.newest("r1"); n.Seq != seq {
+		t.Errorf("moved to %s", n.State)
 	}
 }
 

@@ -34,6 +34,8 @@ type Member struct {
 	Refused messages.Reason
 	// WaitUntil, where set, makes the member wait (not_before, a pause); nothing is reserved then.
 	WaitUntil time.Time
+	// WaitReason says for what (default not_before).
+	WaitReason messages.Reason
 	// Amount is what to reserve in every scope, in micro-dollars.
 	Amount int64
 	// Scopes are all reserved or none.
@@ -87,7 +89,7 @@ const (
 type Grant struct {
 	Outcome GrantOutcome
 	State   AdmissionState
-	// Reason says why refused (the member's own, or its scope's) or waiting (waiting_money, not_before).
+	// Reason says why refused (the member's own, or its scope's) or waiting (waiting_money, not_before, paused).
 	Reason messages.Reason
 	// P is the partition in the row.
 	P int

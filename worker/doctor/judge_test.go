@@ -24,7 +24,7 @@ func well() doctor.Facts {
 		Worker: "w1", Layers: messages.Layers(), Queues: []string{"corporate-rt", "ai-rt-0", "optimizer-rt-0"}, Parts: []string{"recorder"}, StartedAt: now().Add(-time.Hour),
 	}}
 	f := doctor.Facts{
-		Now: now(), SettingsCount: 60, Broker: doctor.BrokerFacts{Version: "2.15.2"}, Schema: &postgres.Status{Version: 6, Latest: 6},
+		Now: now(), SettingsCount: 60, Broker: doctor.BrokerFacts{Version: "2.15.2"}, Schema: &postgres.Status{Version: 7, Latest: 7},
 		Fleet: fleet.Fleet{Answers: []fleet.Answer{a}},
 		Disks: []doctor.Space{{What: "state folder /x", Free: 50 << 30, Total: 100 << 30}}, Records: []doctor.Record{{Stream: "FLOWGATE_WORK_0", Lag: time.Second}},
 		Clocks:     []doctor.Clock{{Whose: "broker", Ahead: time.Millisecond}, {Whose: "Postgres", Ahead: -time.Millisecond}},

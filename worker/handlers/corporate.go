@@ -211,6 +211,9 @@ func (c *Corporate) candidate(t *worker.Task, e *messages.Envelope, d corporate.
 		WaitUntil: d.NotBefore, Amount: d.Amount,
 	}
 	m.Epoch, m.P = e.Epoch, e.P
+	if d.Paused {
+		m.WaitReason = messages.ReasonPaused
+	}
 	if d.Refusal != nil {
 		m.Refused, m.WaitUntil = d.Refusal.Reason, time.Time{}
 	}

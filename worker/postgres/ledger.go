@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -16,7 +17,7 @@ import (
 )
 
 const admitSQL = `SELECT outcome, state, reason, p, intent_seq, decision
-FROM admit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`
+FROM admit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`
 
 // Admit implements worker.Ledger. A batch that keeps meeting conflicts, or that the server objects to, is halved until the
 // members that are the trouble stand alone.
@@ -122,6 +123,7 @@ func admitArgs(members []worker.Member) ([]any, error) {
 		seq, amount                        = make([]int64, n), make([]int64, n)
 		sha, decision                      = make([][]byte, n), make([][]byte, n)
 		hold, wait                         = make([]bool, n), make([]bool, n)
+		why                                = make([]string, n)
 	)
 	s := newScopeRefs(members)
 	for i := range members {
@@ -134,12 +136,13 @@ func admitArgs(members []worker.Member) ([]any, error) {
 		epoch[i], p[i], seq[i] = int32(m.Epoch), int32(m.P), int64(m.IngressSeq) //nolint:gosec // small, or a sequence
 		sha[i], decision[i], hold[i], amount[i] = sum, m.Decision, m.Hold, m.Amount
 		refused[i], wait[i] = string(m.Refused), !m.WaitUntil.IsZero()
+		why[i] = string(cmp.Or(m.WaitReason, messages.ReasonNotBefore))
 		s.add(m)
 		refs[i] = int32(len(s.scope)) //nolint:gosec // bounded by the batch
 	}
 	return []any{
 		tenant, id, epoch, class, p, stream, seq, sha, hold, refused, wait, amount, refs, decision,
-		s.scope, s.limit, s.reason, s.names,
+		s.scope, s.limit, s.reason, s.names, why,
 	}, nil
 }
 

@@ -346,3 +346,37 @@ func TestFiveHundredCentsAgainstADollar(t *testing.T) {
 	}
 	b.wantBalance(t, "day", 0, dollar)
 }
+
+func TestARequestThatAPauseKeepsWaitingSaysSo(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	m := member("a", 1, 100, scope("day", 1000))
+	m.WaitUntil, m.WaitReason = time.Now().Add(time.Minute), messages.ReasonPaused
+	wantGrants(t, b.admit(t, m), "0 waiting paused")
+	wantGrants(t, b.admit(t, hold(m)), "0 waiting paused")
+	if n := count[int](t, b, "SELECT count(*) FROM flowgate.admission_pending WHERE id = 'a'"); n != 1 {
+		t.Errorf("%d decisions: it waits on for the same reason", n)
+	}
+	m.WaitReason = "" // the pause is over, its not_before is not
+	wantGrants(t, b.admit(t, hold(m)), "0 waiting not_before")
+	m.WaitUntil = time.Time{}
+	wantGrants(t, b.admit(t, hold(m)), approved)
+	b.wantBalance(t, "day", 0, 100)
+}
+
+// TestAWorkerOfTheVersionBeforeAdmitsOnThisSchema: it calls admit without the reason of a wait.
+func TestAWorkerOfTheVersionBeforeAdmitsOnThisSchema(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var outcome int
+	var state, reason string
+	sha := make([]byte, 32)
+	err := b.raw.QueryRow(t.Context(), `SELECT outcome, state, reason
+FROM flowgate.admit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
+		[]string{"acme"}, []string{"a"}, []int32{0}, []string{"std"}, []int32{0}, []string{"first"}, []int64{1}, [][]byte{sha}, []bool{false},
+		[]string{""}, []bool{true}, []int64{0}, []int32{0}, [][]byte{[]byte("{}")}, []int32{}, []int64{}, []string{}, []string{}).
+		Scan(&outcome, &state, &reason)
+	if err != nil || outcome != 0 || state != "waiting" || reason != "not_before" {
+		t.Errorf("%d %s %s, %v", outcome, state, reason, err)
+	}
+}

@@ -134,10 +134,9 @@ func (x *examination) sources(ctx context.Context, g *globals, settings configs.
 			s.JS = c.js
 		}
 	}
-	if old := (*broker.VersionError)(nil); errors.As(err, &old) {
+	if old := (*broker.VersionError)(nil); errors.As(err, &old) { // it answers: a finding of its own
 		facts.Broker.Version, facts.Broker.TooOld = old.Version, old.Least
-	}
-	if err != nil {
+	} else if err != nil {
 		silent("broker", err)
 	}
 	if c.db, err = g.reachDatabase(ctx, settings); err == nil {

@@ -66,7 +66,7 @@ func Checks(f Facts, findings []Finding) []Check {
 			checks[i].State = CheckFailed
 		}
 	}
-	if gateways := &checks[1]; f.Broker.Version == "" {
+	if gateways := &checks[1]; f.Broker.Version == "" || f.Broker.TooOld != "" {
 		gateways.State, gateways.Detail = CheckUnknown, "not asked"
 	}
 	return checks

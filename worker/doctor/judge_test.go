@@ -150,6 +150,16 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+func TestWhatAnOldBrokerCannotTellIsUnknown(t *testing.T) {
+	f := well()
+	f.Broker = doctor.BrokerFacts{Version: "2.9.1", TooOld: "2.12"}
+	checks := doctor.Checks(f, doctor.Judge(f, doctor.DefaultMarks()))
+	i := slices.IndexFunc(checks, func(c doctor.Check) bool { return c.Name == "gateways" })
+	if checks[i].State != doctor.CheckUnknown {
+		t.Errorf("nobody could ask the gateways, and the check is %+v", checks[i])
+	}
+}
+
 func TestEveryCodeIsExplainedOnce(t *testing.T) {
 	seen := make(map[doctor.Code]bool)
 	for _, info := range doctor.Codes() {

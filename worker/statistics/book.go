@@ -101,7 +101,7 @@ func (s *Snapshot) Check() error {
 }
 
 func (l *Line) check() error {
-	if l.Name == "" || len(l.Name) > maxWord || len(l.LastErrorReason) > maxWord || len(l.Windows) > len(Spans()) || l.Total > most || l.TotalErrors > most {
+	if l.Name == "" || !word(l.Name) || !word(l.LastErrorReason) || len(l.Windows) > len(Spans()) || l.Total > most || l.TotalErrors > most {
 		return fmt.Errorf("the line %.20q is out of bounds", l.Name)
 	}
 	for i := range l.Windows {

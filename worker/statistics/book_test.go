@@ -195,3 +195,16 @@ func BenchmarkBookSettled(b *testing.B) {
 		book.Settled(s)
 	}
 }
+
+func TestWhatATerminalWouldObeyIsRefused(t *testing.T) {
+	for name, l := range map[string]statistics.Line{
+		"name":       {Name: "ai\x1b[2J"},
+		"last error": {Name: "ai", LastErrorReason: "a\nb"},
+		"reason":     {Name: "ai", Windows: []statistics.Window{{Span: statistics.Minute, Reasons: map[string]uint64{"\x1b]0;x\a": 1}}}},
+	} {
+		s := statistics.Snapshot{Gateways: []statistics.Line{l}}
+		if s.Check() == nil {
+			t.Errorf("%s: believed", name)
+		}
+	}
+}

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Span names a window.
@@ -98,11 +101,16 @@ func (w *Window) Check() error {
 		return errors.New("counts are out of bounds")
 	}
 	for reason, n := range w.Reasons {
-		if len(reason) > maxWord || n > most {
+		if !word(reason) || n > most {
 			return errors.New("a reason is out of bounds")
 		}
 	}
 	return nil
+}
+
+// word tells whether a text is short and holds nothing that a terminal obeys.
+func word(s string) bool {
+	return len(s) <= maxWord && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 // ring holds one window as slots of equal length.

@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -106,7 +107,10 @@ func TestClassesShareEightToThreeToOne(t *testing.T) {
 			defer l.mu.Unlock()
 			t.Logf("begun: %v", l.begun)
 			for class, want := range map[messages.Class]float64{"rt": 8. / 12, "std": 3. / 12, "batch": 1. / 12} {
-				if share := float64(l.begun[class]) / float64(c.most); share < want*0.8 || share > want*1.2 {
+				// Equal shares, and one class before the others, are far outside of this; a machine that is busy with other
+				// things is not: pulls of one class come late there, and the others begin more meanwhile.
+				const tolerance = 0.06
+				if share := float64(l.begun[class]) / float64(c.most); math.Abs(share-want) > tolerance {
 					t.Errorf("%s has %.3f of what was begun, its share is %.3f", class, share, want)
 				}
 			}

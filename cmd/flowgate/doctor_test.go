@@ -165,7 +165,11 @@ func TestDoctorFindsPlantedFaults(t *testing.T) {
 	})
 	t.Run("frozen process", func(t *testing.T) {
 		all[2].signal(syscall.SIGSTOP)
-		w.finds(t, doctor.StuckConsumer, "ai-std-0", "frozen")
+		eventually(t, "its last pulls have ended and nobody reads for it", func() bool {
+			return slices.ContainsFunc(w.examine(t), func(f doctor.Finding) bool {
+				return f.Code == doctor.NoPullers && f.About == "ai-std-0" && strings.Contains(f.Seen, "no process reads it")
+			})
+		})
 		if asked := doctor.Ask(t.Context(), w.js, time.Second, 10); asked.OK || asked.StoppedAt != messages.LayerAI || asked.Finding() == nil {
 			t.Errorf("the request came so far: %+v", asked)
 		}

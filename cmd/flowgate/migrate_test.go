@@ -14,7 +14,9 @@ func TestMigrateByItsPlan(t *testing.T) {
 	url := workertest.EmptyDatabase(t)
 	owner := workertest.OrdinaryRole(t, url)
 	role, as := workertest.Role(t, url, "worker")
-	g := newGround(t, quickSettings, "DATABASE_URL="+owner)
+	server := theirBroker(t)
+	g := newGround(t, quickSettings, "DATABASE_URL="+owner, "NATS_URL="+server)
+	g.say("topology", "apply").wants(t, exitDone)
 	var plan struct {
 		Version, Latest int
 		Pending         []struct{ Name, SQL string }
@@ -37,9 +39,7 @@ func TestMigrateByItsPlan(t *testing.T) {
 	// A later build was here: migrate says so, and a worker of this build goes on.
 	sql(t, url, "UPDATE flowgate.schema_version SET version = 99")
 	g.say("migrate").wants(t, exitDone, "version 99", "newer build")
-	server := theirBroker(t)
 	worker := newGround(t, quickSettings, "DATABASE_URL="+as, "NATS_URL="+server)
-	worker.say("topology", "apply").wants(t, exitDone)
 	w := worker.begin(worker.command("worker", "--layer", "corporate,recorder", "--json"), "")
 	w.ready()
 	w.stop()

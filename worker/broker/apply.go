@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -109,7 +110,21 @@ func list(diffs []Difference) string {
 
 // PartitionsFound is one more than the highest partition whose WORK stream exists; 0: there is none. A topology of fewer
 // would leave requests without readers.
-func PartitionsFound(ctx context.Context, js jetstream.JetStream) (int, error) {
+//
+// A cluster that is choosing its leader does not answer: it is asked again, as often as leaderPatience.
+func PartitionsFound(ctx context.Context, js jetstream.JetStream) (found int, err error) {
+	for range leaderPatience {
+		if found, err = partitionsFound(ctx, js); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrPermissionViolation) || ctx.Err() != nil {
+			break
+		}
+	}
+	return found, err
+}
+
+// leaderPatience is how many questions, of five seconds each, a cluster may take to choose its leader.
+const leaderPatience = 6
+
+func partitionsFound(ctx context.Context, js jetstream.JetStream) (int, error) {
 	found := 0
 	names := js.StreamNames(ctx)
 	for name := range names.Name() {

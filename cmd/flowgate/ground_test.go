@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -57,7 +58,11 @@ func (g *ground) file(name string, data []byte) string {
 // command is a process of the product, not yet started.
 func (g *ground) command(args ...string) *exec.Cmd {
 	g.t.Helper()
-	cmd := exec.Command(binary(g.t), append([]string{"--config", g.settings, "--state", g.state}, args...)...) //nolint:gosec // the program under test
+	own := []string{"--state", g.state}
+	if !slices.Contains(args, "--config") {
+		own = append(own, "--config", g.settings)
+	}
+	cmd := exec.Command(binary(g.t), append(own, args...)...) //nolint:gosec // the program under test
 	cmd.Dir, cmd.Env = g.dir, environ(g.env...)
 	return cmd
 }

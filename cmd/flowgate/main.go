@@ -123,12 +123,12 @@ func newRoot() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	flags := root.PersistentFlags()
-	flags.StringVar(&g.config, "config", "", "settings `file` (default: built-in settings)")
+	flags.Var(&onceValue{&g.config}, "config", "settings `file` (default: built-in settings)")
 	flags.StringVar(&g.state, "state", "", "state `folder` (default: $FLOWGATE_STATE, else ~/.local/state/flowgate)")
 	flags.StringVar(&g.tenant, "tenant", "default", "tenant to act for")
 	flags.BoolVar(&g.json, "json", false, "print JSON")
 	flags.BoolVarP(&g.verbose, "verbose", "v", false, "log everything to standard error")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{seeHelp(cmd, err)} })
 	root.AddCommand(
 		newUp(g), newWorker(g), newDemo(g), newMigrate(g), newSubmit(g), newResult(g), newBatch(g), newDead(g), newReplay(g), newAudit(g),
 		newBench(g), newConfig(g), newHealth(g), newVersion(g),
@@ -142,12 +142,36 @@ func newRoot() *cobra.Command {
 	return root
 }
 
+func seeHelp(cmd *cobra.Command, err error) error {
+	return fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())
+}
+
+// onceValue is a flag that may be given once: of two settings files none is silently left out.
+type onceValue struct{ to *string }
+
+func (v *onceValue) String() string {
+	if v.to == nil {
+		return ""
+	}
+	return *v.to
+}
+
+func (v *onceValue) Type() string { return "string" }
+
+func (v *onceValue) Set(s string) error {
+	if *v.to != "" {
+		return fmt.Errorf("is given twice (%s, %s); settings are one file", *v.to, s)
+	}
+	*v.to = s
+	return nil
+}
+
 // usageArgs makes faults in arguments usage errors, with the way to help.
 func usageArgs(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {
-				return usageError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())}
+				return usageError{seeHelp(cmd, err)}
 			}
 			return nil
 		}

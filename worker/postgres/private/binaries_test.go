@@ -61,7 +61,7 @@ func TestFindBinaries(t *testing.T) {
 	})
 	t.Run("a version too old is refused", func(t *testing.T) {
 		_, err := Start(t.Context(), Options{Dir: reach(t), BinDir: open(t, fake(t, "9.6.24"))})
-		wantError(t, err, "are of Postgres 9.6", "at least 13")
+		wantError(t, err, "are of Postgres 9.6", "at least 14")
 	})
 }
 

@@ -229,7 +229,7 @@ func TestFetchRefuses(t *testing.T) {
 		r.add(t, "postgresql-12", "12.1-1", "", content{"usr/share/x": "too old"})
 		f, cache, _ := r.fetcher(t)
 		_, err := f.fetch(t.Context())
-		wantError(t, err, "offer no Postgres of version 13 or newer")
+		wantError(t, err, "offer no Postgres of version 14 or newer")
 		empty(t, cache)
 	})
 	t.Run("a cache of somebody else", func(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// oldest is the first major version that the launcher's settings and readiness check are good for.
-const oldest = 13
+// oldest is the first major version that the database of this product can have (postgres.leastVersion).
+const oldest = 14
 
 // binaries are the programs to run and whom they run as.
 type binaries struct {

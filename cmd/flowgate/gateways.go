@@ -12,7 +12,6 @@ import (
 
 	"flowgate/messages"
 	"flowgate/pipelines"
-	"flowgate/worker"
 	"flowgate/worker/control"
 	"flowgate/worker/fleet"
 	"flowgate/worker/sessions"
@@ -75,13 +74,7 @@ func pausedLayers(ctx context.Context, c *client) (map[messages.LayerName]string
 	if errors.Is(err, control.ErrNoBucket) { // a broker that no flowgate has ever used
 		return nil, nil
 	}
-	paused := make(map[messages.LayerName]string)
-	for _, p := range pauses {
-		if p.Kind == worker.PauseLayer {
-			paused[messages.LayerName(p.Name)] = p.Why()
-		}
-	}
-	return paused, err
+	return control.Layers(pauses), err
 }
 
 func newGatewaysList(g *globals) *cobra.Command {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"flowgate/messages"
 	"flowgate/worker"
 )
 
@@ -149,6 +150,17 @@ func Clear(ctx context.Context, js jetstream.JetStream, kind worker.PauseKind, n
 		return was, false, fmt.Errorf("ending a pause: %w", err)
 	}
 	return was, true, nil
+}
+
+// Layers says of each layer among pauses that is paused by whom and why.
+func Layers(pauses []Pause) map[messages.LayerName]string {
+	paused := make(map[messages.LayerName]string)
+	for _, p := range pauses {
+		if p.Kind == worker.PauseLayer {
+			paused[messages.LayerName(p.Name)] = p.Why()
+		}
+	}
+	return paused
 }
 
 // List lists every pause that holds, by kind and name.

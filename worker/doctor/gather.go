@@ -11,7 +11,6 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"flowgate/messages"
 	"flowgate/pipelines"
 	"flowgate/worker"
 	"flowgate/worker/broker"
@@ -105,13 +104,7 @@ func (g *gathering) add(change func(*Facts)) {
 
 // conclude derives what follows from the facts together, and sorts what came in any order.
 func (g *gathering) conclude() {
-	paused := make(map[messages.LayerName]string)
-	for _, p := range g.facts.Pauses {
-		if p.Kind == worker.PauseLayer {
-			paused[messages.LayerName(p.Name)] = p.Why()
-		}
-	}
-	gateways, err := fleet.Gateways(pipelines.Chain(), g.facts.Fleet, paused)
+	gateways, err := fleet.Gateways(pipelines.Chain(), g.facts.Fleet, control.Layers(g.facts.Pauses))
 	if err != nil {
 		g.facts.Unreachable = append(g.facts.Unreachable, Silence{What: "gateways", Why: err.Error()})
 	}

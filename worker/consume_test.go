@@ -109,8 +109,8 @@ func TestClassesShareEightToThreeToOne(t *testing.T) {
 			for class, want := range map[messages.Class]float64{"rt": 8. / 12, "std": 3. / 12, "batch": 1. / 12} {
 				// Equal shares, and one class before the others, are far outside of this; a machine that is busy with other
 				// things is not: pulls of one class come late there, and the others begin more meanwhile.
-				const tolerance = 0.06
-				if share := float64(l.begun[class]) / float64(c.most); math.Abs(share-want) > tolerance {
+				const tolerance = 0.1
+				if share := float64(l.begun[class]) / float64(c.most); math.Abs(share-want) > tolerance || share < want/2 {
 					t.Errorf("%s has %.3f of what was begun, its share is %.3f", class, share, want)
 				}
 			}

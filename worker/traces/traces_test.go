@@ -163,17 +163,19 @@ func TestACollectorThatHangsOrIsAwayBlocksNobody(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			began := time.Now()
-			for range 20_000 {
-				tracer.Settled(settled(first, second))
-			}
-			if took := time.Since(began); took > 5*time.Second {
-				t.Errorf("20,000 spans took %s", took)
-			}
-			began = time.Now()
-			tracer.Close()
-			if took := time.Since(began); took > traces.Farewell+2*time.Second {
-				t.Errorf("closing took %s", took)
+			// More spans than the queue holds, to a collector that takes none: whoever waited for it would wait for ever.
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				for range 5_000 {
+					tracer.Settled(settled(first, second))
+				}
+				tracer.Close()
+			}()
+			select {
+			case <-ended:
+			case <-time.After(time.Minute):
+				t.Fatal("it waits for the collector")
 			}
 			entries := logged.All()
 			if len(entries) > 1 {

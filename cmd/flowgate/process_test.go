@@ -19,6 +19,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"flowgate/worker/postgres/private"
 	"flowgate/worker/workertest"
 )
 
@@ -106,6 +107,9 @@ func environ(more ...string) []string {
 	kept := slices.DeleteFunc(os.Environ(), func(entry string) bool {
 		return slices.ContainsFunc(steering, func(prefix string) bool { return strings.HasPrefix(entry, prefix) })
 	})
+	if cache, err := private.CacheDir(); err == nil { // with the Postgres that was fetched, also where a test has a home of its own
+		kept = append(kept, "FLOWGATE_CACHE="+cache)
+	}
 	return append(append(kept, "FLOWGATE_HTTP=127.0.0.1:0"), more...)
 }
 

@@ -3,6 +3,7 @@ package fleet_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -48,13 +49,15 @@ func process(t *testing.T, srv *broker.Server, r fleet.Report) {
 	}
 }
 
-// stranger answers every question with the same bytes.
+// stranger answers every question with the same bytes, until the test ends.
 func stranger(t *testing.T, srv *broker.Server, answers ...string) {
 	t.Helper()
 	conn, _ := workertest.Conn(t, srv)
 	if _, err := conn.Subscribe(fleet.Subject, func(m *nats.Msg) {
 		for _, a := range answers {
-			if err := m.Respond([]byte(a)); err != nil {
+			if err := m.Respond([]byte(a)); errors.Is(err, nats.ErrConnectionClosed) {
+				return // nobody asks any more
+			} else if err != nil {
 				t.Errorf("answering: %v", err)
 			}
 		}

@@ -57,8 +57,11 @@ acceptance: ## what is too long for test: an upgrade with two wire versions in f
 chaos: ## the long forms: every cut in both ways, 20 kills with -9 in batches of 1,000 lines
 	FLOWGATE_CUTS=all FLOWGATE_KILLS=20 go test -race -timeout 60m -count 1 -run 'Cut|Kill|Outage' ./worker/handlers ./worker/postgres/private ./cmd/flowgate
 
+mutants: ## plant bugs against each rule of the protocol and demand that the tests notice every one
+	go test -tags mutants -timeout 60m -count 1 -v ./worker/mutants
+
 cover: ## run the tests and print how much of each function they reach
 	go test -coverpkg=./... -coverprofile=coverage.txt ./...
 	go tool cover -func=coverage.txt
 
-.PHONY: help build demo cluster bench test postgres lint vet race fuzz acceptance chaos cover
+.PHONY: help build demo cluster bench test postgres lint vet race fuzz acceptance chaos mutants cover

@@ -201,7 +201,12 @@ func TestTheNextStateIsStoredBeforeTheInputIsAcknowledged(t *testing.T) {
 	b := setup(t)
 	b.start(&layer{handle: advancing(messages.StateOptimizer)})
 	seq := b.put("r1", messages.StateAI, 0, envelope())
-	state, _ := b.hears(fmt.Sprintf("state optimizer expects %d", seq))
+	state, before := b.hears(fmt.Sprintf("state optimizer expects %d", seq))
+	for _, w := range before {
+		if strings.Contains(w, "+ACK") {
+			t.Errorf("said %q before", w)
+		}
+	}
 	if got, want := state.Header.Get("Nats-Expected-Last-Subject-Sequence-Subject"), "flowgate.work.0.*.*.acme.r1"; got != want {
 		t.Errorf("family %q, want %q", got, want)
 	}
@@ -209,6 +214,38 @@ func TestTheNextStateIsStoredBeforeTheInputIsAcknowledged(t *testing.T) {
 		t.Error("no token")
 	}
 	b.hears(fmt.Sprintf("ack %d +ACK", seq))
+}
+
+func TestNothingIsAcknowledgedWhoseNextStateWasRefused(t *testing.T) {
+	b := setup(t)
+	seq := b.put("r1", messages.StateAI, 0, envelope())
+	b.limitWork(1) // the broker has no room for any state
+	b.start(&layer{handle: advancing(messages.StateOptimizer)})
+	_, before := b.hears(fmt.Sprintf("ack %d -NAK", seq))
+	for _, w := range before {
+		if strings.Contains(w, "+ACK") {
+			t.Errorf("said %q before", w)
+		}
+	}
+	b.limitWork(-1)
+	_, before = b.hears(fmt.Sprintf("ack %d +ACK", seq))
+	if n := b.newest("r1"); n.State != messages.StateOptimizer {
+		t.Errorf("acknowledged in state %s, after %q", n.State, before)
+	}
+}
+
+// limitWork sets how many bytes a message of the WORK stream may have; -1 is no limit.
+func (b *bundle) limitWork(bytes int32) {
+	b.t.Helper()
+	stream, err := b.js.Stream(b.t.Context(), worker.WorkStream(0))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	config := stream.CachedInfo().Config
+	config.MaxMsgSize = bytes
+	if _, err := b.js.UpdateStream(b.t.Context(), config); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 func TestWhoeverLosesTheComparisonAcknowledgesAndReportsWhatItSpent(t *testing.T) {

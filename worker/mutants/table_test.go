@@ -1,0 +1,100 @@
+package mutants
+
+// mutant is one bug: in file, whose path is the module's, before becomes after.
+type mutant struct {
+	bug, file, before, after string
+	// pkg and tests say who notices: every one of the tests MUST fail.
+	pkg   string
+	tests []string
+}
+
+// mutants are the bugs against which the rules of the protocol stand. A text MUST be found exactly once in its file: keep it
+// as short as that allows.
+func mutants() []mutant {
+	return []mutant{
+		{
+			bug:    "an input is acknowledged before its next state is published",
+			file:   "worker/handle.go",
+			before: "receipts := r.hop.Publish(ctx, pubs)",
+			after: `for i, v := range verdicts {
+				if v.Action == ActionAdvance {
+					r.settle(tasks[i].Delivery, answerAck, 0)
+				}
+			}
+			receipts := r.hop.Publish(ctx, pubs)`,
+			pkg:   "./worker",
+			tests: []string{"TestTheNextStateIsStoredBeforeTheInputIsAcknowledged", "TestNothingIsAcknowledgedWhoseNextStateWasRefused"},
+		},
+		{
+			bug:    "an input is acknowledged whatever became of its next state",
+			file:   "worker/settle.go",
+			before: "zap.Error(receipt.Err))\n\treturn answerPark, lag, true",
+			after:  "zap.Error(receipt.Err))\n\treturn answerAck, 0, true",
+			pkg:    "./worker",
+			tests:  []string{"TestNothingIsAcknowledgedWhoseNextStateWasRefused"},
+		},
+		{
+			bug:    "a publication expects no sequence",
+			file:   "worker/publish.go",
+			before: "header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(p.Expect, 10)}",
+			after:  "_ = strconv.FormatUint",
+			pkg:    "./worker",
+			tests:  []string{"TestWhoeverLosesTheComparisonAcknowledgesAndReportsWhatItSpent"},
+		},
+		{
+			bug:    "a publication expects the sequence of its exact subject, not of the family",
+			file:   "worker/publish.go",
+			before: "[]string{messages.Family(p.P, p.Key)}",
+			after:  "[]string{messages.WorkSubject(p.P, p.State, p.Class, p.Key)}",
+			pkg:    "./worker",
+			tests:  []string{"TestTheNextStateIsStoredBeforeTheInputIsAcknowledged"},
+		},
+		{
+			bug:    "the janitor counts what is pending instead of looking where it lies",
+			file:   "worker/broker/janitor.go",
+			before: "acked := c.CachedInfo().AckFloor.Stream\n",
+			after: `acked := c.CachedInfo().AckFloor.Stream
+	if i := c.CachedInfo(); i != nil {
+		return last - min(last, i.NumPending+uint64(i.NumAckPending)), nil
+	}
+`,
+			pkg:   "./worker/broker",
+			tests: []string{"TestSweep"},
+		},
+		{
+			bug:    "a delayed retry hands the old message back instead of publishing a new one",
+			file:   "worker/handlers/ai.go",
+			before: "e.Base = 0\n\treturn a.next(ctx, x.Task, messages.StateAI)",
+			after:  "e.Base = 0\n\treturn worker.Park(e.NotBefore, nil)",
+			pkg:    "./worker/handlers",
+			tests:  []string{"TestTheChainTellsEachDeliveryAttemptAndDeadLetterOnce"},
+		},
+		{
+			bug:    "a billable backend is called without the state calling",
+			file:   "worker/handlers/ai.go",
+			before: "if x.plan.Backend.Billable {",
+			after:  "if x.plan.Backend.Billable && x.Expect == 0 {",
+			pkg:    "./worker/handlers",
+			tests:  []string{"TestACallWhoseAnswerIsLostInAPanicIsInDoubt"},
+		},
+		{
+			bug:    "an outcome is recorded although there is one",
+			file:   "worker/postgres/migrations/005_record_outcomes.sql",
+			before: "AND a.epoch = m.epoch AND a.outcome_at IS NULL\n            RETURNING",
+			after:  "AND a.epoch = m.epoch\n            RETURNING",
+			pkg:    "./worker/postgres",
+			tests:  []string{"TestCommitSecondOutcome"},
+		},
+		{
+			bug:    "a duplicate gets a result of its own",
+			file:   "worker/handlers/corporate.go",
+			before: "return event(messages.EventDuplicateID)",
+			after: `t.Envelope, t.P = e, g.P
+		v := refused(ctx, c.Bodies, t, c.Name(), pipelines.Deny(messages.ReasonDuplicateID, "", ""), c.Now())
+		v.Events = event(messages.EventDuplicateID).Events
+		return v`,
+			pkg:   "./worker/handlers",
+			tests: []string{"TestADuplicateHasNoResultEvenWhereTheStreamForgotTheFirst"},
+		},
+	}
+}

@@ -54,7 +54,10 @@ fuzz: ## fuzz every decoder for FUZZTIME (3s)
 acceptance: ## what is too long for test: an upgrade with two wire versions in flight
 	go test -count 1 -v -run '$(LONG)' ./cmd/flowgate
 
-chaos: ## the long forms: every cut in both ways, 20 kills with -9 in batches of 1,000 lines
+chaos: build ## kill, freeze and cut off everything under load, count what was lost: SEED= REQUESTS=500 FAULTS=10 CLUSTER=1; JSON=1
+	bin/flowgate chaos $(if $(SEED),--seed $(SEED)) $(if $(REQUESTS),--requests $(REQUESTS)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(CLUSTER),--cluster $(CLUSTER)) $(if $(JSON),--json)
+
+cuts: ## every step cut in both ways, 20 kills with -9 in batches of 1,000 lines
 	FLOWGATE_CUTS=all FLOWGATE_KILLS=20 go test -race -timeout 60m -count 1 -run 'Cut|Kill|Outage' ./worker/handlers ./worker/postgres/private ./cmd/flowgate
 
 mutants: ## plant bugs against each rule of the protocol and demand that the tests notice every one
@@ -64,4 +67,4 @@ cover: ## run the tests and print how much of each function they reach
 	go test -coverpkg=./... -coverprofile=coverage.txt ./...
 	go tool cover -func=coverage.txt
 
-.PHONY: help build demo cluster bench test postgres lint vet race fuzz acceptance chaos mutants cover
+.PHONY: help build demo cluster bench test postgres lint vet race fuzz acceptance chaos cuts mutants cover

@@ -49,6 +49,15 @@ func startChild(name, exe string, env []string, args ...string) (*child, error) 
 	return c, nil
 }
 
+// Done is closed when the child has ended.
+func (c *child) Done() <-chan struct{} { return c.done }
+
+// PID is the child's process id, and that of its group.
+func (c *child) PID() int { return c.cmd.Process.Pid }
+
+// String is what the child wrote last to its standard error.
+func (c *child) String() string { return c.noise.String() }
+
 // ready waits for the first JSON document that the child prints and decodes it.
 func (c *child) ready(ctx context.Context, into any) error {
 	select {

@@ -30,7 +30,12 @@ type deployment struct {
 	settings string
 	log      *zap.Logger
 
+	// addresses, where it is not nil, says how a worker reaches broker and database, by its name; else it goes straight there.
+	addresses func(worker string) (natsURL, dbURL string, err error)
+
 	natsURL, dbURL string
+	brokers        []*brokerProcess
+	postgres       *private.Server
 	workers        []*member
 	down           shutdown
 }
@@ -39,7 +44,14 @@ type deployment struct {
 type member struct {
 	*child
 
-	layer string
+	layer, name string
+}
+
+// brokerProcess is one NATS server of the deployment; who replaces it has its name and its files.
+type brokerProcess struct {
+	*child
+
+	name, url, file string
 }
 
 // Bounds of waiting for the processes of a deployment.
@@ -66,8 +78,8 @@ func (d *deployment) start(ctx context.Context, layers ...string) error {
 			return err
 		}
 	}
-	for _, layer := range layers {
-		w := &member{layer: layer}
+	for i, layer := range layers {
+		w := &member{layer: layer, name: numbered(layer, layers[:i])}
 		if err := d.begin(w, d.exe); err != nil {
 			return err
 		}
@@ -79,6 +91,17 @@ func (d *deployment) start(ctx context.Context, layers ...string) error {
 		}
 	}
 	return nil
+}
+
+// numbered is a layer's name with the number that it has among its like: ai-2.
+func numbered(layer string, before []string) string {
+	n := 1
+	for _, b := range before {
+		if b == layer {
+			n++
+		}
+	}
+	return fmt.Sprintf("%s-%d", layer, n)
 }
 
 // stop ends what start started, workers first.
@@ -96,15 +119,23 @@ func (d *deployment) stop() error {
 }
 
 func (d *deployment) startPostgres(ctx context.Context) error {
+	if err := d.beginPostgres(ctx); err != nil {
+		return environmentError{err}
+	}
+	d.down.push("stopping postgres", func() error { return d.postgres.Stop() })
+	d.dbURL = d.postgres.URL(databaseName)
+	return nil
+}
+
+// beginPostgres starts the database, also after the one before was killed.
+func (d *deployment) beginPostgres(ctx context.Context) (err error) {
 	server, err := private.Start(ctx, private.Options{
 		Dir: filepath.Join(d.dir, "postgres"), Database: databaseName, Durable: true, Logger: d.log,
 	})
-	if err != nil {
-		return environmentError{err}
+	if err == nil {
+		d.postgres = server
 	}
-	d.down.push("stopping postgres", server.Stop)
-	d.dbURL = server.URL(databaseName)
-	return nil
+	return err
 }
 
 // startBrokers starts the NATS servers and waits until they have found one another.
@@ -119,22 +150,20 @@ func (d *deployment) startBrokers(ctx context.Context) error {
 		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", ports[d.servers+i]))
 	}
 	d.natsURL = strings.Join(urls, ",")
-	var brokers []*child
 	for i := range d.servers {
-		name := fmt.Sprintf("nats-%d", i+1)
-		file := filepath.Join(d.dir, name+".conf")
-		text := brokerConfig(name, filepath.Join(d.dir, name), ports[i], ports[d.servers+i], routes)
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		b := &brokerProcess{name: fmt.Sprintf("nats-%d", i+1), url: urls[i]}
+		b.file = filepath.Join(d.dir, b.name+".conf")
+		text := brokerConfig(b.name, filepath.Join(d.dir, b.name), ports[i], ports[d.servers+i], routes)
+		if err := os.WriteFile(b.file, []byte(text), 0o600); err != nil {
 			return environmentError{err}
 		}
-		broker, err := startChild(name, d.exe, d.environ(), "nats-server", "--json", "--file", file)
-		if err != nil {
+		if err := d.beginBroker(b); err != nil {
 			return environmentError{err}
 		}
-		d.down.push("stopping "+name, func() error { return broker.stop(drainGrace) })
-		brokers = append(brokers, broker)
+		d.down.push("stopping "+b.name, func() error { return b.stop(drainGrace) })
+		d.brokers = append(d.brokers, b)
 	}
-	for _, broker := range brokers {
+	for _, broker := range d.brokers {
 		var ready struct{}
 		if err := broker.ready(ctx, &ready); err != nil {
 			return environmentError{err}
@@ -143,11 +172,20 @@ func (d *deployment) startBrokers(ctx context.Context) error {
 	return nil
 }
 
+// beginBroker starts a NATS server and does not wait for it.
+func (d *deployment) beginBroker(b *brokerProcess) error {
+	c, err := startChild(b.name, d.exe, d.environ(), "nats-server", "--json", "--file", b.file)
+	if err == nil {
+		b.child = c
+	}
+	return err
+}
+
 // brokerConfig is the configuration of one NATS server.
 func brokerConfig(name, store string, port, routePort int, routes []string) string {
 	text := fmt.Sprintf("server_name: %s\nlisten: \"127.0.0.1:%d\"\njetstream { store_dir: %q }\n", name, port, store)
 	if len(routes) > 1 {
-		text += fmt.Sprintf("cluster { name: flowgate, listen: \"127.0.0.1:%d\", routes: [%s] }\n", routePort, strings.Join(routes, ", "))
+		text += fmt.Sprintf("cluster { name: flowgate, no_advertise: true, listen: \"127.0.0.1:%d\", routes: [%s] }\n", routePort, strings.Join(routes, ", "))
 	}
 	return text
 }
@@ -183,7 +221,9 @@ func (d *deployment) writeSettings() error {
 
 // environ is this process's environment with the addresses of the deployment's servers, and without what steers flowgate
 // otherwise.
-func (d *deployment) environ() []string {
+func (d *deployment) environ() []string { return d.environOf(d.natsURL, d.dbURL) }
+
+func (d *deployment) environOf(natsURL, dbURL string) []string {
 	var kept []string
 	for _, entry := range os.Environ() {
 		steers := false
@@ -194,7 +234,7 @@ func (d *deployment) environ() []string {
 			kept = append(kept, entry)
 		}
 	}
-	return append(kept, "NATS_URL="+d.natsURL, "DATABASE_URL="+d.dbURL)
+	return append(kept, "NATS_URL="+natsURL, "DATABASE_URL="+dbURL)
 }
 
 // args are those of every command but the brokers'.
@@ -213,7 +253,15 @@ func (d *deployment) run(ctx context.Context, args ...string) error {
 
 // begin starts a worker and does not wait for it.
 func (d *deployment) begin(w *member, exe string) error {
-	c, err := startChild("worker "+w.layer, exe, d.environ(), d.args("worker", "--json", "--layer", w.layer)...)
+	env := d.environ()
+	if d.addresses != nil {
+		natsURL, dbURL, err := d.addresses(w.name)
+		if err != nil {
+			return environmentError{err}
+		}
+		env = d.environOf(natsURL, dbURL)
+	}
+	c, err := startChild("worker "+w.layer, exe, env, d.args("worker", "--json", "--layer", w.layer)...)
 	if err != nil {
 		return environmentError{err}
 	}

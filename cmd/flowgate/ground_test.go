@@ -125,9 +125,15 @@ func (p *process) running() bool {
 // ended waits for the end.
 func (p *process) ended() ran {
 	p.t.Helper()
+	return p.endedWithin(patience)
+}
+
+// endedWithin waits for the end of what takes its time.
+func (p *process) endedWithin(most time.Duration) ran {
+	p.t.Helper()
 	select {
 	case <-p.done:
-	case <-time.After(patience):
+	case <-time.After(most):
 		p.t.Fatalf("%v does not end; it said %s%s", p.cmd.Args, p.out, p.err)
 	}
 	return ran{p.out.String(), p.err.String(), p.cmd.ProcessState.ExitCode()}

@@ -134,7 +134,7 @@ func newRoot() *cobra.Command {
 		newBench(g), newConfig(g), newHealth(g), newVersion(g),
 		newGateways(g), newTopology(g),
 		newDoctor(g),
-		newCluster(g), newNATSServer(g), newProbe(g),
+		newCluster(g), newChaos(g), newNATSServer(g), newProbe(g),
 		newPause(g), newResume(g), newPauses(g),
 	)
 	root.AddCommand(newFetchPostgres(g))

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"flowgate/worker"
+	"flowgate/worker/chaos"
+	"flowgate/worker/link"
+)
+
+// atOnce bounds the faults that are in force at the same time.
+const atOnce = 2
+
+// saboteur makes the faults of a schedule.
+type saboteur struct {
+	ground *drillGround
+	c      *client
+	say    func(format string, a ...any)
+
+	mu     sync.Mutex
+	struck []chaos.Struck
+	// waiting are the faults that are healed and after which no result has come yet.
+	waiting []int
+	// targets are the processes that a fault has in hand.
+	targets map[string]*sync.Mutex
+}
+
+// run makes each fault when as many requests were accepted as it says, and returns when all are healed.
+func (s *saboteur) run(ctx context.Context, schedule []chaos.Fault, accepted func(ctx context.Context, n int) bool) {
+	slots := make(chan struct{}, atOnce)
+	var inForce sync.WaitGroup
+	defer inForce.Wait()
+	for _, f := range schedule {
+		if !accepted(ctx, f.After) {
+			return
+		}
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		inForce.Go(func() {
+			defer func() { <-slots }()
+			s.strike(ctx, f)
+		})
+	}
+}
+
+// strike makes one fault and heals it.
+func (s *saboteur) strike(ctx context.Context, f chaos.Fault) {
+	target, err := s.target(ctx, f)
+	one := chaos.Struck{Fault: f, Hit: target, Began: time.Now()}
+	if err == nil {
+		busy := s.lock(target)
+		busy.Lock()
+		one.Began = time.Now()
+		if f.Target == "" {
+			s.say("  %4d accepted: %s: %s", f.After, f, one.Hit)
+		} else {
+			s.say("  %4d accepted: %s", f.After, f)
+		}
+		err = s.do(ctx, f, target)
+		busy.Unlock()
+	}
+	one.Healed = time.Now()
+	if err != nil && ctx.Err() == nil {
+		one.Error = err.Error()
+		s.say("  fault %d: %v", f.N, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting = append(s.waiting, len(s.struck))
+	s.struck = append(s.struck, one)
+}
+
+func (s *saboteur) lock(target string) *sync.Mutex {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.targets[target] == nil {
+		s.targets[target] = &sync.Mutex{}
+	}
+	return s.targets[target]
+}
+
+// result tells that a result has come: what was healed before has recovered.
+func (s *saboteur) result(at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, i := range s.waiting {
+		s.struck[i].RecoverySeconds = at.Sub(s.struck[i].Healed).Seconds()
+	}
+	s.waiting = nil
+}
+
+// target is the process that a fault hits.
+func (s *saboteur) target(ctx context.Context, f chaos.Fault) (string, error) {
+	switch f.Do { //nolint:exhaustive // the others name theirs
+	case chaos.KillLeader, chaos.FreezeLeader:
+		return s.leader(ctx)
+	case chaos.Fill:
+		return worker.WorkStream(0), nil
+	case chaos.Rolling:
+		return "rolling", nil
+	}
+	return f.Target, nil
+}
+
+// leader is the server that leads the WORK stream.
+func (s *saboteur) leader(ctx context.Context) (string, error) {
+	stream, err := s.c.js.Stream(ctx, worker.WorkStream(0))
+	if err != nil {
+		return "", fmt.Errorf("asking who leads: %w", err)
+	}
+	if cluster := stream.CachedInfo().Cluster; cluster != nil && cluster.Leader != "" {
+		return cluster.Leader, nil
+	}
+	return "", errors.New("asking who leads: nobody does")
+}
+
+func (s *saboteur) do(ctx context.Context, f chaos.Fault, target string) error {
+	k := s.ground.keepers[target]
+	wires := s.ground.lines[target]
+	switch f.Do {
+	case chaos.Kill, chaos.KillLeader:
+		return s.end(ctx, k, f.Lasts, k.kill)
+	case chaos.Restart:
+		return s.end(ctx, k, f.Lasts, func(ctx context.Context) error { return k.drain(ctx, drainGrace) })
+	case chaos.Freeze, chaos.FreezeLeader:
+		thaw, err := k.freeze()
+		if err != nil {
+			return err
+		}
+		sleep(ctx, f.Lasts)
+		return thaw()
+	case chaos.CutBroker, chaos.CutDatabase:
+		return s.disturb(ctx, wires, f, link.State{Cut: true})
+	case chaos.FreezeBroker:
+		return s.disturb(ctx, wires, f, link.State{Frozen: true})
+	case chaos.SlowBroker, chaos.SlowDatabase:
+		return s.disturb(ctx, wires, f, link.State{Delay: f.Delay})
+	case chaos.Fill:
+		return s.fill(ctx, f.Lasts)
+	case chaos.Rolling:
+		return s.rolling(ctx)
+	}
+	return fmt.Errorf("fault %q is not known here", f.Do)
+}
+
+// end ends a process in some way, and has it started again after a while.
+func (s *saboteur) end(ctx context.Context, k *keeper, lasts time.Duration, how func(context.Context) error) error {
+	release := k.hold()
+	defer release()
+	if err := how(ctx); err != nil {
+		return err
+	}
+	sleep(ctx, lasts)
+	return nil
+}
+
+func (s *saboteur) disturb(ctx context.Context, l *network, f chaos.Fault, state link.State) error {
+	database := f.Do == chaos.CutDatabase || f.Do == chaos.SlowDatabase
+	l.set(database, state)
+	sleep(ctx, f.Lasts)
+	l.set(database, link.State{})
+	return nil
+}
+
+// fillRoom is what the WORK stream may still take while it is full.
+const fillRoom = 16 << 10
+
+// fill bounds the WORK stream to what it has, and a little more.
+func (s *saboteur) fill(ctx context.Context, lasts time.Duration) error {
+	stream, err := s.c.js.Stream(ctx, worker.WorkStream(0))
+	if err != nil {
+		return fmt.Errorf("filling the stream: %w", err)
+	}
+	free := stream.CachedInfo().Config
+	full := free
+	full.MaxBytes = int64(stream.CachedInfo().State.Bytes) + fillRoom //nolint:gosec // far from its bound
+	if _, err := s.c.js.UpdateStream(ctx, full); err != nil {
+		return fmt.Errorf("filling the stream: %w", err)
+	}
+	sleep(ctx, lasts)
+	for {
+		_, err := s.c.js.UpdateStream(context.WithoutCancel(ctx), free)
+		if err == nil || !sleep(ctx, 100*time.Millisecond) {
+			return err
+		}
+	}
+}
+
+// rolling restarts every NATS server, each once the one before is whole again.
+func (s *saboteur) rolling(ctx context.Context) error {
+	for _, b := range s.ground.brokers {
+		k := s.ground.keepers[b.name]
+		busy := s.lock(b.name)
+		busy.Lock()
+		err := s.end(ctx, k, 0, func(ctx context.Context) error { return k.drain(ctx, drainGrace) })
+		busy.Unlock()
+		if err == nil {
+			err = s.ground.whole(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

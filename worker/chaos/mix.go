@@ -1,0 +1,220 @@
+package chaos
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"flowgate/messages"
+	"flowgate/worker/provider"
+)
+
+// Kind is what a request of a drill asks for; see kinds.
+type Kind string
+
+// The kinds.
+const (
+	Plain    Kind = "plain"    // succeeds
+	Slow     Kind = "slow"     // succeeds after seconds of the provider's
+	Limited  Kind = "limited"  // 429 first
+	Shaky    Kind = "shaky"    // 500 first
+	Broken   Kind = "broken"   // 500 always
+	Wrong    Kind = "wrong"    // 400 always
+	Dead     Kind = "dead"     // 400 in the first epoch; replayed, it succeeds
+	Torn     Kind = "torn"     // the connection of the first call is cut: in doubt, then it succeeds
+	Hopeless Kind = "hopeless" // every connection is cut: it ends in doubt
+	Dear     Kind = "dear"     // refused: it could cost too much
+	Twice    Kind = "twice"    // its id is sent a second time, in another class
+	Long     Kind = "long"     // a body of more than 64 KiB
+	Expired  Kind = "expired"  // its not_after has passed when it is sent
+	Late     Kind = "late"     // its not_after passes about when it is done
+	Waiting  Kind = "waiting"  // its not_before lies ahead
+	Cancel   Kind = "cancel"   // somebody cancels it
+)
+
+// Ending is how a request may end.
+type Ending struct {
+	Status messages.Status `json:"status"`
+	Reason messages.Reason `json:"reason"`
+}
+
+// kind says how often a kind comes, how it may end, and what the provider makes of it.
+type kind struct {
+	Kind
+
+	weight  int
+	endings []Ending
+	reply   func(provider.Ask) provider.Reply
+}
+
+func kinds() []kind {
+	ok := []Ending{{messages.StatusSuccess, messages.ReasonOK}}
+	failure := func(r messages.Reason) []Ending { return []Ending{{messages.StatusFailure, r}} }
+	timeout := Ending{messages.StatusTimeout, messages.ReasonDeadlinePassed}
+	good := func(ask provider.Ask) provider.Reply {
+		return provider.Reply{Outcome: provider.Success, After: latency(ask)}
+	}
+	always := func(o provider.Outcome) func(provider.Ask) provider.Reply {
+		return func(provider.Ask) provider.Reply { return provider.Reply{Outcome: o} }
+	}
+	first := func(r provider.Reply) func(provider.Ask) provider.Reply {
+		return func(ask provider.Ask) provider.Reply {
+			if ask.Attempt <= 1 && ask.N <= 1 {
+				return r
+			}
+			return good(ask)
+		}
+	}
+	return []kind{
+		{Plain, 40, ok, good},
+		{Slow, 8, ok, func(ask provider.Ask) provider.Reply {
+			return provider.Reply{Outcome: provider.Success, After: 10 * latency(ask)}
+		}},
+		{Limited, 5, ok, first(provider.Reply{Outcome: provider.RateLimited, RetryAfter: 200 * time.Millisecond})},
+		{Shaky, 5, ok, first(provider.Reply{Outcome: provider.Failed})},
+		{Broken, 3, failure(messages.ReasonBackendUnavailable), always(provider.Failed)},
+		{Wrong, 4, failure(messages.ReasonBackendInvalid), always(provider.Invalid)},
+		{Dead, 5, ok, func(ask provider.Ask) provider.Reply {
+			if ask.Epoch == 0 {
+				return provider.Reply{Outcome: provider.Invalid}
+			}
+			return good(ask)
+		}},
+		{Torn, 4, ok, first(provider.Reply{Outcome: provider.Cut})},
+		{Hopeless, 2, failure(messages.ReasonInDoubt), always(provider.Half)},
+		{Dear, 5, []Ending{{messages.StatusDenied, messages.ReasonLimitRequest}}, good},
+		{Twice, 5, ok, good},
+		{Long, 4, ok, good},
+		{Expired, 3, []Ending{timeout}, good},
+		{Late, 3, append(slices.Clone(ok), timeout), good},
+		{Waiting, 4, ok, good},
+		{Cancel, 0, append(failure(messages.ReasonCancelled), ok...), good},
+	}
+}
+
+// latency is what a call takes, by its text alone: 20 to 300 ms.
+func latency(ask provider.Ask) time.Duration {
+	h := uint32(2166136261)
+	for i := range len(ask.RequestID) {
+		h = (h ^ uint32(ask.RequestID[i])) * 16777619
+	}
+	return time.Duration(20+h%281) * time.Millisecond
+}
+
+// Request is one request of a drill.
+type Request struct {
+	N     int            `json:"n"`
+	ID    string         `json:"id"`
+	Kind  Kind           `json:"kind"`
+	Class messages.Class `json:"class"`
+}
+
+// mix draws the kinds by their weights. The first requests are one of each kind, so that a short drill has all.
+func mix(o Options, random *rand.Rand) []Request {
+	var deck []Kind
+	all := kinds()
+	for _, k := range all {
+		deck = append(deck, slices.Repeat([]Kind{k.Kind}, k.weight)...)
+	}
+	requests := make([]Request, o.Requests)
+	for i := range requests {
+		k := deck[random.IntN(len(deck))]
+		if i < len(all) && all[i].weight > 0 {
+			k = all[i].Kind
+		}
+		class := messages.ClassStd
+		switch n := random.IntN(10); {
+		case n < 2:
+			class = messages.ClassRT
+		case n < 5:
+			class = messages.ClassBatch
+		}
+		requests[i] = Request{N: i, ID: fmt.Sprintf("%s-%d", k, i), Kind: k, Class: class}
+	}
+	return requests
+}
+
+// kindOf finds the kind of an id.
+func kindOf(id string) (kind, bool) {
+	name, _, _ := strings.Cut(id, "-")
+	for _, k := range kinds() {
+		if string(k.Kind) == name {
+			return k, true
+		}
+	}
+	return kind{}, false
+}
+
+// Script is what the provider makes of a call: it depends on the request alone.
+func Script(ask provider.Ask) provider.Reply {
+	_, id, _ := strings.Cut(ask.Key, "/")
+	k, found := kindOf(id)
+	if !found {
+		return provider.Reply{Outcome: provider.Invalid}
+	}
+	return k.reply(ask)
+}
+
+// Epochs is how many epochs a request has in the end.
+func (r Request) Epochs() int {
+	if r.Kind == Dead {
+		return 2
+	}
+	return 1
+}
+
+// Tokens of an answer, and texts of a request.
+const (
+	answerTokens = 400
+	longText     = 70_000
+)
+
+// Document is what is published at a time.
+func (r Request) Document(now time.Time) map[string]any {
+	doc := map[string]any{
+		"prompt": fmt.Sprintf("Say %d", r.N), "audit_reason": "a drill of outages", "user_id": "drill",
+		"model": "claude-3-haiku", "max_tokens": answerTokens,
+	}
+	switch r.Kind { //nolint:exhaustive // the others are plain documents
+	case Dear:
+		doc["model"], doc["max_tokens"] = "claude-sonnet-4-5", 200_000
+	case Long:
+		doc["prompt"] = strings.Repeat("seventy thousand bytes ", longText/23)
+	case Expired:
+		doc["not_after"] = now.Add(-time.Minute).UTC()
+	case Late:
+		doc["not_after"] = now.Add(1500 * time.Millisecond).UTC()
+	case Waiting:
+		doc["not_before"] = now.Add(2 * time.Second).UTC()
+	}
+	return doc
+}
+
+// OtherClass is the class in which a duplicate is sent.
+func (r Request) OtherClass() messages.Class {
+	if r.Class == messages.ClassRT {
+		return messages.ClassStd
+	}
+	return messages.ClassRT
+}
+
+// May tells whether a request may end so.
+func (r Request) May(e Ending) bool {
+	k, found := kindOf(r.ID)
+	return found && slices.Contains(k.endings, e)
+}
+
+// Limit is a limit of money, in micro-dollars, that a plan keeps if every call in doubt is charged at its bound.
+func (p Plan) Limit() int64 {
+	const call, long = 600, 25_000
+	limit := int64(len(p.Schedule)) * 32 * call
+	for _, r := range p.Mix {
+		limit += 2 * call
+		if r.Kind == Long {
+			limit += 2 * long
+		}
+	}
+	return limit
+}

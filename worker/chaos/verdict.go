@@ -1,0 +1,187 @@
+package chaos
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"flowgate/messages"
+	"flowgate/worker/provider"
+)
+
+// Report is the verdict on a drill, and its JSON.
+type Report struct {
+	OK bool `json:"ok"`
+	Options
+
+	Submitted int `json:"submitted"`
+	Accepted  int `json:"accepted"`
+	Results   int `json:"results"`
+	// Lost were accepted and have no result, or none on record.
+	Lost int `json:"lost"`
+	// DuplicateResults are results beyond the first of an epoch.
+	DuplicateResults int `json:"duplicate_results"`
+	// WrongResults ended as neither their kind nor a call in doubt explains.
+	WrongResults  int `json:"wrong_results"`
+	ProviderCalls int `json:"provider_calls"`
+	// RepeatedCalls followed one that may have been billed, in the same epoch.
+	RepeatedCalls int `json:"repeated_calls"`
+	// UnexplainedRepeats are those of them whose forerunner the record does not show as in doubt.
+	UnexplainedRepeats int   `json:"unexplained_repeats"`
+	Intents            int   `json:"intents"`
+	Outcomes           int   `json:"outcomes"`
+	Admissions         int   `json:"admissions"`
+	ReservationsLeft   int64 `json:"reservations_left"`
+	Overspend          int64 `json:"overspend_microusd"`
+	DeadLetters        int   `json:"dead_letters"`
+	// RecoverySeconds is the longest time from the end of a fault to the next result.
+	RecoverySeconds float64 `json:"recovery_seconds"`
+
+	// Broken are the invariants of `audit check` that do not hold.
+	Broken []string `json:"audit_check,omitempty"`
+	Struck []Struck `json:"struck"`
+	// Bad says of each request, with its id, what was not as promised.
+	Bad []Bad `json:"bad,omitempty"`
+}
+
+// Bad is one request that was not treated as promised.
+type Bad struct {
+	ID   string `json:"id"`
+	What string `json:"what"`
+}
+
+// judge is a verdict in the making.
+type judge struct {
+	Report
+
+	plan     Plan
+	seen     Evidence
+	outcomes map[epoch][]Ending
+	doubts   map[epoch]map[int]bool
+}
+
+// Judge compares the evidence with the promises. It is pure.
+func Judge(p Plan, e Evidence) Report {
+	j := &judge{
+		Report: Report{
+			Options: p.Options, Submitted: len(e.Submitted), Accepted: len(e.Accepted), ProviderCalls: len(e.Calls),
+			Intents: e.Record.Intents, Outcomes: len(e.Record.Outcomes), Admissions: e.Record.Admissions,
+			ReservationsLeft: e.Record.Reserved, DeadLetters: e.Record.DeadLetters, Broken: e.Record.Broken, Struck: e.Struck,
+		},
+		plan: p, seen: e, outcomes: make(map[epoch][]Ending), doubts: make(map[epoch]map[int]bool),
+	}
+	for _, o := range e.Record.Outcomes {
+		at := epoch{o.ID, o.Epoch}
+		j.outcomes[at] = append(j.outcomes[at], o.Ending)
+	}
+	for _, a := range e.Record.Attempts {
+		at := epoch{a.ID, a.Epoch}
+		if j.doubts[at] == nil {
+			j.doubts[at] = make(map[int]bool)
+		}
+		if a.InDoubt {
+			j.doubts[at][a.K] = true
+		}
+	}
+	j.results()
+	j.duplicates()
+	j.calls()
+	for _, spent := range e.Record.Spent {
+		j.Overspend = max(j.Overspend, spent-e.Limit)
+	}
+	for _, s := range e.Struck {
+		j.RecoverySeconds = max(j.RecoverySeconds, s.RecoverySeconds)
+	}
+	j.OK = j.Lost+j.DuplicateResults+j.WrongResults+j.UnexplainedRepeats == 0 && j.ReservationsLeft == 0 && j.Overspend <= 0 &&
+		j.Outcomes == j.Admissions && len(j.Broken) == 0 && j.Accepted == len(p.Mix)
+	return j.Report
+}
+
+func (j *judge) bad(id, format string, a ...any) {
+	j.Bad = append(j.Bad, Bad{id, fmt.Sprintf(format, a...)})
+}
+
+// results looks whether every accepted request has its result and its record, and the right ones.
+func (j *judge) results() {
+	for _, r := range j.plan.Mix {
+		if !j.seen.Accepted[r.ID] {
+			continue
+		}
+		last := epoch{r.ID, r.Epochs() - 1}
+		result, found := j.seen.Results[r.ID]
+		switch ends := j.outcomes[last]; {
+		case !found || result.State != messages.ResultDone || result.Epoch < last.n:
+			j.Lost++
+			j.bad(r.ID, "accepted, and epoch %d has no result: state %q, at %q", last.n, result.State, result.At)
+		case len(ends) == 0:
+			j.Lost++
+			j.bad(r.ID, "it has a result and no recorded outcome")
+		default:
+			j.Results++
+			end := Ending{result.Status, result.Reason}
+			if ends[0] != end {
+				j.WrongResults++
+				j.bad(r.ID, "its result is %s (%s), its record says %s (%s)", end.Status, end.Reason, ends[0].Status, ends[0].Reason)
+			} else if !r.May(end) && !j.doubtful(last, end) {
+				j.WrongResults++
+				j.bad(r.ID, "it ended as %s (%s), which its kind %q does not allow", end.Status, end.Reason, r.Kind)
+			}
+		}
+	}
+}
+
+// doubtful tells whether an epoch rightly ended in doubt: as many calls in doubt as may be paid for are on record.
+func (j *judge) doubtful(at epoch, end Ending) bool {
+	const billable = 2 // the default of flowgate.billable_attempts
+	return end == Ending{messages.StatusFailure, messages.ReasonInDoubt} && len(j.doubts[at]) >= billable
+}
+
+// duplicates counts what ended more than once, by the stream and by the record.
+func (j *judge) duplicates() {
+	heard := make(map[epoch]map[string]bool)
+	for _, w := range j.seen.Wakes {
+		at := epoch{w.ID, w.Epoch}
+		if heard[at] == nil {
+			heard[at] = make(map[string]bool)
+		}
+		heard[at][w.Seq] = true
+	}
+	most := make(map[epoch]int)
+	for at, seqs := range heard {
+		most[at] = len(seqs)
+	}
+	for at, ends := range j.outcomes {
+		most[at] = max(most[at], len(ends))
+	}
+	for at, n := range most {
+		if n > 1 {
+			j.DuplicateResults += n - 1
+			j.bad(at.id, "epoch %d ended %d times", at.n, n)
+		}
+	}
+	slices.SortStableFunc(j.Bad, func(a, b Bad) int { return cmp.Compare(a.ID, b.ID) })
+}
+
+// calls looks at each epoch's calls in their order: one that follows a call which may have been billed is a repetition, and the
+// record must show its forerunner as in doubt.
+func (j *judge) calls() {
+	billed := make(map[epoch][]provider.Call)
+	for _, c := range j.seen.Calls {
+		_, id, _ := strings.Cut(c.Key, "/")
+		at := epoch{id, c.Epoch}
+		if before := billed[at]; len(before) > 0 {
+			j.RepeatedCalls++
+			for _, b := range before {
+				if !j.doubts[at][b.Attempt] || b.Attempt == c.Attempt {
+					j.UnexplainedRepeats++
+					j.bad(id, "epoch %d: call %d follows call %d, which was answered as %s and is not in doubt on record", at.n, c.Attempt, b.Attempt, b.Answered)
+					break
+				}
+			}
+		}
+		if c.Answered.Billed() {
+			billed[at] = append(billed[at], c)
+		}
+	}
+}

@@ -12,22 +12,67 @@ import (
 // superuser owns the database server; whoever may open the socket is trusted to be it.
 const superuser = "flowgate"
 
-// initialise makes the data folder if there is none. initdb works in data.new, which gets its name when it is whole, so
-// that a kill in between leaves nothing that looks like a database.
-func initialise(ctx context.Context, place folder, bin binaries, durable bool, log *logFile) error {
+// initialise makes the data folder if there is none: a copy of the model, else by initdb, whose work becomes the model. Both
+// work in data.new, which gets its name when it is whole, so that a kill in between leaves nothing that looks like a database.
+func initialise(ctx context.Context, place folder, bin binaries, opts Options, log *logFile) error {
 	if _, err := os.Stat(place.data()); err == nil {
 		return nil
 	}
+	args := []string{"--username=" + superuser, "--auth=trust", "--encoding=UTF8", "--locale=C"}
+	models := opts.Models
+	if opts.Durable && !canFlush {
+		models = "" // a copy would not be on the disk
+	}
+	m, err := modelOf(models, bin, args)
+	if err != nil {
+		return err
+	}
+	copied, err := fromModel(place, bin.identity, m)
+	if !copied {
+		m.tell(opts.Logger, "copying the model of a new database", err)
+		if err := initdb(ctx, place, bin, append(args, syncArgument(opts.Durable)...), log); err != nil {
+			return err
+		}
+	}
+	if opts.Durable && canFlush {
+		if err := flush(place.fresh()); err != nil {
+			return fmt.Errorf("flushing the data folder: %w", err)
+		}
+	}
+	if err := os.Rename(place.fresh(), place.data()); err != nil {
+		return fmt.Errorf("naming the data folder: %w", err)
+	}
+	if !copied {
+		m.tell(opts.Logger, "keeping a model of new databases", m.keep(place.data()))
+	}
+	return syncFolder(place.root)
+}
+
+// fromModel makes the new folder as a copy; without success nothing is left of it.
+func fromModel(place folder, id identity, m model) (copied bool, err error) {
+	if err = makeFresh(place, id); err == nil {
+		copied, err = m.copyTo(place.fresh(), id)
+	}
+	if !copied {
+		err = errors.Join(err, os.RemoveAll(place.fresh()))
+	}
+	return copied, err
+}
+
+// syncArgument leaves the flush to us where that can be done at once: initdb syncs a thousand files one by one.
+func syncArgument(durable bool) []string {
+	if durable && !canFlush {
+		return nil
+	}
+	return []string{"--no-sync"}
+}
+
+// initdb runs initdb in the new folder.
+func initdb(ctx context.Context, place folder, bin binaries, args []string, log *logFile) error {
 	if err := makeFresh(place, bin.identity); err != nil {
 		return fmt.Errorf("making the data folder: %w", err)
 	}
-	args := []string{
-		"--pgdata=" + place.fresh(), "--username=" + superuser, "--auth=trust", "--encoding=UTF8", "--locale=C",
-	}
-	if !durable || canFlush {
-		args = append(args, "--no-sync") // which syncs a thousand files one by one
-	}
-	command := exec.Command(filepath.Join(bin.dir, "initdb"), args...)
+	command := exec.Command(filepath.Join(bin.dir, "initdb"), append(args, "--pgdata="+place.fresh())...)
 	command.Dir = place.root
 	command.Stdout, command.Stderr = log.file, log.file
 	c, err := spawn(bin.identity, command)
@@ -37,15 +82,7 @@ func initialise(ctx context.Context, place folder, bin binaries, durable bool, l
 	if err != nil {
 		return errors.Join(fmt.Errorf("running initdb: %w%s", err, log.complaint()), os.RemoveAll(place.fresh()))
 	}
-	if durable && canFlush {
-		if err := flush(place.fresh()); err != nil {
-			return fmt.Errorf("flushing the data folder: %w", err)
-		}
-	}
-	if err := os.Rename(place.fresh(), place.data()); err != nil {
-		return fmt.Errorf("naming the data folder: %w", err)
-	}
-	return syncFolder(place.root)
+	return nil
 }
 
 // makeFresh makes the empty folder itself: the server's user may not write beside it.

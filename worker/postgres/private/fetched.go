@@ -43,6 +43,15 @@ func CacheDir() (string, error) {
 	return filepath.Join(home, ".cache", "flowgate"), nil
 }
 
+// ModelDir is the folder in CacheDir for Options.Models; empty where there is no CacheDir, and no models then.
+func ModelDir() string {
+	dir, err := CacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "postgres-models")
+}
+
 // shelf is the folder of the fetched ones, one folder each.
 func shelf() (string, error) {
 	dir, err := CacheDir()

@@ -74,7 +74,7 @@ func boundLog(path string) error {
 	if info.Size() <= maxLog {
 		return nil
 	}
-	if err := copyFile(path, path+".old"); err != nil {
+	if _, err := copyFile(path, path+".old"); err != nil {
 		return fmt.Errorf("keeping the old log of postgres: %w", err)
 	}
 	if err := os.Truncate(path, 0); err != nil {
@@ -83,16 +83,17 @@ func boundLog(path string) error {
 	return nil
 }
 
-func copyFile(from, to string) error {
+// copyFile returns how many bytes it copied.
+func copyFile(from, to string) (n int64, err error) {
 	source, err := os.Open(from)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() { _ = source.Close() }()
 	target, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	_, err = io.Copy(target, source)
-	return errors.Join(err, target.Close())
+	n, err = io.Copy(target, source)
+	return n, errors.Join(err, target.Close())
 }

@@ -28,6 +28,8 @@ type Options struct {
 	Durable bool
 	// Database is the name of the database that is there after the start. Empty: postgres.
 	Database string
+	// Models is a folder for models of new data folders, see model. Empty: none is kept or used.
+	Models string
 	// Settings are further server settings, for example max_connections; they win over the launcher's own. Those that
 	// place the server (sockets, ports, folders) are refused.
 	Settings map[string]string
@@ -70,7 +72,7 @@ func start(ctx context.Context, opts Options, identities func(owner int) ([]iden
 		return nil, err
 	}
 	defer func() { _ = log.Close() }()
-	if err := initialise(ctx, place, bin, opts.Durable, log); err != nil {
+	if err := initialise(ctx, place, bin, opts, log); err != nil {
 		return nil, err
 	}
 	return launch(ctx, place, bin, opts, log)

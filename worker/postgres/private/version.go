@@ -18,6 +18,7 @@ const oldest = 14
 type binaries struct {
 	dir      string
 	major    string
+	version  string // what postgres --version says
 	identity identity
 }
 
@@ -71,7 +72,7 @@ func probe(ctx context.Context, dir string, ids []identity) (binaries, error) {
 		if major == "" {
 			return binaries{}, fmt.Errorf("%s/postgres --version answered %q: set PG_BINDIR to another Postgres", dir, out)
 		}
-		return binaries{dir: dir, major: major, identity: id}, nil
+		return binaries{dir: dir, major: major, version: out, identity: id}, nil
 	}
 	err := errors.Join(faults...)
 	if os.Geteuid() == 0 {

@@ -237,8 +237,8 @@ func (r *rehearsal) watch(began chan<- struct{}) (stop func(), err error) {
 
 func (r *rehearsal) open() int { return r.total - int(r.ended.Load()) }
 
-// replaceWorkers stops and starts the first worker of each kind, or every worker, one after the other, over the time that
-// the batch lasts.
+// replaceWorkers stops and starts the first worker of each kind, or every worker, one after the other, when the batch has
+// come a further step: not by the clock, so that each is replaced in the middle of it on a slow machine too.
 func (r *rehearsal) replaceWorkers(ctx context.Context, report *clusterReport) error {
 	exe, began := r.next, time.Now()
 	if exe == "" {
@@ -246,8 +246,10 @@ func (r *rehearsal) replaceWorkers(ctx context.Context, report *clusterReport) e
 	}
 	chosen := r.chosen()
 	for i, w := range chosen {
-		if !sleep(ctx, time.Until(began.Add(r.lasts*time.Duration(i)/time.Duration(len(chosen)+1)))) {
-			return ctx.Err()
+		for r.ended.Load() < int64(r.total*i/(len(chosen)+1)) {
+			if !sleep(ctx, 10*time.Millisecond) {
+				return ctx.Err()
+			}
 		}
 		after := time.Since(began)
 		r.past = append(r.past, w.child)

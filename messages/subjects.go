@@ -83,6 +83,9 @@ func ReplaySubject(c Class, k Key, epoch int) string {
 	return prefixReplay + string(c) + "." + k.Tenant + "." + k.ID + "." + strconv.Itoa(epoch)
 }
 
+// ReplayFilter matches every replay of a request.
+func ReplayFilter(k Key) string { return prefixReplay + "*." + k.Tenant + "." + k.ID + ".*" }
+
 // WorkSubject is where a layer publishes the next state of a request in partition p.
 func WorkSubject(p int, s State, c Class, k Key) string {
 	return prefixWork + strconv.Itoa(p) + "." + string(s) + "." + string(c) + "." + k.Tenant + "." + k.ID

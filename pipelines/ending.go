@@ -26,6 +26,9 @@ func Fail(reason messages.Reason, detail string) *Refusal {
 	return &Refusal{Status: messages.StatusFailure, Reason: reason, Detail: detail}
 }
 
+// Cancelled is the failure of a request that an operator cancelled; detail says who did, and why.
+func Cancelled(detail string) *Refusal { return Fail(messages.ReasonCancelled, detail) }
+
 // Invalid is the failure of a document that breaks a rule of the wire.
 func Invalid(err error) *Refusal {
 	var field *messages.FieldError
@@ -52,6 +55,37 @@ func End(e *messages.Envelope, layer messages.LayerName, r *Refusal, now time.Ti
 	failed := end.Status == messages.StatusFailure || end.Status == messages.StatusTimeout
 	end.Replayable = failed && end.Reason != messages.ReasonCancelled
 	e.End, e.Wait, e.NotBefore = end, "", time.Time{}
+}
+
+// Cancel closes an envelope that an operator cancelled in the given state, as the layer does that has that state. What the
+// request asked is dropped: nobody replays it, and the record has its hash.
+func Cancel(e *messages.Envelope, at messages.State, r *Refusal, now time.Time) {
+	layer := messages.LayerCorporate
+	switch at {
+	case messages.StateAI, messages.StateCalling:
+		layer = messages.LayerAI
+		e.AI = &messages.AISection{Stay: cancelledStay(e, now, r.Reason)}
+		for i := range e.History {
+			e.AI.Attempts += 1 + e.History[i].Repeats
+		}
+	case messages.StateOptimizer, messages.StateDone:
+		layer = messages.LayerOptimizer
+	case messages.StateHold:
+		if e.Corporate != nil {
+			e.Corporate.Verdict, e.Corporate.Reason, e.Corporate.FinishedAt = messages.VerdictFailed, r.Reason, now
+		}
+	}
+	End(e, layer, r, now)
+	e.Request, e.Malformed, e.Slept = nil, nil, nil
+}
+
+// cancelledStay is the stay of a request in layer 2 that was cancelled there: since its first attempt, if it had one.
+func cancelledStay(e *messages.Envelope, now time.Time, reason messages.Reason) messages.Stay {
+	since := now
+	if len(e.History) > 0 {
+		since = e.History[0].StartedAt
+	}
+	return messages.Stay{Verdict: messages.VerdictFailed, Reason: reason, StartedAt: since, FinishedAt: now}
 }
 
 // Expired is the refusal of a request whose not_after has passed, else nil.

@@ -125,8 +125,12 @@ func (r *Runtime) screen(ctx context.Context, q Queue, t *Task) (v Verdict, judg
 	if v, judged = r.standing(ctx, t); judged {
 		return v, true
 	}
-	if refused := pipelines.Expired(envelope, t.Started); refused != nil && t.State != messages.StateHold {
+	switch refused := r.ending(t); {
+	case refused == nil:
+	case t.State != messages.StateHold:
 		return q.Layer.End(ctx, t, refused), true
+	default: // layer 1 decides it once more, and finds the same
+		return r.afterPurge(ctx, t)
 	}
 	if v, judged = r.pausedOld(q, t); judged {
 		return v, true
@@ -185,6 +189,9 @@ func (r *Runtime) parked(t *Task) (Verdict, bool) {
 	until := t.Envelope.NotBefore
 	if t.woken || !until.After(t.Started) || t.Envelope.Wait == messages.ReasonPaused { // the pause is over
 		return Verdict{}, false
+	}
+	if end := t.Envelope.NotAfter.Add(time.Millisecond); !t.Envelope.NotAfter.IsZero() && until.After(end) {
+		until = end // it ends then, as timeout
 	}
 	if t.Started.Sub(t.Stored) < LongestPark {
 		if latest := t.Stored.Add(LongestPark); until.After(latest) {

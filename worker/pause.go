@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"flowgate/messages"
 )
 
 // PauseKind is what a pause stops.
@@ -59,10 +61,13 @@ func (p Pause) Why() string {
 	return fmt.Sprintf("%s %s is paused since %s: %s", p.Kind, p.Name, p.Since.UTC().Format(time.RFC3339), p.Reason)
 }
 
-// Control tells what is paused. Methods are called for every message and must not block.
+// Control tells what is paused, and what was cancelled. Methods are called for every message and must not block.
 type Control interface {
 	// Paused tells whether something is paused, and why.
 	Paused(kind PauseKind, name string) (Pause, bool)
+	// Cancelled tells whether an epoch of a request was cancelled, alone or with its batch. submitted is when the epoch was
+	// asked for.
+	Cancelled(key messages.Key, epoch int, submitted time.Time) (Cancellation, bool)
 	// Silent is for how long nothing was heard of the control plane.
 	Silent() time.Duration
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"flowgate/messages"
-	"flowgate/pipelines"
 )
 
 // paused tells what keeps a task from its layer; nil: nothing. Requests and replays of the ingress stream are kept from layer
@@ -58,13 +57,14 @@ func (r *Runtime) deaf() bool {
 	return r.opts.Control != nil && r.opts.Control.Silent() >= LongestSilence
 }
 
-// pausedIngress hands a request back whose layer or class is paused, unless it is past its time: that is told at once.
+// pausedIngress hands a request back whose layer or class is paused, unless it is past its time or cancelled: that is
+// told at once.
 func (r *Runtime) pausedIngress(q Queue, t *Task) (Verdict, bool) {
 	if r.paused(q, t) == nil {
 		return Verdict{}, false
 	}
 	end := deadline(t)
-	if !end.IsZero() && t.Started.After(end) {
+	if !end.IsZero() && t.Started.After(end) || r.cancelled(t) != nil {
 		return Verdict{}, false
 	}
 	return Park(r.lookAgain(t, end), nil), true
@@ -99,7 +99,7 @@ func deadline(t *Task) time.Time {
 // pausedYoung hands a paused request back, without asking whether it moved on: that is found out when it is let go on, or
 // when it has waited for so long that it must be published again.
 func (r *Runtime) pausedYoung(q Queue, t *Task) (Verdict, bool) {
-	if t.Started.Sub(t.Stored) >= LongestPark || pipelines.Expired(t.Envelope, t.Started) != nil || r.paused(q, t) == nil {
+	if t.Started.Sub(t.Stored) >= LongestPark || r.ending(t) != nil || r.paused(q, t) == nil {
 		return Verdict{}, false
 	}
 	return Park(r.lookAgain(t, t.Envelope.NotAfter), nil), true
@@ -107,7 +107,7 @@ func (r *Runtime) pausedYoung(q Queue, t *Task) (Verdict, bool) {
 
 // pausedOld publishes a paused request again that has waited for LongestPark, so that the floor of the stream moves.
 func (r *Runtime) pausedOld(q Queue, t *Task) (Verdict, bool) {
-	if pipelines.Expired(t.Envelope, t.Started) != nil || r.paused(q, t) == nil {
+	if r.paused(q, t) == nil {
 		return Verdict{}, false
 	}
 	return r.wait(t), true

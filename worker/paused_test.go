@@ -17,6 +17,7 @@ import (
 type board struct {
 	mu     sync.Mutex
 	pauses map[worker.PauseKind]string
+	cancel map[messages.Key]worker.Cancellation
 	silent time.Duration
 	asked  atomic.Int64 // how often it was asked for its silence
 }
@@ -25,6 +26,19 @@ func (b *board) Paused(kind worker.PauseKind, name string) (worker.Pause, bool) 
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return worker.Pause{Kind: kind, Name: name}, b.pauses[kind] == name
+}
+
+func (b *board) Cancelled(key messages.Key, _ int, _ time.Time) (worker.Cancellation, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c, said := b.cancel[key]
+	return c, said
+}
+
+func (b *board) cancelled(id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.cancel = map[messages.Key]worker.Cancellation{key(id): {Key: key(id), Reason: "sent by mistake", By: "ops"}}
 }
 
 func (b *board) Silent() time.Duration {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -29,6 +30,7 @@ func newBatch(g *globals) *cobra.Command {
 // fanOut is what the flags of batch submit say.
 type fanOut struct {
 	name, class, output, failures string
+	runAt                         string
 	again, skipInvalid            bool
 	window                        int
 }
@@ -50,6 +52,7 @@ func newBatchSubmit(g *globals) *cobra.Command {
 	flags.StringVar(&f.failures, "errors", "", "`file` of everything that did not succeed (default: FILE.errors.jsonl)")
 	flags.BoolVar(&f.again, "again", false, "make a new batch of a file that was submitted before")
 	flags.BoolVar(&f.skipInvalid, "skip-invalid", false, "send the good lines of a file with faulty ones; the faulty go to the error file")
+	flags.StringVar(&f.runAt, "run-at", "", "not before this `time`, where a line names no not_before: RFC 3339, or from now such as +10m")
 	flags.IntVar(&f.window, "window", 0, "publications in flight (default: settings batch, max_workers times batch_size)")
 	return cmd
 }
@@ -59,7 +62,13 @@ func (f *fanOut) run(cmd *cobra.Command, g *globals, path string) error {
 	if err != nil {
 		return usageError{err}
 	}
-	file, err := batch.Open(path, batch.Options{Tenant: g.tenant, Class: class, SkipInvalid: f.skipInvalid})
+	options := batch.Options{Tenant: g.tenant, Class: class, SkipInvalid: f.skipInvalid}
+	if f.runAt != "" {
+		if options.NotBefore, err = moment("run-at", f.runAt, time.Now()); err != nil {
+			return usageError{err}
+		}
+	}
+	file, err := batch.Open(path, options)
 	if err != nil {
 		return usageError{fmt.Errorf("%s: %w", path, err)}
 	}

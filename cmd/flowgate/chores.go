@@ -9,6 +9,7 @@ import (
 	"flowgate/messages"
 	"flowgate/worker"
 	"flowgate/worker/broker"
+	"flowgate/worker/control"
 )
 
 // chores are what one process of the deployment does from time to time.
@@ -18,6 +19,7 @@ func (n *node) chores() []worker.Chore {
 	chores := []worker.Chore{
 		{Name: "partitions", Every: time.Hour, Do: n.db.Maintain},
 		{Name: "bodies", Every: time.Hour, Do: n.sweepBodies},
+		{Name: "cancellations", Every: 10 * time.Minute, Do: n.forgetCancellations},
 		alerts(n.settings, n.db, n.log, time.Now),
 	}
 	for _, stream := range []string{worker.IngressStream, worker.WorkStream(0), worker.EventsStream} {
@@ -44,6 +46,16 @@ func (n *node) chores() []worker.Chore {
 		}})
 	}
 	return chores
+}
+
+// forgetCancellations removes those from the control bucket that have expired.
+func (n *node) forgetCancellations(ctx context.Context) error {
+	cancels, err := control.OpenCancels(ctx, n.js)
+	if err != nil {
+		return err
+	}
+	_, err = cancels.Forget(ctx, time.Now())
+	return err
 }
 
 // bodyAge is when a body that nobody claims any more is swept.

@@ -151,6 +151,7 @@ func mayNot(t *testing.T, r role, url string) {
 		"remove a stream":   func(ctx context.Context) error { return js.DeleteStream(ctx, broker.StreamEvents) },
 		"remove a consumer": func(ctx context.Context) error { return js.DeleteConsumer(ctx, broker.StreamIngress, "corporate-rt") },
 		"pause":             publish("$KV." + broker.BucketControl + ".pause.layer.ai_processing"),
+		"cancel":            publish("$KV." + broker.BucketControl + ".cancel.default.forged.0"),
 		"submit":            publish(messages.RequestSubject(messages.ClassStd, key)),
 		"take another's mail": func(ctx context.Context) error {
 			sub, err := conn.SubscribeSync("flowgate.request.>")

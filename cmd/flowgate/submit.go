@@ -39,6 +39,7 @@ func newSubmit(g *globals) *cobra.Command {
 			"gets a new one. It is accepted when the broker has stored it; --wait waits for its result.",
 		Example: "  flowgate submit --reason \"weekly summary for the board\" --wait \"Summarise: sales rose by 4 %\"\n" +
 			"  flowgate submit -f request.json --id invoice-4711\n" +
+			"  flowgate submit --run-at +10m --not-after +2h --reason \"weekly summary for the board\" \"Summarise: sales rose by 4 %\"\n" +
 			"  echo '{\"prompt\":\"Say OK\",\"audit_reason\":\"checking the gateway\"}' | flowgate submit -f - --wait --json",
 		RunE: func(cmd *cobra.Command, args []string) error { return s.run(cmd, g, args) },
 	}
@@ -52,8 +53,8 @@ func newSubmit(g *globals) *cobra.Command {
 	f.StringVar(&s.model, "model", "", "model id or alias")
 	f.StringVar(&s.priority, "priority", "", "low, normal or high")
 	f.StringVar(&s.trigger, "trigger", "", "trigger of the FLOW agreement to run under")
-	f.StringVar(&s.notBefore, "run-at", "", "not before this `time` (RFC 3339)")
-	f.StringVar(&s.expires, "not-after", "", "end it as timeout after this `time` (RFC 3339)")
+	f.StringVar(&s.notBefore, "run-at", "", "not before this `time`: RFC 3339, or from now such as +10m")
+	f.StringVar(&s.expires, "not-after", "", "end it as timeout after this `time`: RFC 3339, or from now such as +2h")
 	f.IntVar(&s.maxTokens, "max-tokens", 0, "bound of the answer in tokens")
 	f.Float64Var(&s.temperature, "temperature", 0, "0 to 2")
 	f.BoolVar(&s.wait, "wait", false, "wait for the result")
@@ -62,6 +63,9 @@ func newSubmit(g *globals) *cobra.Command {
 }
 
 func (s *submission) run(cmd *cobra.Command, g *globals, args []string) error {
+	if err := s.moments(time.Now()); err != nil {
+		return usageError{err}
+	}
 	document, err := s.document(cmd, args)
 	if err != nil {
 		return usageError{err}
@@ -97,6 +101,33 @@ func (s *submission) run(cmd *cobra.Command, g *globals, args []string) error {
 		return usageError{err}
 	}
 	return s.send(cmd, g, class, key, document, s.id != "" || request.ID != "")
+}
+
+// moments turns times that are counted from now into points in time.
+func (s *submission) moments(now time.Time) error {
+	for flag, text := range map[string]*string{"run-at": &s.notBefore, "not-after": &s.expires} {
+		if *text == "" {
+			continue
+		}
+		at, err := moment(flag, *text, now)
+		if err != nil {
+			return err
+		}
+		*text = at.Format(time.RFC3339Nano)
+	}
+	return nil
+}
+
+// moment reads a point in time, or how long it is from now until it.
+func moment(flag, text string, now time.Time) (time.Time, error) {
+	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
+		return now.UTC().Add(d), nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return at, fmt.Errorf("flag --%s must be a time such as 2026-01-31T12:00:00Z, or one from now such as +10m", flag)
+	}
+	return at, nil
 }
 
 // send publishes the request; named tells that its id is the caller's, so that it may be taken.

@@ -20,6 +20,7 @@ func Decide(r *messages.Request, f Facts, p Policy) Decision {
 		name  string
 		check func(*Decision, *messages.Request, Facts, Policy) (state, detail string, refused *refusal)
 	}{
+		{"cancelled", checkCancelled},
 		{"identity", checkIdentity},
 		{"audit_reason", checkAuditReason},
 		{"user", checkUser},
@@ -108,6 +109,14 @@ func orUnknown(name string) string {
 		return UnknownName
 	}
 	return name
+}
+
+// checkCancelled leaves no trace where nobody cancelled.
+func checkCancelled(_ *Decision, _ *messages.Request, f Facts, _ Policy) (string, string, *refusal) {
+	if f.Cancelled == nil {
+		return "", "", nil
+	}
+	return fail, f.Cancelled.Detail, f.Cancelled
 }
 
 func checkIdentity(_ *Decision, r *messages.Request, f Facts, _ Policy) (string, string, *refusal) {

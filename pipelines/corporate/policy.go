@@ -54,6 +54,8 @@ type Facts struct {
 	Now         time.Time
 	SubmittedAt time.Time
 	IngressSeq  uint64
+	// Cancelled is the end of a request that an operator cancelled; nil: nobody did.
+	Cancelled *refusal
 	// Paused says what keeps the request waiting, and why; empty: nothing.
 	Paused string
 }

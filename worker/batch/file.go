@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"time"
 
 	"flowgate/messages"
 )
@@ -28,6 +29,8 @@ const (
 type Options struct {
 	// Tenant is whose requests these are; a line that names another one is faulty.
 	Tenant string
+	// NotBefore is when lines may begin that name no not_before; zero: at once.
+	NotBefore time.Time
 	// Class is the class of lines that name neither class nor priority; empty: batch.
 	Class messages.Class
 	// SkipInvalid turns faulty lines into lines of the error file, instead of refusing the whole file.

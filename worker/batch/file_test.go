@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"flowgate/messages"
 	"flowgate/worker/batch"
@@ -238,4 +239,31 @@ func FuzzALine(f *testing.F) {
 			t.Fatal(fmt.Errorf("the same line gives two documents: %w", err))
 		}
 	})
+}
+
+// TestABatchMayBeginLater: lines that say nothing of it begin when the batch does, the others when they say.
+func TestABatchMayBeginLater(t *testing.T) {
+	at, own := time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC), `"not_before":"2098-01-01T00:00:00Z"`
+	lines := []string{
+		`{"prompt":"a","audit_reason":"a test of delay"}`, `{"prompt":"b","audit_reason":"a test of delay",` + own + `}`,
+		`{"custom_id":"c","method":"POST","url":"/v1/chat/completions","body":{"model":"m","messages":[{"role":"user","content":"c"}],"metadata":{"audit_reason":"a test of delay"}}}`,
+	}
+	f, err := batch.Read("input", strings.NewReader(strings.Join(lines, "\n")), batch.Options{Tenant: tenant, NotBefore: at})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range lines {
+		document, err := f.Document(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := messages.DecodeRequest(document)
+		if err != nil || r.NotBefore == nil || r.NotBefore.Equal(at) == (i == 1) {
+			t.Errorf("%s became %s, %v", lines[i], document, err)
+		}
+	}
+	early := `{"prompt":"a","audit_reason":"a test of delay","not_after":"2097-01-01T00:00:00Z"}`
+	if _, err := batch.Read("input", strings.NewReader(early), batch.Options{Tenant: tenant, NotBefore: at}); err == nil {
+		t.Error("a line that ends before the batch begins is taken")
+	}
 }

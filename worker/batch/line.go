@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"time"
 	"unicode/utf8"
 
 	"flowgate/messages"
@@ -42,11 +43,24 @@ func parse(raw []byte, o Options) (parsed, error) {
 	} else {
 		p.customID, p.document, err = parseNative(raw)
 	}
+	if err == nil && !o.NotBefore.IsZero() {
+		p.document, err = postponed(p.document, o.NotBefore)
+	}
 	if err != nil {
 		return p, err
 	}
 	p.class, p.model, err = judge(p.document, o)
 	return p, err
+}
+
+// postponed gives a document that names no not_before the batch's.
+func postponed(doc []byte, at time.Time) ([]byte, error) {
+	r, err := messages.DecodeRequest(doc)
+	if err != nil || r.NotBefore != nil {
+		return doc, err
+	}
+	r.NotBefore = &at
+	return encode(&r)
 }
 
 // parseNative reads a request document whose id, if there is one, is the line's own.

@@ -29,7 +29,7 @@ type Permissions struct {
 }
 
 // Permissions are the least that a worker with a duty needs on this topology. It may read how things are made and make none,
-// and writes nothing into the control bucket but the heartbeat.
+// and writes nothing into the control bucket but the heartbeat. Who records may purge that bucket: it removes old cancellations.
 func (t Topology) Permissions(d Duty) Permissions {
 	p := Permissions{Responses: true}
 	api := func(call string) { p.Publish = append(p.Publish, "$JS.API."+call) }
@@ -109,6 +109,7 @@ func (t Topology) record(p *Permissions, streams []string) {
 			p.Publish = append(p.Publish, "$JS.API.CONSUMER."+call)
 		}
 	}
+	p.Publish = append(p.Publish, "$JS.API.STREAM.PURGE."+bucketStream(BucketControl)) // cancellations that have expired
 	p.Subscribe = append(p.Subscribe, messages.GetResultSubject(messages.Key{Tenant: "*", ID: "*"}), "$SRV.>")
 }
 

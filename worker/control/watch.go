@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
+	"flowgate/messages"
 	"flowgate/worker"
 )
 
@@ -27,14 +29,14 @@ type Options struct {
 	Logger    *zap.Logger
 }
 
-// Watch knows what is paused. Its methods may be called from everywhere, before Run too.
+// Watch knows what is paused, and what was cancelled. Its methods may be called from everywhere, before Run too.
 type Watch struct {
 	opts Options
 	log  *zap.Logger
 
-	mu     sync.RWMutex
-	pauses map[id]Pause
-	// over is set where the bucket has more pauses than are kept: nobody may act then.
+	mu sync.RWMutex
+	said
+	// over is set where the bucket has more than is kept: nobody may act then.
 	over    bool
 	version uint64
 	heard   time.Time
@@ -49,9 +51,20 @@ type id struct {
 	name string
 }
 
+// said is what operators said.
+type said struct {
+	pauses  map[id]Pause
+	cancels map[about]Cancellation
+}
+
+func newSaid() said { return said{make(map[id]Pause), make(map[about]Cancellation)} }
+
+// many tells that it is more than may be kept.
+func (s said) many() bool { return len(s.pauses) > 2*MaxPauses || len(s.cancels) > 2*MaxCancels }
+
 var _ worker.Control = (*Watch)(nil)
 
-// New makes a watch that knows of no pause yet.
+// New makes a watch that knows of nothing yet.
 func New(opts Options) *Watch {
 	if opts.Heartbeat <= 0 {
 		opts.Heartbeat = 5 * time.Second
@@ -59,7 +72,7 @@ func New(opts Options) *Watch {
 	if opts.Logger == nil {
 		opts.Logger = zap.NewNop()
 	}
-	return &Watch{opts: opts, log: opts.Logger, pauses: make(map[id]Pause), heard: time.Now(), known: make(chan struct{})}
+	return &Watch{opts: opts, log: opts.Logger, said: newSaid(), heard: time.Now(), known: make(chan struct{})}
 }
 
 // Paused tells whether something is paused, and why.
@@ -68,6 +81,24 @@ func (w *Watch) Paused(kind worker.PauseKind, name string) (Pause, bool) {
 	defer w.mu.RUnlock()
 	p, paused := w.pauses[id{kind, name}]
 	return p, paused
+}
+
+// Cancelled tells whether an epoch of a request was cancelled, alone or with its batch.
+func (w *Watch) Cancelled(key messages.Key, epoch int, submitted time.Time) (Cancellation, bool) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if len(w.cancels) == 0 {
+		return Cancellation{}, false
+	}
+	if c, said := w.cancels[about{key, epoch}]; said {
+		return c, true
+	}
+	batch, ok := worker.BatchOf(key.ID)
+	if !ok {
+		return Cancellation{}, false
+	}
+	c, said := w.cancels[about{messages.Key{Tenant: key.Tenant, ID: batch}, batchEpoch}]
+	return c, said && c.Covers(epoch, submitted)
 }
 
 // Pauses lists what of a kind is paused, by name.
@@ -143,16 +174,18 @@ func (w *Watch) follow(ctx context.Context) (heard bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	watcher, err := kv.WatchFiltered(ctx, []string{allPauses, heartbeatKey})
+	watcher, err := kv.WatchFiltered(ctx, []string{allPauses, allCancels, heartbeatKey})
 	if err != nil {
 		return false, fmt.Errorf("beginning to watch: %w", err)
 	}
 	defer func() { _ = watcher.Stop() }()
-	fresh, version := make(map[id]Pause), uint64(0)
+	fresh, version := newSaid(), uint64(0)
 	beat := time.NewTimer(w.jittered())
 	defer beat.Stop()
 	silence := time.NewTimer(2 * w.opts.Heartbeat)
 	defer silence.Stop()
+	old := time.NewTicker(forgetEvery)
+	defer old.Stop()
 	for {
 		select {
 		case entry, open := <-watcher.Updates():
@@ -163,8 +196,8 @@ func (w *Watch) follow(ctx context.Context) (heard bool, err error) {
 				if !w.replace(fresh, version, created) {
 					return heard, errBehind
 				}
-				fresh, heard = nil, true
-			case fresh != nil:
+				heard = true
+			case !heard:
 				version = max(version, entry.Revision())
 				w.put(fresh, entry)
 			default:
@@ -177,6 +210,8 @@ func (w *Watch) follow(ctx context.Context) (heard bool, err error) {
 			beat.Reset(w.jittered())
 		case <-silence.C:
 			return heard, errSilent
+		case <-old.C:
+			w.forget(time.Now())
 		case <-ctx.Done():
 			return heard, nil
 		}
@@ -215,7 +250,7 @@ func (w *Watch) beat(ctx context.Context, kv jetstream.KeyValue) {
 
 // replace takes over everything that the bucket has; what is not in it is paused no more. It refuses what is older than what
 // was heard before: the newest entry of a bucket is never removed, so its revision tells.
-func (w *Watch) replace(pauses map[id]Pause, version uint64, created time.Time) bool {
+func (w *Watch) replace(all said, version uint64, created time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if version < w.version && created.Equal(w.created) {
@@ -226,7 +261,7 @@ func (w *Watch) replace(pauses map[id]Pause, version uint64, created time.Time) 
 	default:
 		close(w.known)
 	}
-	w.pauses, w.version, w.created, w.heard, w.over = pauses, version, created, time.Now(), len(pauses) > 2*MaxPauses
+	w.said, w.version, w.created, w.heard, w.over = all, version, created, time.Now(), all.many()
 	return true
 }
 
@@ -235,30 +270,48 @@ func (w *Watch) hear(entry jetstream.KeyValueEntry) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.heard, w.version = time.Now(), max(w.version, entry.Revision())
-	w.put(w.pauses, entry)
-	w.over = len(w.pauses) > 2*MaxPauses
+	w.put(w.said, entry)
+	w.over = w.many()
 }
 
-// put writes an entry into a map, which it lets grow no further than one over the bound.
-func (w *Watch) put(into map[id]Pause, entry jetstream.KeyValueEntry) {
+// forgetEvery is how often cancellations are dropped that have expired: whoever removes them from the bucket leaves no word.
+const forgetEvery = time.Minute
+
+func (w *Watch) forget(now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	maps.DeleteFunc(w.cancels, func(_ about, c Cancellation) bool { return now.After(c.Expires) })
+	w.over = w.many()
+}
+
+// put writes an entry into what is known, which it lets grow no further than one over its bounds.
+func (w *Watch) put(into said, entry jetstream.KeyValueEntry) {
 	if entry.Key() == heartbeatKey {
+		return
+	}
+	if a, err := parseCancelKey(entry.Key()); err == nil {
+		if entry.Operation() != jetstream.KeyValuePut {
+			delete(into.cancels, a)
+		} else if _, known := into.cancels[a]; known || len(into.cancels) <= 2*MaxCancels {
+			into.cancels[a] = decodeCancel(a, entry)
+		}
 		return
 	}
 	kind, name, err := parseKey(entry.Key())
 	if err != nil {
-		w.log.Error("an entry of the control bucket is no pause", zap.Int("key_bytes", len(entry.Key())), zap.Uint64("revision", entry.Revision()), zap.Error(err))
+		w.log.Error("an entry of the control bucket is neither a pause nor a cancellation", zap.Int("key_bytes", len(entry.Key())), zap.Uint64("revision", entry.Revision()), zap.Error(err))
 		return
 	}
 	at := id{kind, name}
 	if entry.Operation() != jetstream.KeyValuePut {
-		delete(into, at)
+		delete(into.pauses, at)
 		return
 	}
 	p := decode(kind, name, entry)
 	if p.Unreadable {
 		w.log.Error("a pause cannot be read; it holds all the same", zap.String("kind", string(kind)), zap.String("name", name), zap.Uint64("revision", p.Version))
 	}
-	if _, known := into[at]; known || len(into) <= 2*MaxPauses {
-		into[at] = p
+	if _, known := into.pauses[at]; known || len(into.pauses) <= 2*MaxPauses {
+		into.pauses[at] = p
 	}
 }

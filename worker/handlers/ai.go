@@ -133,6 +133,9 @@ func (a *AI) doubt(ctx context.Context, t *worker.Task) (worker.Verdict, bool) {
 // attempts calls until an answer, a delay or an end.
 func (a *AI) attempts(ctx context.Context, x *turn) worker.Verdict {
 	for {
+		if refused := a.cancelled(x.Task); refused != nil {
+			return a.end(ctx, x.Task, refused)
+		}
 		x.plan.Call.Attempt = ai.NextAttempt(x.Envelope.History)
 		attempt := messages.Attempt{
 			K: x.plan.Call.Attempt, Layer: a.Name(), Backend: x.plan.Backend.Name, Model: x.plan.Call.Model,
@@ -219,7 +222,7 @@ func (a *AI) call(ctx context.Context, x *turn, since time.Time) (ai.Answer, *ai
 			fault = &ai.Fault{Class: ai.ClassInDoubt, Detail: "the backend broke its contract", Err: err}
 		}
 		step, _ := ai.Next(nil, fault, tries, a.Now().Sub(since), 1, ai.Retry{Attempts: 1})
-		if step != ai.StepQuick || !quick().Pause(ctx, tries) {
+		if step != ai.StepQuick || !quick().Pause(ctx, tries) || a.cancelled(x.Task) != nil {
 			return ai.Answer{}, fault, tries
 		}
 	}

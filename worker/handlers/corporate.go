@@ -113,6 +113,7 @@ func (c *Corporate) facts(t *worker.Task) corporate.Facts {
 	if t.Envelope != nil {
 		f.SubmittedAt, f.IngressSeq = t.Envelope.SubmittedAt, t.Envelope.IngressSeq
 	}
+	f.Cancelled = c.cancelled(t, f.SubmittedAt)
 	return f
 }
 
@@ -320,7 +321,11 @@ func (c *Corporate) act(ctx context.Context, x *candidate, g worker.Grant, base 
 		}
 	}
 	if c.waitsOn(t, e, g) {
-		return worker.Park(c.Now().Add(jittered(waitAgain)), nil)
+		again := c.Now().Add(jittered(waitAgain))
+		if end := e.NotAfter.Add(time.Millisecond); !e.NotAfter.IsZero() && again.After(end) {
+			again = end // it ends then, as timeout
+		}
+		return worker.Park(again, nil)
 	}
 	if o := e.Replay; o != nil {
 		o.ResumeAt = d.ResumeAt

@@ -1,7 +1,10 @@
 package handlers
 
 import (
+	"time"
+
 	"flowgate/messages"
+	"flowgate/pipelines"
 	"flowgate/pipelines/corporate"
 	"flowgate/worker"
 )
@@ -25,6 +28,32 @@ func (c *Corporate) paused(t *worker.Task, r *messages.Request, p corporate.Poli
 		return pause.Why()
 	}
 	return ""
+}
+
+// cancelled is the end of an epoch that an operator cancelled; nil: nobody did.
+func (c *Corporate) cancelled(t *worker.Task, submitted time.Time) *pipelines.Refusal {
+	if c.Control == nil {
+		return nil
+	}
+	epoch := t.Epoch
+	if t.Envelope != nil {
+		epoch = t.Envelope.Epoch
+	}
+	if word, said := c.Control.Cancelled(t.Key, epoch, submitted); said {
+		return word.Refusal()
+	}
+	return nil
+}
+
+// cancelled is the same for a request on its way through layer 2.
+func (a *AI) cancelled(t *worker.Task) *pipelines.Refusal {
+	if a.Control == nil {
+		return nil
+	}
+	if word, said := a.Control.Cancelled(t.Key, t.Envelope.Epoch, t.Envelope.SubmittedAt); said {
+		return word.Refusal()
+	}
+	return nil
 }
 
 // backendPaused tells whether an operator paused a backend.

@@ -39,6 +39,8 @@ type stage struct {
 	openai *workertest.OpenAIServer
 	// wrap changes the backend of the processes that are started; nil leaves it.
 	wrap func(worker.Backend) worker.Backend
+	// control is that of the processes that are started; may be nil.
+	control worker.Control
 	// observer is told by the processes that are started; may be nil.
 	observer worker.Observer
 	// conn, db and leader are the test's own.
@@ -105,6 +107,7 @@ func (s *stage) start(billable bool, probe worker.Probe) *process {
 	runtime, err := worker.NewRuntime(worker.Options{
 		Conn: p.conn, JS: js, Leader: leader, Hop: hop, Worker: name, AckWait: time.Second, PullWait: 100 * time.Millisecond, Grace: 5 * time.Second, Probe: probe,
 		Queues: queues(s.layers(p, hop, leader, claims, name, billable, probe)), Waiting: p.db.Waiting, Observer: s.observer,
+		Control: s.control,
 	})
 	if err != nil {
 		s.t.Fatal(err)
@@ -217,9 +220,11 @@ func (s *stage) layers(
 		messages.LayerCorporate: &handlers.Corporate{
 			Ledger: p.db, Admissions: p.db, Dead: dead{p.db}, Bodies: bodies, Leader: leader, Ingress: bounds.Incarnation(), Partitions: 1,
 			Policy: func() corporate.Policy { return rules }, Now: time.Now, Probe: probe,
+			Control: s.control,
 		},
 		messages.LayerAI: &handlers.AI{
 			Backends: []handlers.Serving{{Backend: backend}}, Bodies: bodies, Hop: hop, Worker: name, Now: time.Now, Probe: probe, Observer: s.observer,
+			Control: s.control,
 			Policy: func() ai.Policy {
 				return ai.Policy{Agreements: book, Prices: prices, Retry: ai.Retries{Default: retry}}
 			},
@@ -242,6 +247,21 @@ func (s *stage) publish(subject string, body []byte) {
 	s.t.Helper()
 	if _, err := s.js.Publish(s.t.Context(), subject, body); err != nil {
 		s.t.Fatal(err)
+	}
+}
+
+// until waits for what no signal tells.
+func (s *stage) until(what string, holds func() bool) {
+	s.t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	late := time.After(60 * time.Second)
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-late:
+			s.t.Fatal("waited in vain until " + what)
+		}
 	}
 }
 

@@ -66,4 +66,8 @@ func (p paused) Paused(kind worker.PauseKind, name string) (worker.Pause, bool) 
 	return worker.Pause{Kind: kind, Name: name, Reason: "audit"}, kind == p.kind && name == p.name
 }
 
+func (paused) Cancelled(messages.Key, int, time.Time) (worker.Cancellation, bool) {
+	return worker.Cancellation{}, false
+}
+
 func (paused) Silent() time.Duration { return 0 }

@@ -219,3 +219,45 @@ func TestBatches(t *testing.T) {
 		t.Errorf("counts are %+v, %v", counts, err)
 	}
 }
+
+func TestOpenRequests(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	day := scope("day", 1500)
+	waits := member("b1-12", 4, 1000, day)
+	waits.Decision = []byte(`{"v":1,"section":{"user_id":"alice","department":"sales","model":"m"}}`)
+	rt := member("rt", 5, 0)
+	rt.Class = messages.ClassRT
+	b.admit(t, member("b1-3", 1, 1000, day), waits, member("b1-x", 6, 0), rt, member("gone", 7, 0))
+	in, out := ended("gone", 9, 0)
+	b.commit(t, worker.RecordBatch{Intents: []worker.Intent{in}, Outcomes: []worker.Outcome{out}})
+	ids := func(open []postgres.OpenRequest, err error) string {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := ""
+		for _, r := range open {
+			text += r.ID + " "
+		}
+		return text
+	}
+	for text, want := range map[string]string{
+		"class != rt": "b1-12 b1-3 b1-x ", "class = rt": "rt ", "user = alice and model = m": "b1-12 ", "state = waiting and waits_for = waiting_money": "b1-12 ",
+		"id = b1-*": "b1-12 b1-3 b1-x ", "age > 1h": "", "age < 1h and id = rt": "rt ", "department = sales": "b1-12 ",
+	} {
+		where, err := postgres.ParseWhere(text, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := ids(b.OpenRequests(t.Context(), "acme", where, 100)); got != want {
+			t.Errorf("%s gave %q, want %q", text, got, want)
+		}
+	}
+	if got := ids(b.OpenInBatch(t.Context(), "acme", "b1", 100)); got != "b1-12 b1-3 " {
+		t.Errorf("the batch has %q", got)
+	}
+	if got := ids(b.OpenInBatch(t.Context(), "other", "b1", 100)); got != "" {
+		t.Errorf("another tenant's batch has %q", got)
+	}
+}

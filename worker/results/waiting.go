@@ -1,6 +1,10 @@
 package results
 
 import (
+	"fmt"
+	"strings"
+	"time"
+
 	"flowgate/messages"
 	"flowgate/pipelines"
 	"flowgate/worker"
@@ -23,6 +27,9 @@ func (s *server) explain(r *messages.Result, at messages.Address, e *messages.En
 	if at.State == messages.StateHold && e != nil && e.Wait != "" && e.Wait != messages.ReasonPaused {
 		info := messages.Explain(e.Wait)
 		r.Reason, r.Retry, r.Message = e.Wait, info.Retry, info.Text
+		if e.Wait == messages.ReasonNotBefore && !e.NotBefore.IsZero() {
+			r.Message = fmt.Sprintf("%s: %s.", strings.TrimSuffix(info.Text, "."), e.NotBefore.UTC().Format(time.RFC3339))
+		}
 		return
 	}
 	if s.opts.Control == nil || at.State != messages.StateAI {

@@ -59,6 +59,8 @@ type Hop struct {
 	Leader *Leader
 	// Backoff is the pause before a publication is repeated.
 	Backoff Delays
+	// Group lets publications reach the disk together; nil: each goes by itself.
+	Group *Group
 }
 
 // Error codes of the broker.
@@ -71,13 +73,14 @@ const (
 // connections are repeated with the same S and token until ctx ends. Publications MUST be of distinct families.
 func (h *Hop) Publish(ctx context.Context, pubs []*Publication) []Receipt {
 	receipts := make([]Receipt, len(pubs))
-	pending := make([]int, len(pubs))
-	for i, p := range pubs {
-		pending[i] = i
+	for _, p := range pubs {
 		p.token = nuid.Next()
 	}
+	pending, leave := h.together(ctx, pubs, receipts)
+	defer leave()
 	for round := 1; len(pending) > 0; round++ {
 		pending = h.round(ctx, pubs, receipts, pending)
+		leave()
 		if len(pending) > 0 && !h.Backoff.Pause(ctx, round) {
 			for _, i := range pending {
 				receipts[i] = Receipt{Fate: FateUnknown, Err: errors.Join(receipts[i].Err, ctx.Err())}
@@ -86,6 +89,32 @@ func (h *Hop) Publish(ctx context.Context, pubs []*Publication) []Receipt {
 		}
 	}
 	return receipts
+}
+
+// together lets publications go with those of others, where there is a group. What is pending then goes out singly; leave
+// MUST be called when that was tried once, since others wait for it.
+func (h *Hop) together(ctx context.Context, pubs []*Publication, receipts []Receipt) (pending []int, leave func()) {
+	stored, leave := make([]uint64, len(pubs)), func() {}
+	if h.Group != nil && len(pubs) > 0 && onePartition(pubs) {
+		stored, leave = h.Group.join(ctx, h, pubs[0].P, pubs)
+	}
+	for i, seq := range stored {
+		if seq == 0 {
+			pending = append(pending, i)
+			continue
+		}
+		receipts[i] = Receipt{Fate: FateStored, Seq: seq}
+	}
+	return pending, leave
+}
+
+func onePartition(pubs []*Publication) bool {
+	for _, p := range pubs {
+		if p.P != pubs[0].P {
+			return false
+		}
+	}
+	return true
 }
 
 // round publishes what is pending once and returns what has to be repeated.

@@ -21,6 +21,9 @@ import (
 func (n *node) startParts(ctx context.Context) error {
 	n.leader = &worker.Leader{JS: n.js}
 	n.hop = &worker.Hop{JS: n.js, Leader: n.leader, Backoff: worker.DefaultDelays()}
+	if n.broker != nil && n.durable() { // one server that flushes always: nobody else gains
+		n.hop.Group = &worker.Group{}
+	}
 	n.book = statistics.NewBook(time.Now)
 	n.observer = worker.Observe(n.observer, n.book)
 	parts, cancel := context.WithCancel(context.WithoutCancel(ctx))

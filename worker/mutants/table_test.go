@@ -96,5 +96,21 @@ func mutants() []mutant {
 			pkg:   "./worker/handlers",
 			tests: []string{"TestADuplicateHasNoResultEvenWhereTheStreamForgotTheFirst"},
 		},
+		{
+			bug:    "an atomic batch has two members of one family",
+			file:   "worker/group.go",
+			before: "!families[p.Key] && ",
+			after:  "",
+			pkg:    "./worker",
+			tests:  []string{"TestTwoOfOneFamilyAreComparedOneAfterTheOther"},
+		},
+		{
+			bug:    "a durable broker acknowledges before it flushes",
+			file:   "worker/broker/server.go",
+			before: "SyncAlways: o.Sync,",
+			after:  "SyncAlways: false,",
+			pkg:    "./worker/broker",
+			tests:  []string{"TestAFlushPrecedesEachAcknowledgement"},
+		},
 	}
 }

@@ -70,6 +70,8 @@ func TestALayerAProcess(t *testing.T) {
 func TestWorkersSayWhatTheyMiss(t *testing.T) {
 	t.Parallel()
 	url := theirBroker(t)
+	ready := []string{"NATS_URL=" + theirBroker(t), "DATABASE_URL=" + workertest.EmptyDatabase(t)} // the first fault is told, not every one
+	newGround(t, quickSettings, ready...).say("topology", "apply").wants(t, exitDone)
 	for _, c := range []struct {
 		name  string
 		env   []string
@@ -81,7 +83,7 @@ func TestWorkersSayWhatTheyMiss(t *testing.T) {
 		{"an unknown layer", nil, []string{"--layer", "ai,coffee"}, exitUsage, []string{`"coffee"`, "corporate, ai, optimizer, recorder"}},
 		{"no broker", nil, []string{"--layer", "ai"}, exitEnvironment, []string{"NATS_URL"}},
 		{"no database", []string{"NATS_URL=" + url}, []string{"--layer", "recorder"}, exitEnvironment, []string{"DATABASE_URL", "recorder"}},
-		{"no schema", []string{"NATS_URL=" + url, "DATABASE_URL=" + workertest.EmptyDatabase(t)}, []string{"--layer", "recorder"}, exitEnvironment, []string{"flowgate migrate"}},
+		{"no schema", ready, []string{"--layer", "recorder"}, exitEnvironment, []string{"flowgate migrate"}},
 		{"no streams", []string{"NATS_URL=" + url}, []string{"--layer", "ai"}, exitEnvironment, []string{"FLOWGATE_INGRESS is missing"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

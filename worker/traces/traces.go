@@ -41,6 +41,8 @@ const (
 	exportTimeout = 15 * time.Second
 	// Farewell is how long Close waits for the collector.
 	Farewell = 3 * time.Second
+	// closing bounds the SDK's own work after that.
+	closing = 20 * time.Second
 )
 
 // Tracer is an observer that makes spans.
@@ -89,7 +91,9 @@ func (t *Tracer) Close() {
 	late := time.AfterFunc(Farewell, t.giveUp) // the SDK would leave its sending behind
 	defer late.Stop()
 	defer t.giveUp()
-	ctx, cancel := context.WithTimeout(context.Background(), Farewell+time.Second)
+	// When the exporter has given up, the SDK's own work on what it still held is left: short, but on a machine without a free
+	// hand it takes as long as it takes.
+	ctx, cancel := context.WithTimeout(context.Background(), Farewell+closing)
 	defer cancel()
 	_ = t.provider.Shutdown(ctx) // the exporter has told
 }

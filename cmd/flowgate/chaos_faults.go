@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"flowgate/worker"
 	"flowgate/worker/chaos"
 	"flowgate/worker/link"
@@ -111,14 +113,44 @@ func (s *saboteur) target(ctx context.Context, f chaos.Fault) (string, error) {
 
 // leader is the server that leads the WORK stream.
 func (s *saboteur) leader(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, drillGrace)
+	defer cancel()
+	for {
+		info, err := s.stream(ctx)
+		if err == nil && info.Cluster != nil && info.Cluster.Leader != "" {
+			return info.Cluster.Leader, nil
+		}
+		if !sleep(ctx, 100*time.Millisecond) {
+			return "", errors.Join(errors.New("asking who leads: nobody does"), err)
+		}
+	}
+}
+
+// drillGrace bounds the wait for what a fault needs: a leader, a process that is there.
+const drillGrace = 30 * time.Second
+
+// stream asks once how the WORK stream stands.
+func (s *saboteur) stream(ctx context.Context) (*jetstream.StreamInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, ackPatience)
+	defer cancel()
 	stream, err := s.c.js.Stream(ctx, worker.WorkStream(0))
 	if err != nil {
-		return "", fmt.Errorf("asking who leads: %w", err)
+		return nil, fmt.Errorf("asking for the WORK stream: %w", err)
 	}
-	if cluster := stream.CachedInfo().Cluster; cluster != nil && cluster.Leader != "" {
-		return cluster.Leader, nil
+	return stream.CachedInfo(), nil
+}
+
+// bound sets how many bytes the WORK stream may have, and asks until it has: what has them in hand may be away.
+func (s *saboteur) bound(ctx context.Context, config jetstream.StreamConfig, bytes int64) error {
+	config.MaxBytes = bytes
+	for {
+		asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), ackPatience)
+		_, err := s.c.js.UpdateStream(asking, config)
+		cancel()
+		if err == nil || !sleep(ctx, 100*time.Millisecond) {
+			return err
+		}
 	}
-	return "", errors.New("asking who leads: nobody does")
 }
 
 func (s *saboteur) do(ctx context.Context, f chaos.Fault, target string) error {
@@ -130,7 +162,7 @@ func (s *saboteur) do(ctx context.Context, f chaos.Fault, target string) error {
 	case chaos.Restart:
 		return s.end(ctx, k, f.Lasts, func(ctx context.Context) error { return k.drain(ctx, drainGrace) })
 	case chaos.Freeze, chaos.FreezeLeader:
-		thaw, err := k.freeze()
+		thaw, err := k.freeze(ctx)
 		if err != nil {
 			return err
 		}
@@ -174,23 +206,21 @@ const fillRoom = 16 << 10
 
 // fill bounds the WORK stream to what it has, and a little more.
 func (s *saboteur) fill(ctx context.Context, lasts time.Duration) error {
-	stream, err := s.c.js.Stream(ctx, worker.WorkStream(0))
-	if err != nil {
-		return fmt.Errorf("filling the stream: %w", err)
-	}
-	free := stream.CachedInfo().Config
-	full := free
-	full.MaxBytes = int64(stream.CachedInfo().State.Bytes) + fillRoom //nolint:gosec // far from its bound
-	if _, err := s.c.js.UpdateStream(ctx, full); err != nil {
-		return fmt.Errorf("filling the stream: %w", err)
-	}
-	sleep(ctx, lasts)
+	var info *jetstream.StreamInfo
 	for {
-		_, err := s.c.js.UpdateStream(context.WithoutCancel(ctx), free)
-		if err == nil || !sleep(ctx, 100*time.Millisecond) {
+		var err error
+		if info, err = s.stream(ctx); err == nil {
+			break
+		}
+		if !sleep(ctx, 100*time.Millisecond) {
 			return err
 		}
 	}
+	if err := s.bound(ctx, info.Config, int64(info.State.Bytes)+fillRoom); err != nil { //nolint:gosec // far from its bound
+		return fmt.Errorf("filling the stream: %w", err)
+	}
+	sleep(ctx, lasts)
+	return s.bound(ctx, info.Config, info.Config.MaxBytes)
 }
 
 // rolling restarts every NATS server, each once the one before is whole again.

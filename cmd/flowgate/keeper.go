@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"syscall"
@@ -108,9 +109,9 @@ func (k *keeper) hold() (release func()) {
 
 // kill ends the process as a loss of the machine would, and waits until it has.
 func (k *keeper) kill(ctx context.Context) error {
-	process, _ := k.look()
-	if err := signalAll(process, syscall.SIGKILL); err != nil {
-		return fmt.Errorf("killing %s: %w", k.name, err)
+	process, err := k.signal(ctx, syscall.SIGKILL)
+	if err != nil {
+		return err
 	}
 	return k.gone(ctx, process)
 }
@@ -118,7 +119,7 @@ func (k *keeper) kill(ctx context.Context) error {
 // drain asks the process to end; one that does not within the grace is killed.
 func (k *keeper) drain(ctx context.Context, grace time.Duration) error {
 	process, _ := k.look()
-	if err := syscall.Kill(process.PID(), k.ask); err != nil {
+	if err := syscall.Kill(process.PID(), k.ask); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("stopping %s: %w", k.name, err)
 	}
 	soon, cancel := context.WithTimeout(ctx, grace)
@@ -139,12 +140,28 @@ func (k *keeper) gone(ctx context.Context, process kept) error {
 }
 
 // freeze stops the process without ending it until thaw is called.
-func (k *keeper) freeze() (thaw func() error, err error) {
-	process, _ := k.look()
-	if err := signalAll(process, syscall.SIGSTOP); err != nil {
-		return nil, fmt.Errorf("freezing %s: %w", k.name, err)
+func (k *keeper) freeze(ctx context.Context) (thaw func() error, err error) {
+	process, err := k.signal(ctx, syscall.SIGSTOP)
+	if err != nil {
+		return nil, err
 	}
 	return func() error { return signalAll(process, syscall.SIGCONT) }, nil
+}
+
+// signal signals the process; one that has just ended by itself has a successor soon.
+func (k *keeper) signal(ctx context.Context, sig syscall.Signal) (kept, error) {
+	ctx, cancel := context.WithTimeout(ctx, drillGrace)
+	defer cancel()
+	for {
+		process, held := k.look()
+		err := signalAll(process, sig)
+		if err == nil || held != nil { // who holds it has it ended, and nobody starts it
+			return process, nil
+		}
+		if !sleep(ctx, startAgainAfter) {
+			return nil, fmt.Errorf("signalling %s: %w", k.name, err)
+		}
+	}
 }
 
 // signalAll signals a process and its group.

@@ -163,25 +163,37 @@ func (j *judge) duplicates() {
 	slices.SortStableFunc(j.Bad, func(a, b Bad) int { return cmp.Compare(a.ID, b.ID) })
 }
 
-// calls looks at each epoch's calls in their order: one that follows a call which may have been billed is a repetition, and the
-// record must show its forerunner as in doubt.
+// calls looks at each epoch's calls in their order. One that follows a call which may have been billed is a repetition. Every
+// call that may have been billed has a number of its own, and all of them but one, the one that answered, are in doubt on
+// record.
 func (j *judge) calls() {
 	billed := make(map[epoch][]provider.Call)
 	for _, c := range j.seen.Calls {
 		_, id, _ := strings.Cut(c.Key, "/")
 		at := epoch{id, c.Epoch}
-		if before := billed[at]; len(before) > 0 {
+		before := billed[at]
+		if len(before) > 0 {
 			j.RepeatedCalls++
-			for _, b := range before {
-				if !j.doubts[at][b.Attempt] || b.Attempt == c.Attempt {
-					j.UnexplainedRepeats++
-					j.bad(id, "epoch %d: call %d follows call %d, which was answered as %s and is not in doubt on record", at.n, c.Attempt, b.Attempt, b.Answered)
-					break
-				}
-			}
 		}
 		if c.Answered.Billed() {
-			billed[at] = append(billed[at], c)
+			j.explain(at, c, before)
+			billed[at] = append(before, c)
 		}
+	}
+}
+
+// explain looks whether the record explains a call beside those before it.
+func (j *judge) explain(at epoch, c provider.Call, before []provider.Call) {
+	sure := 0
+	for _, b := range append([]provider.Call{c}, before...) {
+		if !j.doubts[at][b.Attempt] {
+			sure++
+		}
+	}
+	same := slices.ContainsFunc(before, func(b provider.Call) bool { return b.Attempt == c.Attempt })
+	if same || sure > 1 {
+		j.UnexplainedRepeats++
+		j.bad(at.id, "epoch %d: call %d follows %d that may have been billed, and the record shows %d of them as in doubt",
+			at.n, c.Attempt, len(before), len(before)+1-sure)
 	}
 }

@@ -152,11 +152,11 @@ func (a *AI) attempts(ctx context.Context, x *turn) worker.Verdict {
 		if fault == nil {
 			return a.answered(ctx, x, ai.Answered(attempt, answer, x.row, a.Now()), answer)
 		}
-		drained := ctx.Err() != nil && fault.Class != ai.ClassInDoubt
+		drained := ctx.Err() != nil && fault.Class != ai.ClassInDoubt || fault.Class == ai.ClassDrained
 		if drained && !x.plan.Backend.Billable {
 			return worker.Park(a.Now(), nil)
 		}
-		if drained { // announced, and not billed: it says so, and counts for nothing
+		if drained && fault.Class != ai.ClassDrained { // announced, and not billed: it says so, and counts for nothing
 			fault = &ai.Fault{Class: ai.ClassDrained, Detail: "cut off by a drain before anything was billed"}
 		}
 		attempt = ai.Failed(attempt, fault, a.Now())
@@ -207,6 +207,9 @@ func (a *AI) announce(ctx context.Context, x *turn, attempt messages.Attempt) (w
 
 // call asks the backend, with quick retries where nothing was billed.
 func (a *AI) call(ctx context.Context, x *turn, since time.Time) (ai.Answer, *ai.Fault, int) {
+	if x.Open != nil && a.Now().Sub(since) > announcedFor && !a.mine(ctx, x) {
+		return ai.Answer{}, &ai.Fault{Class: ai.ClassDrained, Code: "overtaken", Detail: "too long after it was announced, so that another may have taken over; nothing was sent"}, 0
+	}
 	if !x.Envelope.NotAfter.IsZero() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, x.Envelope.NotAfter)
@@ -222,10 +225,21 @@ func (a *AI) call(ctx context.Context, x *turn, since time.Time) (ai.Answer, *ai
 			fault = &ai.Fault{Class: ai.ClassInDoubt, Detail: "the backend broke its contract", Err: err}
 		}
 		step, _ := ai.Next(nil, fault, tries, a.Now().Sub(since), 1, ai.Retry{Attempts: 1})
-		if step != ai.StepQuick || !quick().Pause(ctx, tries) || a.cancelled(x.Task) != nil {
+		if step != ai.StepQuick || !quick().Pause(ctx, tries) || a.cancelled(x.Task) != nil || x.Open != nil && !a.mine(ctx, x) {
 			return ai.Answer{}, fault, tries
 		}
 	}
+}
+
+// announcedFor is for how long after it was announced a call is surely this worker's: nobody takes over earlier than half of the
+// least AckWait, one second.
+const announcedFor = 500 * time.Millisecond
+
+// mine tells whether the state calling that this worker published is still the newest: a worker that was stopped for a while
+// may have been taken for dead, and a call more would be paid for nothing. Who cannot know does not call.
+func (a *AI) mine(ctx context.Context, x *turn) bool {
+	newest, found, err := a.Hop.Leader.Newest(ctx, x.P, x.Key)
+	return err == nil && found && newest.Seq == x.Expect
 }
 
 // quick are the pauses between quick retries: full jitter.

@@ -92,6 +92,9 @@ func (s *Server) URL() string { return "http://" + s.listener.Addr().String() + 
 func (s *Server) Run(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/chat/completions", s.serve)
+	mux.HandleFunc("GET /v1/models", func(w http.ResponseWriter, _ *http.Request) { // the probe of a backend's health asks for it
+		writeJSON(w, http.StatusOK, map[string]any{"object": "list", "data": []any{}})
+	})
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 30 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {

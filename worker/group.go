@@ -58,8 +58,16 @@ type GroupCounts struct {
 	Batches, Members, Refused uint64
 }
 
-// Counts tells what it did up to now.
+// Since is what was done since other counts were taken.
+func (c GroupCounts) Since(before GroupCounts) GroupCounts {
+	return GroupCounts{c.Batches - before.Batches, c.Members - before.Members, c.Refused - before.Refused}
+}
+
+// Counts tells what it did up to now; no group did nothing.
 func (g *Group) Counts() GroupCounts {
+	if g == nil {
+		return GroupCounts{}
+	}
 	return GroupCounts{Batches: g.batches.Load(), Members: g.members.Load(), Refused: g.refused.Load()}
 }
 

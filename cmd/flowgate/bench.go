@@ -20,7 +20,8 @@ func newBench(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "bench", Short: "Measure the governed chain beside the bare one", Args: cobra.NoArgs,
 		Long: "Starts everything in a fresh folder and measures the governed chain (limits on, record committed, offline backend at 0 ms)\n" +
-			"beside the bare one: the same server, streams, law and micro-batches, with no decoding and no database.",
+			"beside the bare one: the same server, streams, law and micro-batches, with no decoding and no database. With --sync always\n" +
+			"also what it costs to flush before each acknowledgement, where the flushes go, and what publishing together gains.",
 		Example: "  flowgate bench\n  flowgate bench --json --rounds 3 --round-time 5s\n  flowgate bench --sync always",
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if min(options.Rounds, options.UnloadedRequests, options.Outstanding) < 1 || min(options.RoundTime, options.WarmUp) <= 0 {
@@ -93,7 +94,7 @@ func (n *node) bench(cmd *cobra.Command, g *globals, options bench.Options) (ben
 	}
 	options.Conn, options.JS, options.Topology = conn, js, n.topology
 	options.MicroBatch, options.Concurrency = n.settings.Flowgate.MicroBatch, n.settings.Flowgate.Concurrency.AI
-	options.PostgresPID = n.postgresPID
+	options.PostgresPID, options.Group = n.postgresPID, n.hop.Group
 	options.Committed = func(ctx context.Context) (uint64, error) { return n.db.CountOutcomes(ctx, options.Tenant) }
 	if !g.json {
 		options.Progress = func(what string) { fmt.Fprintln(cmd.ErrOrStderr(), what) }

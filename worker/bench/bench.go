@@ -19,6 +19,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"flowgate/messages"
+	"flowgate/worker"
 	"flowgate/worker/broker"
 )
 
@@ -43,8 +44,11 @@ type Options struct {
 	Committed func(ctx context.Context) (uint64, error)
 	// PostgresPID is the postmaster's process; 0: its CPU is not counted (a server elsewhere).
 	PostgresPID int
-	// Sync is how the server stores: SyncAlways or SyncInterval. It is only reported.
+	// Sync is how the server stores: SyncAlways or SyncInterval. With SyncAlways flushes are counted and, where there is a
+	// Group, each round of it is followed by one without.
 	Sync string
+	// Group is the node's, by which its publications reach the disk together; nil: it has none.
+	Group *worker.Group
 	// Rounds of each chain are counted, each of RoundTime, after one of WarmUp that is not.
 	Rounds            int
 	RoundTime, WarmUp time.Duration
@@ -157,19 +161,34 @@ func (b *bench) measure(ctx context.Context) (Report, error) {
 			return Report{}, err
 		}
 	}
-	var governed, bare []sample
+	var governed, singly, bare []sample
+	before := b.opts.Group.Counts()
 	for n := 1; n <= b.opts.Rounds; n++ {
 		g, err := b.round(ctx, b.governed(), n, b.opts.RoundTime)
 		if err != nil {
 			return Report{}, err
 		}
+		governed = append(governed, g)
+		if b.grouped() {
+			s, err := b.singly(ctx, n, b.opts.RoundTime)
+			if err != nil {
+				return Report{}, err
+			}
+			singly = append(singly, s)
+		}
 		p, err := b.round(ctx, b.bare.target(), n, b.opts.RoundTime)
 		if err != nil {
 			return Report{}, err
 		}
-		governed, bare = append(governed, g), append(bare, p)
+		bare = append(bare, p)
 	}
 	r := newReport(b.opts, governed, bare)
+	if b.opts.Sync == SyncAlways {
+		var err error
+		if r.Durable, err = b.durable(ctx, governed, singly, bare, b.opts.Group.Counts().Since(before)); err != nil {
+			return Report{}, err
+		}
+	}
 	if err := b.unloaded(ctx, &r); err != nil {
 		return Report{}, err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"flowgate/messages"
+	"flowgate/worker"
 	"flowgate/worker/broker"
 )
 
@@ -23,6 +24,7 @@ func TestRunReportsBothChains(t *testing.T) {
 	g := &governor{status: messages.StatusSuccess}
 	g.govern(t, f)
 	o := f.options(g)
+	o.Sync, o.Group = SyncAlways, &worker.Group{}
 	var told []string
 	o.Progress = func(s string) { told = append(told, s) }
 	r, err := Run(t.Context(), o)
@@ -32,6 +34,9 @@ func TestRunReportsBothChains(t *testing.T) {
 	if r.GovernedRPS <= 0 || r.BareRPS <= 0 || r.Ratio <= 0 || r.UnloadedP50MS <= 0 || r.BareP99MS < r.BareP50MS || r.CPUUSPerRequest <= 0 ||
 		r.BareCPUUSPerRequest <= 0 || r.AllocBytesPerRequest <= 0 || r.Requests < 1 || r.BareRequests < 1 || len(r.BareRoundsRPS) != 1 {
 		t.Errorf("a figure is missing: %+v", r)
+	}
+	if d := r.Durable; d == nil || d.DurableRPS != r.GovernedRPS || d.BareSerialDurableRPS != r.BareRPS || d.DurableSinglyRPS <= 0 || d.GroupGain <= 0 {
+		t.Errorf("what durability costs is missing: %+v", d)
 	}
 	s := r.CPUSplitUS
 	if sum := s.Broker + s.Codec + s.Postgres + s.Recorder + s.Other; math.Abs(sum-r.CPUUSPerRequest) > 1 {
@@ -130,7 +135,7 @@ func (f fixture) nothingLeft(t *testing.T) {
 }
 
 func TestReportHasTheAgreedKeys(t *testing.T) {
-	r := Report{Sync: SyncAlways, GovernedRoundsRPS: []float64{1, 2}, BareRoundsRPS: []float64{3}}
+	r := Report{Sync: SyncAlways, GovernedRoundsRPS: []float64{1, 2}, BareRoundsRPS: []float64{3}, Durable: &Durable{DurableRPS: 1234}}
 	data, err := json.Marshal(r)
 	if err != nil {
 		t.Fatal(err)
@@ -141,13 +146,14 @@ func TestReportHasTheAgreedKeys(t *testing.T) {
 	}
 	keys := slices.Sorted(maps.Keys(have))
 	for key := range strings.FieldsSeq("governed_rps bare_rps ratio unloaded_p50_ms unloaded_p99_ms bare_p50_ms bare_p99_ms " +
-		"cpu_us_per_request cpu_split_us alloc_bytes_per_request sync rounds seconds_per_round requests") {
+		"cpu_us_per_request cpu_split_us alloc_bytes_per_request sync rounds seconds_per_round requests " +
+		"durable_rps bare_serial_durable_rps durable_singly_rps group_gain flushes_per_request") {
 		if !slices.Contains(keys, key) {
 			t.Errorf("%s is missing in %v", key, keys)
 		}
 	}
 	var out bytes.Buffer
-	if err := r.Print(&out); err != nil || !strings.Contains(out.String(), "sync always") || !strings.Contains(out.String(), "1 2") {
+	if err := r.Print(&out); err != nil || !strings.Contains(out.String(), "sync always") || !strings.Contains(out.String(), "1 2") || !strings.Contains(out.String(), "1234") {
 		t.Errorf("printed %q, %v", out.String(), err)
 	}
 }

@@ -38,6 +38,9 @@ type Report struct {
 	// Requests and BareRequests were completed in the rounds that count.
 	Requests     int `json:"requests"`
 	BareRequests int `json:"bare_requests"`
+	// Durable is measured where the server flushes always.
+	*Durable
+
 	// GovernedRoundsRPS and BareRoundsRPS are in order of the rounds.
 	GovernedRoundsRPS []float64 `json:"governed_rounds_rps"`
 	BareRoundsRPS     []float64 `json:"bare_rounds_rps"`
@@ -150,6 +153,9 @@ func (r *Report) Print(w io.Writer) error {
 		if _, err := fmt.Fprintf(tw, "%v\t%v\t%v\n", row...); err != nil {
 			return fmt.Errorf("printing the report: %w", err)
 		}
+	}
+	if err := r.Durable.print(tw); err != nil {
+		return err
 	}
 	if err := tw.Flush(); err != nil {
 		return fmt.Errorf("printing the report: %w", err)

@@ -102,7 +102,7 @@ func (d *drillRun) drill(ctx context.Context, ground *drillGround, books *provid
 	d.say("All is quiet: %d accepted, %d open.", len(t.accepted), len(t.open))
 	record, err := d.record(ctx)
 	return chaos.Evidence{
-		Submitted: t.submitted, Accepted: t.accepted, Results: t.results, Wakes: t.wakes, Calls: books.Calls(),
+		Submitted: t.submitted, Accepted: t.accepted, Cancelled: t.cancelled, Results: t.results, Wakes: t.wakes, Calls: books.Calls(),
 		Record: record, Limit: d.plan.Limit(), Struck: s.struck,
 	}, err
 }

@@ -41,6 +41,7 @@ type traffic struct {
 	submitted map[string]bool
 	accepted  map[string]bool
 	replayed  map[string]bool
+	cancelled map[string]bool
 	open      map[string]bool
 	results   map[string]messages.Result
 	wakes     []chaos.Wake
@@ -53,7 +54,7 @@ func newTraffic(c *client, tenant string, plan chaos.Plan) *traffic {
 		c: c, tenant: tenant, plan: plan, told: func(time.Time) {},
 		places: make(chan struct{}, mostOpen), looks: make(chan string, 1<<16),
 		byID: make(map[string]chaos.Request), submitted: make(map[string]bool), accepted: make(map[string]bool),
-		replayed: make(map[string]bool), open: make(map[string]bool), results: make(map[string]messages.Result),
+		replayed: make(map[string]bool), cancelled: make(map[string]bool), open: make(map[string]bool), results: make(map[string]messages.Result),
 		moved: make(chan struct{}), latest: time.Now(),
 	}
 	for _, r := range plan.Mix {
@@ -115,7 +116,9 @@ func (t *traffic) run(ctx context.Context, calm <-chan struct{}, patience time.D
 	for range senders {
 		hands.Go(func() {
 			for r := range mix {
-				t.send(work, r)
+				if t.send(work, r) && r.Kind == chaos.Cancel {
+					hands.Go(func() { t.cancel(work, r) })
+				}
 			}
 		})
 	}
@@ -152,13 +155,13 @@ func (t *traffic) hasAccepted(ctx context.Context, n int) bool {
 }
 
 // send publishes one request until the broker has it, and a second one of the same id where its kind wants that.
-func (t *traffic) send(ctx context.Context, r chaos.Request) {
+func (t *traffic) send(ctx context.Context, r chaos.Request) bool {
 	t.mu.Lock()
 	t.submitted[r.ID] = true
 	t.mu.Unlock()
 	document, err := json.Marshal(r.Document(time.Now()))
 	if err != nil || !t.publish(ctx, r.Class, r.ID, document) {
-		return
+		return false
 	}
 	t.mu.Lock()
 	t.accepted[r.ID], t.open[r.ID] = true, true
@@ -166,6 +169,28 @@ func (t *traffic) send(ctx context.Context, r chaos.Request) {
 	t.mu.Unlock()
 	if r.Kind == chaos.Twice {
 		t.publish(ctx, r.OtherClass(), r.ID, document)
+	}
+	return true
+}
+
+// cancel cancels a request, and asks again for as long as the answer does not come.
+func (t *traffic) cancel(ctx context.Context, r chaos.Request) {
+	key, how := messages.Key{Tenant: t.tenant, ID: r.ID}, &cancelling{reason: "a drill of outages", by: "drill", timeout: publishPatience}
+	for wait := r.CancelAfter(); sleep(ctx, wait); wait = 100 * time.Millisecond {
+		asking, stop := context.WithTimeout(ctx, ackPatience)
+		e, err := t.c.ender(asking)
+		stop()
+		if err != nil {
+			continue
+		}
+		said, err := how.cancel(ctx, e, key)
+		if err != nil || !said.Known {
+			continue
+		}
+		t.mu.Lock()
+		t.cancelled[r.ID] = said.Cancelled
+		t.mu.Unlock()
+		return
 	}
 }
 

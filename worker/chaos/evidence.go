@@ -11,6 +11,8 @@ import (
 type Evidence struct {
 	// Submitted were sent, Accepted are those of them that the broker has acknowledged.
 	Submitted, Accepted map[string]bool
+	// Cancelled are those of which whoever cancelled them was told that they are.
+	Cancelled map[string]bool
 	// Results are the newest answers of the result service.
 	Results map[string]messages.Result
 	// Wakes are the ends that a subscriber heard of.

@@ -90,7 +90,7 @@ func kinds() []kind {
 		{Expired, 3, []Ending{timeout}, good},
 		{Late, 3, append(slices.Clone(ok), timeout), good},
 		{Waiting, 4, ok, good},
-		{Cancel, 0, append(failure(messages.ReasonCancelled), ok...), good},
+		{Cancel, 5, append(failure(messages.ReasonCancelled), ok...), good},
 	}
 }
 
@@ -121,7 +121,7 @@ func mix(o Options, random *rand.Rand) []Request {
 	requests := make([]Request, o.Requests)
 	for i := range requests {
 		k := deck[random.IntN(len(deck))]
-		if i < len(all) && all[i].weight > 0 {
+		if i < len(all) {
 			k = all[i].Kind
 		}
 		class := messages.ClassStd
@@ -192,6 +192,10 @@ func (r Request) Document(now time.Time) map[string]any {
 	return doc
 }
 
+// CancelAfter is how long after its acceptance a request of kind Cancel is cancelled: at once, in a queue, in its call, or when
+// it has ended.
+func (r Request) CancelAfter() time.Duration { return time.Duration(r.N%7) * 60 * time.Millisecond }
+
 // OtherClass is the class in which a duplicate is sent.
 func (r Request) OtherClass() messages.Class {
 	if r.Class == messages.ClassRT {
@@ -206,15 +210,44 @@ func (r Request) May(e Ending) bool {
 	return found && slices.Contains(k.endings, e)
 }
 
-// Limit is a limit of money, in micro-dollars, that a plan keeps if every call in doubt is charged at its bound.
+// What the calls of a drill cost at most, in micro-dollars: a plain one, and one with a long body.
+const (
+	callCost = 520
+	longCost = 6000
+	billable = 2 // the default of flowgate.billable_attempts
+)
+
+// longBound is what a call with a long body is bounded by: each of its bytes may be a token.
+const longBound = 18_200
+
+// reserves is what is held for a request at most: as many calls as may be in doubt.
+func (r Request) reserves() int64 {
+	if r.Kind == Long {
+		return billable * longBound
+	}
+	return billable * callCost
+}
+
+// Tight tells whether money is short: every third seed.
+func (p Plan) Tight() bool { return p.Seed%3 == 0 }
+
+// Limit is the limit of the day, in micro-dollars. Where money is short it is about what the drill spends, so that in the end
+// requests wait for what others hold; else it is never reached, though every call were in doubt and charged at its bound.
 func (p Plan) Limit() int64 {
-	const call, long = 600, 25_000
-	limit := int64(len(p.Schedule)) * 32 * call
+	var limit int64
 	for _, r := range p.Mix {
-		limit += 2 * call
-		if r.Kind == Long {
-			limit += 2 * long
+		switch r.Kind { //nolint:exhaustive // the others make one call
+		case Long:
+			limit += longCost
+		case Torn, Hopeless:
+			limit += 2 * callCost
+		case Dear, Expired, Wrong, Broken:
+		default:
+			limit += callCost
 		}
 	}
-	return limit
+	if p.Tight() {
+		return limit
+	}
+	return 4*limit + int64(len(p.Schedule))*64*callCost
 }

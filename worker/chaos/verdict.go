@@ -123,9 +123,12 @@ func (j *judge) results() {
 			if ends[0] != end {
 				j.WrongResults++
 				j.bad(r.ID, "its result is %s (%s), its record says %s (%s)", end.Status, end.Reason, ends[0].Status, ends[0].Reason)
-			} else if !r.May(end) && !j.doubtful(last, end) {
+			} else if !r.May(end) && !j.doubtful(last, end) && !j.spentUp(r, end) {
 				j.WrongResults++
 				j.bad(r.ID, "it ended as %s (%s), which its kind %q does not allow", end.Status, end.Reason, r.Kind)
+			} else if j.seen.Cancelled[r.ID] && end.Reason != messages.ReasonCancelled {
+				j.WrongResults++
+				j.bad(r.ID, "who cancelled it was told that it is, and it ended as %s (%s)", end.Status, end.Reason)
 			}
 		}
 	}
@@ -133,8 +136,20 @@ func (j *judge) results() {
 
 // doubtful tells whether an epoch rightly ended in doubt: as many calls in doubt as may be paid for are on record.
 func (j *judge) doubtful(at epoch, end Ending) bool {
-	const billable = 2 // the default of flowgate.billable_attempts
 	return end == Ending{messages.StatusFailure, messages.ReasonInDoubt} && len(j.doubts[at]) >= billable
+}
+
+// spentUp tells whether an epoch was rightly refused for money: it was short, and what is left would not have paid for what a
+// request of its kind reserves. A tenth is allowed for calls in doubt whose cost became known later.
+func (j *judge) spentUp(r Request, end Ending) bool {
+	if !j.plan.Tight() || end != (Ending{messages.StatusDenied, messages.ReasonLimitDay}) {
+		return false
+	}
+	left := j.seen.Limit
+	for _, spent := range j.seen.Record.Spent {
+		left = min(left, j.seen.Limit-spent)
+	}
+	return left <= j.seen.Limit/10+r.reserves()
 }
 
 // duplicates counts what ended more than once, by the stream and by the record.

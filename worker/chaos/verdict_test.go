@@ -66,6 +66,23 @@ func TestTheVerdictFindsEachBrokenPromise(t *testing.T) {
 				e.Record.Outcomes[0].Ending = Ending{messages.StatusFailure, messages.ReasonInDoubt}
 			}, func(r Report) int { return r.WrongResults },
 		},
+		"a cancellation that was confirmed and did not happen": {
+			func(_ *Plan, e *Evidence) { e.Cancelled = map[string]bool{"plain-0": true} }, func(r Report) int { return r.WrongResults },
+		},
+		"refused for money that is not short": {
+			func(p *Plan, e *Evidence) {
+				p.Seed, e.Limit = 1, 100
+				e.Results["plain-0"] = messages.Result{State: messages.ResultDone, Status: messages.StatusDenied, Reason: messages.ReasonLimitDay}
+				e.Record.Outcomes[0].Ending = Ending{messages.StatusDenied, messages.ReasonLimitDay}
+			}, func(r Report) int { return r.WrongResults },
+		},
+		"refused for money of which much is left": {
+			func(_ *Plan, e *Evidence) {
+				e.Limit = 2000
+				e.Results["plain-0"] = messages.Result{State: messages.ResultDone, Status: messages.StatusDenied, Reason: messages.ReasonLimitDay}
+				e.Record.Outcomes[0].Ending = Ending{messages.StatusDenied, messages.ReasonLimitDay}
+			}, func(r Report) int { return r.WrongResults },
+		},
 		"an answer that differs from the record": {
 			func(_ *Plan, e *Evidence) {
 				e.Record.Outcomes[0].Ending = Ending{messages.StatusTimeout, messages.ReasonDeadlinePassed}

@@ -26,17 +26,17 @@ import (
 
 var native = binary.NativeEndian
 
-// tracedDir has the test binary be a broker in that folder; tracedSync is its Options.Sync.
-const tracedDir, tracedSync = "FLOWGATE_TEST_BROKER", "FLOWGATE_TEST_BROKER_SYNC"
+// What has the test binary be a broker: its folder, Options.Listen and Options.Sync.
+const tracedDir, tracedListen, tracedSync = "FLOWGATE_TEST_BROKER", "FLOWGATE_TEST_BROKER_LISTEN", "FLOWGATE_TEST_BROKER_SYNC"
 
-// TestBrokerThatIsTraced is no test but the program that TestAFlushPrecedesEachAcknowledgement traces.
+// TestBrokerThatIsTraced is no test but the program that others trace.
 func TestBrokerThatIsTraced(t *testing.T) {
 	dir := os.Getenv(tracedDir)
 	if dir == "" {
 		return
 	}
 	srv, err := broker.Start(t.Context(), broker.Options{
-		Dir: dir, Listen: "127.0.0.1:0", Sync: os.Getenv(tracedSync) == "true",
+		Dir: dir, Listen: os.Getenv(tracedListen), Sync: os.Getenv(tracedSync) == "true",
 		Operator: broker.Credentials{Password: workertest.OperatorPassword},
 	})
 	if err != nil {
@@ -170,7 +170,7 @@ func witnessed(t *testing.T, sync bool) (*witness, map[string]map[uint64]string)
 	w := &witness{
 		writing: map[int]chunk{}, flushing: map[int][]string{}, dirty: map[string][]string{}, durable: map[string]int{}, flushes: map[string]int{},
 	}
-	url, stop := traced(t, w, sync)
+	url, stop := traced(t, w.see, t.TempDir(), "127.0.0.1:0", sync)
 	defer stop()
 	conn, err := nats.Connect(url, nats.UserInfo(broker.OperatorUser, workertest.OperatorPassword), nats.Timeout(time.Minute))
 	if err != nil {
@@ -215,8 +215,8 @@ func witnessed(t *testing.T, sync bool) (*witness, map[string]map[uint64]string)
 	return w, sent
 }
 
-// traced starts the broker under the tracer. stop ends it, and MUST be called before the witness is asked.
-func traced(t *testing.T, w *witness, sync bool) (url string, stop func()) {
+// traced starts a broker under the tracer. stop waits for its end, and MUST be called before what see wrote down is read.
+func traced(t *testing.T, see func(*tracer, int, call), dir, listen string, sync bool) (url string, stop func()) {
 	t.Helper()
 	fromChild, stdout, err := os.Pipe()
 	if err != nil {
@@ -229,11 +229,11 @@ func traced(t *testing.T, w *witness, sync bool) (url string, stop func()) {
 	started, ended := make(chan error, 1), make(chan error, 1)
 	self := os.Args[0]
 	attr := &os.ProcAttr{
-		Env:   append(os.Environ(), tracedDir+"="+t.TempDir(), tracedSync+"="+strconv.FormatBool(sync)),
+		Env:   append(os.Environ(), tracedDir+"="+dir, tracedListen+"="+listen, tracedSync+"="+strconv.FormatBool(sync)),
 		Files: []*os.File{stdin, stdout, os.Stderr},
 	}
 	go func() {
-		tr := &tracer{see: w.see}
+		tr := &tracer{see: see}
 		ended <- tr.run(self, []string{self, "-test.run=^TestBrokerThatIsTraced$", "-test.count=1"}, attr, func(err error) { started <- err })
 	}()
 	err = <-started

@@ -20,6 +20,8 @@ const (
 	// EventPaused and EventResumed: an operator stopped something, or let it go on.
 	EventPaused  EventKind = "paused"
 	EventResumed EventKind = "resumed"
+	// EventStreamLost: a recorded stream lost messages that the record may lack: it was made anew, or set back.
+	EventStreamLost EventKind = "stream_lost"
 )
 
 // Event is something that happened beside the states of a request.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"flowgate/messages"
 )
 
 // Finding is what one check of the records found.
@@ -71,7 +73,8 @@ FROM attempt WHERE stated <> charged AND doubt IS DISTINCT FROM stated`},
 		{"second_outcomes", "no epoch ended twice", `
 SELECT tenant || '/' || id || ' epoch ' || epoch || ': ' || detail AS example FROM event WHERE kind = '` + eventSecond + `'`},
 		{"gaps", "every message of the streams was recorded", `
-SELECT stream || ' ' || from_seq || '-' || to_seq || ' of ' || incarnation AS example FROM recorder_gap`},
+SELECT stream || ' ' || from_seq || '-' || to_seq || ' of ' || incarnation AS example FROM recorder_gap
+UNION ALL SELECT detail FROM event WHERE kind = '` + string(messages.EventStreamLost) + `'`},
 	}
 }
 

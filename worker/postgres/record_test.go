@@ -250,3 +250,43 @@ func TestCommitEndsWaiting(t *testing.T) {
 	}
 	b.wantChecked(t)
 }
+
+// TestCommitReinstatesWhatTheStreamTells: the database was set back, and decided otherwise since.
+func TestCommitReinstatesWhatTheStreamTells(t *testing.T) {
+	t.Parallel()
+	day, small := scope("day", 5000), scope("small", 500)
+	waits := member("r", 1, 1000, day)
+	waits.WaitUntil = time.Now().Add(time.Hour)
+	other := member("r", 9, 700, day)
+	other.RequestSHA256 = sha("another document")
+	refused := member("r", 9, 700, day)
+	refused.Refused = messages.ReasonModelUnknown
+	for name, decided := range map[string][]worker.Member{
+		"it waits for its time":           {waits},
+		"it waits for money":              {member("first", 7, 400, small), member("r", 1, 400, small)},
+		"somebody else's was refused":     {refused},
+		"somebody else's was let through": {other},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.admit(t, decided...)
+			in, out := ended("r", 1, 321, "day", "user")
+			for range 2 {
+				b.commit(t, worker.RecordBatch{Intents: []worker.Intent{in}})
+				b.wantBalance(t, "day", 0, 1000)
+				b.wantBalance(t, "user", 0, 1000)
+				b.wantChecked(t)
+			}
+			if n := count[int](t, b, "SELECT count(*) FROM flowgate.waiter"); n != 0 {
+				t.Errorf("%d wait", n)
+			}
+			b.commit(t, worker.RecordBatch{Outcomes: []worker.Outcome{out}})
+			b.wantBalance(t, "day", 321, 0)
+			b.wantChecked(t)
+			if g := b.admit(t, member("r", 33, 1000, day)); g[0].Outcome != worker.GrantDuplicate {
+				t.Errorf("grant is %+v", g[0])
+			}
+		})
+	}
+}

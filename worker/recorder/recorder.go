@@ -143,22 +143,33 @@ func (r *Recorder) resume(ctx context.Context) (from worker.Position, gap worker
 	at := from
 	if from.Incarnation != bounds.Incarnation() || bounds.Last < from.Seq {
 		at = worker.Position{Stream: r.opts.Stream, Incarnation: bounds.Incarnation()}
+		if from.Incarnation != "" {
+			gap.Events = append(gap.Events, r.streamLost(from, at))
+		}
 	}
 	if bounds.First > at.Seq+1 {
 		to := worker.Position{Stream: at.Stream, Incarnation: at.Incarnation, Seq: bounds.First - 1}
-		gap = worker.RecordBatch{From: from, To: to}
-		if from.Incarnation != "" { // what was purged before the first recorder ever ran is no gap
-			gap.GapTo = to.Seq
-		}
+		gap.From, gap.To, gap.GapTo = from, to, to.Seq
 		return from, gap, nil
 	}
 	if at != from {
-		gap = worker.RecordBatch{From: from, To: at}
+		gap.From, gap.To = from, at
 		if _, err := r.opts.Store.Commit(ctx, gap); err != nil {
 			return from, worker.RecordBatch{}, fmt.Errorf("recording a new incarnation: %w", err)
 		}
 	}
 	return at, worker.RecordBatch{}, nil
+}
+
+// streamLost alarms, and is the event that the record keeps of it. What the stream had beyond the position is not known.
+func (r *Recorder) streamLost(from, at worker.Position) worker.EventRecord {
+	r.log.Error("the stream is another, or was set back: what it had and the record has not is lost",
+		zap.Uint64("recorded", from.Seq), zap.String("incarnation", from.Incarnation), zap.String("now", at.Incarnation))
+	now := time.Now().UTC()
+	return worker.EventRecord{Seq: from.Seq, At: now, Event: messages.Event{
+		V: messages.Version, Kind: messages.EventStreamLost, Key: messages.Key{Tenant: messages.SystemTenant}, At: now, Worker: r.opts.Worker,
+		Detail: fmt.Sprintf("%s of %s was recorded up to %d; now it is of %s", from.Stream, from.Incarnation, from.Seq, at.Incarnation),
+	}}
 }
 
 // read consumes from a position on, in order.

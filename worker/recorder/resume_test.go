@@ -1,0 +1,198 @@
+package recorder_test
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"flowgate/messages"
+	"flowgate/worker"
+	"flowgate/worker/broker"
+	"flowgate/worker/postgres"
+	"flowgate/worker/recorder"
+	"flowgate/worker/workertest"
+)
+
+// tape is a broker, a database and a recorder that a test runs for a while.
+type tape struct {
+	t    *testing.T
+	js   jetstream.JetStream
+	db   *postgres.DB
+	logs *observer.ObservedLogs
+	log  *zap.Logger
+	n    int
+}
+
+func newTape(t *testing.T) *tape {
+	t.Helper()
+	_, js := workertest.Conn(t, workertest.Server(t))
+	workertest.Topology(t, js, nil)
+	db, err := postgres.Open(t.Context(), workertest.Database(t), postgres.Options{MaxConns: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(db.Close)
+	core, logs := observer.New(zap.ErrorLevel)
+	return &tape{t: t, js: js, db: db, logs: logs, log: zap.New(core)}
+}
+
+// end stores the ends of n requests, refused ones.
+func (b *tape) end(n int) (last uint64) {
+	b.t.Helper()
+	hop := &worker.Hop{JS: b.js, Leader: &worker.Leader{JS: b.js}, Backoff: worker.DefaultDelays()}
+	for range n {
+		b.n++
+		now := time.Now()
+		data, err := json.Marshal(&messages.Envelope{V: messages.Version, Kind: messages.KindPrompt, SubmittedAt: now, End: &messages.End{
+			Status: messages.StatusDenied, Reason: messages.ReasonLimitDay, Layer: messages.LayerCorporate, FinishedAt: now,
+		}})
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		key := messages.Key{Tenant: "acme", ID: strconv.Itoa(b.n)}
+		receipt := hop.Publish(b.t.Context(), []*worker.Publication{{
+			Address: messages.Address{Key: key, Class: messages.ClassStd, State: messages.StateDone}, Data: data,
+		}})[0]
+		if receipt.Fate != worker.FateStored {
+			b.t.Fatalf("publishing: %+v", receipt)
+		}
+		last = receipt.Seq
+	}
+	return last
+}
+
+// record runs a recorder until so much is recorded.
+func (b *tape) record(seq uint64) {
+	b.t.Helper()
+	leader := &worker.Leader{JS: b.js}
+	claims, err := broker.OpenClaims(b.t.Context(), b.js)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	r, err := recorder.New(recorder.Options{
+		JS: b.js, Leader: leader, Hop: &worker.Hop{JS: b.js, Leader: leader, Backoff: worker.DefaultDelays()}, Store: b.db, Claims: claims,
+		Stream: worker.WorkStream(0), Worker: "w1", Logger: b.log,
+		Lock: func(context.Context, string) (func(), <-chan struct{}, error) {
+			return func() {}, make(chan struct{}), nil
+		},
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(b.t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { r.Run(ctx) })
+	defer func() { cancel(); running.Wait() }()
+	for deadline := time.After(60 * time.Second); ; {
+		at, err := b.db.Position(b.t.Context(), worker.WorkStream(0))
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if at.Seq == seq && at.Incarnation == b.bounds().Incarnation() {
+			return
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-deadline:
+			b.t.Fatalf("recorded up to %+v, want %d", at, seq)
+		}
+	}
+}
+
+func (b *tape) bounds() worker.Bounds {
+	b.t.Helper()
+	bounds, err := (&worker.Leader{JS: b.js}).Bounds(b.t.Context(), worker.WorkStream(0))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return bounds
+}
+
+// wants: so many outcomes, an alarm with these words (none: no alarm), and a record that says so too.
+func (b *tape) wants(outcomes int, alarm string) {
+	b.t.Helper()
+	all, err := b.db.ListOutcomes(b.t.Context(), postgres.Filter{Limit: -1})
+	if err != nil || len(all) != outcomes {
+		b.t.Errorf("%d outcomes, want %d: %v", len(all), outcomes, err)
+	}
+	alarmed := slices.ContainsFunc(b.logs.All(), func(e observer.LoggedEntry) bool { return strings.Contains(e.Message, alarm) })
+	if alarmed != (alarm != "") {
+		b.t.Errorf("alarms: %v", b.logs.All())
+	}
+	findings, err := b.db.Check(b.t.Context())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, f := range findings {
+		if want := f.Name != "gaps" || alarm == ""; f.OK != want {
+			b.t.Errorf("check %s: %d, %v", f.Name, f.Count, f.Examples)
+		}
+	}
+}
+
+func TestAStreamThatIsMadeAnewIsReadFromItsBeginningAndAlarmed(t *testing.T) {
+	b := newTape(t)
+	b.record(b.end(3))
+	b.wants(3, "")
+	if err := b.js.DeleteStream(t.Context(), worker.WorkStream(0)); err != nil {
+		t.Fatal(err)
+	}
+	workertest.Topology(t, b.js, nil)
+	b.record(b.end(2))
+	b.wants(5, "the stream is another")
+	b.record(b.end(1)) // once is enough
+	if n := b.logs.Len(); n != 1 {
+		t.Errorf("%d alarms", n)
+	}
+}
+
+func TestAStreamThatWasSetBackIsReadFromItsBeginningAndAlarmed(t *testing.T) {
+	b := newTape(t)
+	last := b.end(3)
+	b.record(last)
+	from, err := b.db.Position(t.Context(), worker.WorkStream(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := from
+	to.Seq += 100 // recorded, and lost from the stream with the power
+	if _, err := b.db.Commit(t.Context(), worker.RecordBatch{From: from, To: to}); err != nil {
+		t.Fatal(err)
+	}
+	b.record(last)
+	b.wants(3, "was set back")
+}
+
+func TestWhatIsPurgedBeforeItIsRecordedIsAGapAndAlarmed(t *testing.T) {
+	for name, recorded := range map[string]bool{"after some were recorded": true, "before any was": false} {
+		t.Run(name, func(t *testing.T) {
+			b := newTape(t)
+			if last := b.end(2); recorded {
+				b.record(last)
+			}
+			last := b.end(3)
+			stream, err := b.js.Stream(t.Context(), worker.WorkStream(0))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := stream.Purge(t.Context(), jetstream.WithPurgeSequence(last)); err != nil {
+				t.Fatal(err)
+			}
+			b.record(last)
+			want := 1
+			if recorded {
+				want = 3
+			}
+			b.wants(want, "purged before they were recorded")
+		})
+	}
+}

@@ -72,6 +72,8 @@ type Task struct {
 	Trace Trace
 
 	due time.Time // its not_before as it came
+	// doubt is the attempt of Doubt, as the history has it.
+	doubt messages.Attempt
 }
 
 // Action is what becomes of a delivery.

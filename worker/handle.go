@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
 	"flowgate/messages"
@@ -175,13 +176,13 @@ func (r *Runtime) takeOver(t *Task, newest *Newest, call *messages.Calling) (Ver
 	}
 	t.Expect, t.Doubt = newest.Seq, call
 	fault := &ai.Fault{Class: ai.ClassInDoubt, Detail: "taken over from " + call.Worker}
-	doubt := ai.Failed(call.Attempt, fault, t.Started)
-	t.Envelope.History = ai.Append(call.History, doubt)
-	TellAttempt(r.opts.Observer, t, doubt) // whoever made it tells no more
+	t.doubt = ai.Failed(call.Attempt, fault, t.Started)
+	t.Envelope.History = ai.Append(call.History, t.doubt)
 	return Verdict{}, false
 }
 
-// LongestPark is how long a message waits at most: then it is published again, so that the floor of the stream moves.
+// LongestPark is how long a message waits at most: then it is published again, so that the floor of the stream moves. It is
+// the default of Options.LongestPark.
 const LongestPark = 5 * time.Minute
 
 // parked hands back what must not be touched before its time.
@@ -193,11 +194,8 @@ func (r *Runtime) parked(t *Task) (Verdict, bool) {
 	if end := t.Envelope.NotAfter.Add(time.Millisecond); !t.Envelope.NotAfter.IsZero() && until.After(end) {
 		until = end // it ends then, as timeout
 	}
-	if t.Started.Sub(t.Stored) < LongestPark {
-		if latest := t.Stored.Add(LongestPark); until.After(latest) {
-			until = latest
-		}
-		return Park(until, nil), true
+	if t.Started.Sub(t.Stored) < r.opts.LongestPark {
+		return Park(r.noLater(t, until), nil), true
 	}
 	t.Envelope.N++
 	v, err := t.advance(t.State)
@@ -207,11 +205,20 @@ func (r *Runtime) parked(t *Task) (Verdict, bool) {
 	return v, true
 }
 
+// noLater bounds how long a task is parked: at LongestPark it is published again.
+func (r *Runtime) noLater(t *Task, until time.Time) time.Time {
+	if latest := t.Stored.Add(r.opts.LongestPark); until.After(latest) {
+		return latest
+	}
+	return until
+}
+
 // afterPurge catches a writer that slept through a purge: it published with no state expected although the states that
 // would have refused it were gone. Layer 1 looks at the admission again.
 func (r *Runtime) afterPurge(ctx context.Context, t *Task) (Verdict, bool) {
 	base := t.Envelope.Base
-	if base == 0 || base+1 == t.Seq || t.State == messages.StateHold || t.Doubt != nil {
+	none := base == 0 && t.Header.Get(jetstream.ExpectedLastSubjSeqHeader) != "0" // else the stream was empty when it was read
+	if none || base+1 == t.Seq || t.State == messages.StateHold || t.Doubt != nil {
 		return Verdict{}, false
 	}
 	first, err := r.fresh.after(ctx, WorkStream(t.P))

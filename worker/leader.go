@@ -103,6 +103,8 @@ func (l *Leader) Since(ctx context.Context, stream string, at time.Time) (Messag
 type Bounds struct {
 	First, Last uint64
 	Created     time.Time
+	// Now is what the server's clock said.
+	Now time.Time
 }
 
 // Incarnation names one life of a stream by its creation time.
@@ -113,6 +115,7 @@ func (l *Leader) Bounds(ctx context.Context, stream string) (Bounds, error) {
 	var reply struct {
 		Error   *jetstream.APIError `json:"error"`
 		Created time.Time           `json:"created"`
+		Now     time.Time           `json:"ts"`
 		State   struct {
 			First uint64 `json:"first_seq"`
 			Last  uint64 `json:"last_seq"`
@@ -125,7 +128,7 @@ func (l *Leader) Bounds(ctx context.Context, stream string) (Bounds, error) {
 	if err != nil {
 		return Bounds{}, fmt.Errorf("reading the bounds of stream %s: %w", stream, err)
 	}
-	return Bounds{First: reply.State.First, Last: reply.State.Last, Created: reply.Created}, nil
+	return Bounds{First: reply.State.First, Last: reply.State.Last, Created: reply.Created, Now: reply.Now}, nil
 }
 
 // query is a request of the JetStream API STREAM.MSG.GET, which a stream's leader alone answers.

@@ -145,24 +145,27 @@ func TestEachAnswerOnTheWireIsToldOnce(t *testing.T) {
 	}
 }
 
+// TestAnAttemptTakenOverIsToldByWhoeverTakesOver: once, when what came of it is stored; until then it is taken over again.
 func TestAnAttemptTakenOverIsToldByWhoeverTakesOver(t *testing.T) {
 	b := setup(t)
 	var told notebook
-	first := true
+	times := 0
 	b.start(&layer{handle: func(_ context.Context, tasks []*worker.Task) []worker.Verdict {
 		task := tasks[0]
-		if first {
-			first = false
+		if times++; times == 1 {
 			b.put(task.ID, messages.StateCalling, task.Expect, &messages.Calling{
 				V: 1, InputSeq: task.Seq, Worker: "w2", Attempt: messages.Attempt{K: 1, Backend: "far", BoundMicroUSD: 5},
 			})
 			return []worker.Verdict{{Action: worker.ActionLeave}} // as a killed process does
 		}
+		if times == 2 {
+			return []worker.Verdict{worker.Park(time.Now(), nil)}
+		}
 		return []worker.Verdict{advance(task, messages.StateOptimizer)}
 	}}, func(o *worker.Options) { o.Observer = &told })
 	b.put("r1", messages.StateAI, 0, envelope())
-	waitFor(t, func() bool { return len(told.outcomes("r1")) == 2 })
-	if got := fmt.Sprint(told.outcomes("r1")); got != "[left passed]" {
+	waitFor(t, func() bool { return len(told.outcomes("r1")) == 3 })
+	if got := fmt.Sprint(told.outcomes("r1")); got != "[left parked passed]" {
 		t.Errorf("told %s", got)
 	}
 	if len(told.attempts) != 1 || told.attempts[0].OK() || told.attempts[0].Attempt.Class != "in_doubt" || told.attempts[0].Attempt.CostMicroUSD != 5 {

@@ -99,10 +99,10 @@ func deadline(t *Task) time.Time {
 // pausedYoung hands a paused request back, without asking whether it moved on: that is found out when it is let go on, or
 // when it has waited for so long that it must be published again.
 func (r *Runtime) pausedYoung(q Queue, t *Task) (Verdict, bool) {
-	if t.Started.Sub(t.Stored) >= LongestPark || r.ending(t) != nil || r.paused(q, t) == nil {
+	if t.Started.Sub(t.Stored) >= r.opts.LongestPark || r.ending(t) != nil || r.paused(q, t) == nil {
 		return Verdict{}, false
 	}
-	return Park(r.lookAgain(t, t.Envelope.NotAfter), nil), true
+	return Park(r.noLater(t, r.lookAgain(t, t.Envelope.NotAfter)), nil), true
 }
 
 // pausedOld publishes a paused request again that has waited for LongestPark, so that the floor of the stream moves.
@@ -115,8 +115,8 @@ func (r *Runtime) pausedOld(q Queue, t *Task) (Verdict, bool) {
 
 // wait is what becomes of a task that a pause keeps waiting.
 func (r *Runtime) wait(t *Task) Verdict {
-	if t.Started.Sub(t.Stored) < LongestPark {
-		return Park(r.lookAgain(t, t.Envelope.NotAfter), nil)
+	if t.Started.Sub(t.Stored) < r.opts.LongestPark {
+		return Park(r.noLater(t, r.lookAgain(t, t.Envelope.NotAfter)), nil)
 	}
 	t.Envelope.N++
 	v, err := t.advance(t.State)

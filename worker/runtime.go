@@ -41,6 +41,9 @@ type Queue struct {
 	// Single hands tasks over one by one, each with a goroutine of its own: for calls that take their time. Batch is then how
 	// many the layer has in hand at once, shared by its queues.
 	Single bool
+	// Full tells that nothing is to be taken from the queue for now, because more waits behind its layer than should. It MUST
+	// return at once; nil: never.
+	Full func() bool
 }
 
 // Options are what a runtime needs.
@@ -61,6 +64,9 @@ type Options struct {
 	// PullWait is how long a pull waits at the broker before it is renewed (default 500 ms). A process that hangs swallows
 	// deliveries for as long, and a drain lasts as long.
 	PullWait time.Duration
+	// LongestPark is how long a message is parked at most before it is published again (default LongestPark, 5 min). The
+	// stream is kept for as long behind a request that waits.
+	LongestPark time.Duration
 	// Grace is how long a drain waits for work in hand (default 20 s).
 	Grace  time.Duration
 	Now    func() time.Time
@@ -106,6 +112,9 @@ func NewRuntime(opts Options) (*Runtime, error) {
 	}
 	if opts.PullWait <= 0 {
 		opts.PullWait = 500 * time.Millisecond
+	}
+	if opts.LongestPark <= 0 {
+		opts.LongestPark = LongestPark
 	}
 	if opts.Grace <= 0 {
 		opts.Grace = 20 * time.Second

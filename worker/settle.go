@@ -93,6 +93,9 @@ func (r *Runtime) conclude(ctx context.Context, q Queue, t *Task, v Verdict, rec
 		a = answerLeave // redelivered: reported then
 	}
 	r.opts.Probe.At(StepReported, t.queue(), t.Key)
+	if t.Doubt != nil && v.Action == ActionAdvance && receipt.Fate == FateStored {
+		TellAttempt(r.opts.Observer, t, t.doubt) // whoever made it tells no more; before this it may be taken over again
+	}
 	r.settle(t.Delivery, a, delay)
 	r.tell(q, t, v, receipt)
 }

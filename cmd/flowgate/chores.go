@@ -20,11 +20,14 @@ func (n *node) chores() []worker.Chore {
 		{Name: "partitions", Every: time.Hour, Do: n.db.Maintain},
 		{Name: "bodies", Every: time.Hour, Do: n.sweepBodies},
 		{Name: "cancellations", Every: 10 * time.Minute, Do: n.forgetCancellations},
+		{Name: "control", Every: control.SweepAge, Do: n.sweepControl},
 		alerts(n.settings, n.db, n.log, time.Now),
 	}
 	for _, stream := range []string{worker.IngressStream, worker.WorkStream(0), worker.EventsStream} {
-		options := broker.JanitorOptions{Stream: stream, Readers: n.topology.ConsumersOf(stream), Hold: hold}
-		if stream != worker.IngressStream {
+		options := broker.JanitorOptions{
+			Stream: stream, Readers: n.topology.ConsumersOf(stream), Hold: hold, Apart: stream == worker.IngressStream,
+		}
+		if !options.Apart {
 			options.Recorded = func(ctx context.Context, created time.Time) (uint64, error) {
 				at, err := n.db.Position(ctx, stream)
 				if err != nil || at.Incarnation != (worker.Bounds{Created: created}).Incarnation() {
@@ -57,6 +60,16 @@ func (n *node) forgetCancellations(ctx context.Context) error {
 	_, err = cancels.Forget(ctx, time.Now())
 	return err
 }
+
+// sweepControl removes what ended pauses leave.
+func (n *node) sweepControl(ctx context.Context) error {
+	_, err := control.Sweep(ctx, n.js, control.SweepAge)
+	return err
+}
+
+// longestPark is how long requests are parked at most: so long that what waits is not published again all the time, and so
+// short that it keeps the streams hardly longer than they are kept anyway.
+func longestPark(hold time.Duration) time.Duration { return min(hold/2, worker.LongestPark) }
 
 // bodyAge is when a body that nobody claims any more is swept.
 const bodyAge = 72 * time.Hour

@@ -84,7 +84,7 @@ func (n *node) corporate(ctx context.Context) (worker.Layer, error) {
 	return &handlers.Corporate{
 		Ledger: n.db, Admissions: n.db, Dead: deadLetters{n.db}, Bodies: handlers.Bodies{Claims: n.claims}, Leader: n.leader,
 		Policy: func() corporate.Policy { return rules }, Ingress: ingress.Incarnation(), Partitions: 1,
-		Now: time.Now, Probe: n.probe, Control: n.control,
+		Now: time.Now, Probe: n.probe, Control: n.control, LongestPark: longestPark(n.settings.Flowgate.Hold),
 	}, nil
 }
 

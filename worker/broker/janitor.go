@@ -44,9 +44,13 @@ type JanitorOptions struct {
 	// Recorded gives the last recorded sequence of the stream that was created at the given time, 0 for none; nil: the
 	// recorder does not read this stream.
 	Recorded func(ctx context.Context, created time.Time) (uint64, error)
+	// Apart purges the subjects of each reader behind that reader alone: a class that stands still keeps nothing of the
+	// others. It is for the ingress stream, where each subject has one message and nobody is judged by the order of others;
+	// a stream that is recorded MUST be purged in order.
+	Apart bool
 	// Hold keeps everything younger; 0 keeps nothing for its age.
 	Hold time.Duration
-	// Now is the clock; nil: time.Now.
+	// Now is the clock; nil: the broker's, which stamps what it stores.
 	Now func() time.Time
 }
 
@@ -67,6 +71,9 @@ func NewJanitor(js jetstream.JetStream, o JanitorOptions) (*Janitor, error) {
 	if len(o.Readers) == 0 && o.Recorded == nil {
 		faults = append(faults, errors.New("the stream has neither readers nor recorder"))
 	}
+	if o.Apart && o.Recorded != nil {
+		faults = append(faults, errors.New("a stream that is recorded is purged in order, not each reader's subjects apart"))
+	}
 	if o.Hold < 0 {
 		faults = append(faults, fmt.Errorf("hold is %s, must not be negative", o.Hold))
 	}
@@ -80,9 +87,6 @@ func NewJanitor(js jetstream.JetStream, o JanitorOptions) (*Janitor, error) {
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("making the janitor of %s: %w", o.Stream, err)
-	}
-	if o.Now == nil {
-		o.Now = time.Now
 	}
 	return &Janitor{js: js, leader: &worker.Leader{JS: js}, o: o}, nil
 }
@@ -104,13 +108,19 @@ func (j *Janitor) Sweep(ctx context.Context) (Swept, error) {
 	if err != nil {
 		return Swept{}, err
 	}
-	last := bounds.Last
-	limits, err := j.limits(ctx, last, bounds.Created)
+	limits, err := j.limits(ctx, bounds)
 	if err != nil {
 		return Swept{}, fmt.Errorf("sweeping %s: %w", j.o.Stream, err)
 	}
-	floor := Floor(limits...)
-	s := Swept{Floor: floor, Left: last - floor.Seq}
+	if j.o.Apart {
+		return j.apart(ctx, bounds, limits)
+	}
+	readers, err := j.readers(ctx, bounds.Last)
+	if err != nil {
+		return Swept{}, fmt.Errorf("sweeping %s: %w", j.o.Stream, err)
+	}
+	floor := Floor(append(limits, readers...)...)
+	s := Swept{Floor: floor, Left: bounds.Last - floor.Seq}
 	if floor.Seq < bounds.First {
 		return s, nil
 	}
@@ -121,22 +131,55 @@ func (j *Janitor) Sweep(ctx context.Context) (Swept, error) {
 	return s, nil
 }
 
-func (j *Janitor) limits(ctx context.Context, last uint64, created time.Time) ([]Limit, error) {
-	limits := []Limit{{Name: "end", Seq: last}}
+// apart purges the subjects of each reader up to its own floor.
+func (j *Janitor) apart(ctx context.Context, b worker.Bounds, limits []Limit) (Swept, error) {
+	var s Swept
+	readers, err := j.readers(ctx, b.Last)
+	if err != nil {
+		return s, fmt.Errorf("sweeping %s: %w", j.o.Stream, err)
+	}
+	s.Floor = Floor(append(readers, limits...)...)
+	s.Left = b.Last - s.Floor.Seq
+	for i, r := range j.o.Readers {
+		floor := Floor(append([]Limit{readers[i]}, limits...)...)
+		for _, filter := range r.Filters() {
+			m, found, err := j.leader.Next(ctx, j.o.Stream, 1, filter)
+			if err == nil && found && m.Seq <= floor.Seq {
+				var purged uint64
+				purged, err = purge(ctx, j.js, j.o.Stream, purgeRequest{Sequence: floor.Seq + 1, Subject: filter})
+				s.Purged += purged
+			}
+			if err != nil {
+				return s, fmt.Errorf("sweeping %s: %w", j.o.Stream, err)
+			}
+		}
+	}
+	return s, nil
+}
+
+// limits are those that hold for all readers together.
+func (j *Janitor) limits(ctx context.Context, b worker.Bounds) ([]Limit, error) {
+	limits := []Limit{{Name: "end", Seq: b.Last}}
 	if j.o.Hold > 0 {
-		seq, err := j.older(ctx, last)
+		seq, err := j.older(ctx, b)
 		if err != nil {
 			return nil, err
 		}
 		limits = append(limits, Limit{Name: "age", Seq: seq})
 	}
 	if j.o.Recorded != nil {
-		seq, err := j.o.Recorded(ctx, created)
+		seq, err := j.o.Recorded(ctx, b.Created)
 		if err != nil {
 			return nil, fmt.Errorf("reading the recorder's position: %w", err)
 		}
 		limits = append(limits, Limit{Name: "recorder", Seq: seq})
 	}
+	return limits, nil
+}
+
+// readers are the limits of the readers, in their order.
+func (j *Janitor) readers(ctx context.Context, last uint64) ([]Limit, error) {
+	limits := make([]Limit, 0, len(j.o.Readers))
 	for _, r := range j.o.Readers {
 		seq, err := j.readerFloor(ctx, r, last)
 		if err != nil {
@@ -148,13 +191,19 @@ func (j *Janitor) limits(ctx context.Context, last uint64, created time.Time) ([
 }
 
 // older is the last sequence before the first message that is younger than Hold. The server searches by time itself.
-func (j *Janitor) older(ctx context.Context, last uint64) (uint64, error) {
-	young := j.o.Now().Add(-j.o.Hold)
-	m, found, err := j.leader.Since(ctx, j.o.Stream, young)
+func (j *Janitor) older(ctx context.Context, b worker.Bounds) (uint64, error) {
+	now := b.Now
+	if j.o.Now != nil {
+		now = j.o.Now()
+	}
+	if now.IsZero() {
+		return 0, errors.New("the broker says no time")
+	}
+	m, found, err := j.leader.Since(ctx, j.o.Stream, now.Add(-j.o.Hold))
 	if err != nil {
 		return 0, err
 	}
-	return before(m, found, last), nil
+	return before(m, found, b.Last), nil
 }
 
 // readerFloor is the sequence before the first message of the reader's filters above its ack floor. Neither its pending

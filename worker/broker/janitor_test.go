@@ -293,13 +293,73 @@ func TestSweepOfIngress(t *testing.T) {
 	}
 }
 
+// TestAClassThatStandsStillKeepsNothingOfOthers: rt is paused, its first request stays, and everything of std goes.
+func TestAClassThatStandsStillKeepsNothingOfOthers(t *testing.T) {
+	_, js := workertest.Conn(t, workertest.Server(t))
+	topology := workertest.Topology(t, js, queues())
+	publish := func(subject string) {
+		t.Helper()
+		if _, err := js.Publish(t.Context(), subject, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publish(messages.RequestSubject(messages.ClassRT, messages.Key{Tenant: "acme", ID: "paused"}))
+	const n = 10
+	for i := range n {
+		publish(messages.RequestSubject(messages.ClassStd, messages.Key{Tenant: "acme", ID: strconv.Itoa(i)}))
+		publish(messages.ReplaySubject(messages.ClassStd, messages.Key{Tenant: "acme", ID: strconv.Itoa(i)}, 1))
+	}
+	c, err := js.Consumer(t.Context(), broker.StreamIngress, "corporate-std")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2*n - 1 { // the last replay stays unread
+		m, err := c.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.DoubleAck(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, sweep := range []struct {
+		hold time.Duration
+		want uint64
+	}{{time.Hour, 0}, {0, 2*n - 1}, {0, 0}} {
+		j, err := broker.NewJanitor(js, broker.JanitorOptions{
+			Stream: broker.StreamIngress, Readers: topology.ConsumersOf(broker.StreamIngress), Hold: sweep.hold, Apart: true,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err := j.Sweep(t.Context()); err != nil || s.Purged != sweep.want {
+			t.Errorf("hold %s: %+v, %v, want %d", sweep.hold, s, err, sweep.want)
+		}
+	}
+	left := func(subject string) bool {
+		t.Helper()
+		_, found, err := leader(js).Last(t.Context(), broker.StreamIngress, subject)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	if !left("flowgate.request.rt.>") || left("flowgate.request.std.>") || !left("flowgate.replay.std.>") {
+		t.Error("the wrong ones are gone")
+	}
+}
+
 func TestNewJanitorRefuses(t *testing.T) {
 	reader := broker.Consumer{Stream: broker.StreamEvents, ConsumerConfig: jetstream.ConsumerConfig{Name: "x", FilterSubject: ">"}}
 	for name, o := range map[string]broker.JanitorOptions{
-		"a stream that nobody reads":     {Stream: broker.StreamEvents},
-		"no stream":                      {Readers: []broker.Consumer{reader}},
-		"a reader of another stream":     {Stream: broker.StreamIngress, Readers: []broker.Consumer{reader}},
-		"a reader without filter":        {Stream: broker.StreamEvents, Readers: []broker.Consumer{{Stream: broker.StreamEvents}}},
+		"a stream that nobody reads": {Stream: broker.StreamEvents},
+		"no stream":                  {Readers: []broker.Consumer{reader}},
+		"a reader of another stream": {Stream: broker.StreamIngress, Readers: []broker.Consumer{reader}},
+		"a reader without filter":    {Stream: broker.StreamEvents, Readers: []broker.Consumer{{Stream: broker.StreamEvents}}},
+		"a recorded stream out of order": {
+			Stream: broker.StreamEvents, Readers: []broker.Consumer{reader}, Apart: true,
+			Recorded: func(context.Context, time.Time) (uint64, error) { return 0, nil },
+		},
 		"a hold that lies in the future": {Stream: broker.StreamEvents, Readers: []broker.Consumer{reader}, Hold: -1},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -233,3 +233,49 @@ func TestTenThousandPausesHoldAndNoMore(t *testing.T) {
 	late := watch(t, js)
 	until(t, "all known to a newcomer", func() bool { _, paused := late.Paused(worker.PauseTenant, "t0"); return paused })
 }
+
+// TestWhatEndedPausesLeaveIsSweptAndNothingElse: a pause that is set anew under the name of an ended one stays, and so does
+// the newest entry of all.
+func TestWhatEndedPausesLeaveIsSweptAndNothingElse(t *testing.T) {
+	js := setup(t)
+	set := func(name string) {
+		t.Helper()
+		if _, _, err := control.Set(t.Context(), js, pause(worker.PauseAgreement, name, "audit")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cleared := func(name string) {
+		t.Helper()
+		if _, was, err := control.Clear(t.Context(), js, worker.PauseAgreement, name); err != nil || !was {
+			t.Fatal(was, err)
+		}
+	}
+	for _, name := range []string{"ended", "größe *>", "again", "stays", "newest"} {
+		set(name)
+	}
+	for _, name := range []string{"ended", "größe *>", "again", "newest"} {
+		cleared(name)
+	}
+	set("again")
+	set("newest")
+	cleared("newest")
+	for _, sweep := range []struct {
+		age  time.Duration
+		want int
+	}{{time.Hour, 0}, {-time.Minute, 2}, {-time.Minute, 0}} {
+		if n, err := control.Sweep(t.Context(), js, sweep.age); err != nil || n != sweep.want {
+			t.Fatalf("swept %d that were removed %s ago, want %d: %v", n, sweep.age, sweep.want, err)
+		}
+	}
+	pauses, err := control.List(t.Context(), js)
+	if err != nil || len(pauses) != 2 || pauses[0].Name != "again" || pauses[1].Name != "stays" {
+		t.Errorf("%+v, %v", pauses, err)
+	}
+	stream, err := js.Stream(t.Context(), "KV_"+control.Bucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := stream.CachedInfo().State.Msgs; n != 3 {
+		t.Errorf("the bucket has %d entries", n)
+	}
+}

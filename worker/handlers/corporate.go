@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -45,6 +46,8 @@ type Corporate struct {
 	Probe      worker.Probe
 	// Control tells what is paused; may be nil.
 	Control worker.Control
+	// LongestPark is the runtime's; 0 is its default.
+	LongestPark time.Duration
 }
 
 var _ worker.Layer = (*Corporate)(nil)
@@ -346,7 +349,7 @@ func (c *Corporate) act(ctx context.Context, x *candidate, g worker.Grant, base 
 // a new one for each of many waiters whenever a little money is freed would flood the stream.
 func (c *Corporate) waitsOn(t *worker.Task, e *messages.Envelope, g worker.Grant) bool {
 	return t.State == messages.StateHold && g.State == worker.AdmissionWaiting && g.Reason == messages.ReasonWaitingMoney &&
-		e.Wait == g.Reason && t.Started.Sub(t.Stored) < worker.LongestPark
+		e.Wait == g.Reason && t.Started.Sub(t.Stored) < cmp.Or(c.LongestPark, worker.LongestPark)
 }
 
 // handBack parks a task for a moment, for trouble of our own infrastructure.

@@ -43,6 +43,10 @@ type stage struct {
 	control worker.Control
 	// observer is told by the processes that are started; may be nil.
 	observer worker.Observer
+	// longestPark is that of the processes that are started; 0 is the default. unrecorded starts them without recorders.
+	longestPark time.Duration
+	unrecorded  bool
+	topology    broker.Topology
 	// conn, db and leader are the test's own.
 	conn   *nats.Conn
 	js     jetstream.JetStream
@@ -61,7 +65,7 @@ func newStage(t *testing.T) *stage {
 			queues = append(queues, broker.LayerQueue{Name: q.Name, State: q.State})
 		}
 	}
-	workertest.Topology(t, s.js, queues, func(o *broker.TopologyOptions) { o.AckWait = time.Second })
+	s.topology = workertest.Topology(t, s.js, queues, func(o *broker.TopologyOptions) { o.AckWait = time.Second })
 	var err error
 	if s.db, err = postgres.Open(t.Context(), s.url, postgres.Options{MaxConns: 2}); err != nil {
 		t.Fatal(err)
@@ -106,8 +110,8 @@ func (s *stage) start(billable bool, probe worker.Probe) *process {
 	}
 	runtime, err := worker.NewRuntime(worker.Options{
 		Conn: p.conn, JS: js, Leader: leader, Hop: hop, Worker: name, AckWait: time.Second, PullWait: 100 * time.Millisecond, Grace: 5 * time.Second, Probe: probe,
-		Queues: queues(s.layers(p, hop, leader, claims, name, billable, probe)), Waiting: p.db.Waiting, Observer: s.observer,
-		Control: s.control,
+		Queues: queues(s.layers(p, hop, leader, claims, name, billable, probe)), Waiting: p.db.Waiting, Observer: s.observer, Control: s.control,
+		LongestPark: s.longestPark,
 	})
 	if err != nil {
 		s.t.Fatal(err)
@@ -115,6 +119,9 @@ func (s *stage) start(billable bool, probe worker.Probe) *process {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.stop = cancel
 	p.all.Go(func() { _ = runtime.Run(ctx) })
+	if s.unrecorded {
+		return p
+	}
 	for _, stream := range []string{worker.WorkStream(0), worker.EventsStream} {
 		r, err := recorder.New(recorder.Options{
 			JS: js, Leader: leader, Hop: hop, Store: p.db, Claims: claims, Stream: stream, Worker: name, Probe: probe,
@@ -219,8 +226,8 @@ func (s *stage) layers(
 	return map[messages.LayerName]worker.Layer{
 		messages.LayerCorporate: &handlers.Corporate{
 			Ledger: p.db, Admissions: p.db, Dead: dead{p.db}, Bodies: bodies, Leader: leader, Ingress: bounds.Incarnation(), Partitions: 1,
-			Policy: func() corporate.Policy { return rules }, Now: time.Now, Probe: probe,
-			Control: s.control,
+			Policy: func() corporate.Policy { return rules }, Now: time.Now, Probe: probe, Control: s.control,
+			LongestPark: s.longestPark,
 		},
 		messages.LayerAI: &handlers.AI{
 			Backends: []handlers.Serving{{Backend: backend}}, Bodies: bodies, Hop: hop, Worker: name, Now: time.Now, Probe: probe, Observer: s.observer,

@@ -57,6 +57,7 @@ type Flowgate struct {
 	PricesFile     string `yaml:"prices_file"`
 
 	Concurrency Concurrency `yaml:"concurrency"`
+	Marks       Marks       `yaml:"marks"`
 	Admission   Admission   `yaml:"admission"`
 	Backends    Backends    `yaml:"backends"`
 	Probes      Probes      `yaml:"probes"`
@@ -79,6 +80,30 @@ type Concurrency struct {
 	// AI is how many calls of all classes together are in flight at once in one process, shared 8 to 3 to 1 among rt, std and
 	// batch; a class that is alone uses all of them, but for an eighth of the shares of more urgent ones; 1 to 10000.
 	AI int `yaml:"ai"`
+}
+
+// Marks are over which no more work is taken: submissions are refused, and what is submitted all the same waits.
+type Marks struct {
+	// RecorderLag is how old the oldest unrecorded message may be before nothing more is admitted; 1s to 24h.
+	RecorderLag time.Duration `yaml:"recorder_lag"`
+	// DiskFreeMB is how much must be left of the state folder's disk, in MB; 0 to 1000000.
+	DiskFreeMB int `yaml:"disk_free_mb"`
+	// StreamPercent is how full a stream with a bound, or the storage of the built-in broker, may be; 1 to 100.
+	StreamPercent int `yaml:"stream_percent"`
+	// Backlog is how many requests of one class may wait to be admitted; 1 to 10000000.
+	Backlog int `yaml:"backlog"`
+	// NextLayer is how many requests of one class may wait at the next layer before a layer takes no more; 1 to 1000000.
+	NextLayer int `yaml:"next_layer"`
+}
+
+func (m Marks) validate(out *faults) {
+	if m.RecorderLag < time.Second || m.RecorderLag > 24*time.Hour {
+		out.add("flowgate.marks.recorder_lag", "must be from 1s to 24h")
+	}
+	out.between("flowgate.marks.disk_free_mb", m.DiskFreeMB, 0, 1_000_000)
+	out.between("flowgate.marks.stream_percent", m.StreamPercent, 1, 100)
+	out.between("flowgate.marks.backlog", m.Backlog, 1, 10_000_000)
+	out.between("flowgate.marks.next_layer", m.NextLayer, 1, 1_000_000)
 }
 
 // Admission is what layer 1 demands.
@@ -126,6 +151,7 @@ func defaultFlowgate() Flowgate {
 		AckWait: 30 * time.Second, Grace: 20 * time.Second, Hold: 10 * time.Minute, Timezone: "UTC",
 		MicroBatch: 200, BillableAttempts: 2, TransientAttempts: 3,
 		Concurrency: Concurrency{AI: 64},
+		Marks:       Marks{RecorderLag: 5 * time.Minute, DiskFreeMB: 512, StreamPercent: 90, Backlog: 500_000, NextLayer: 2000},
 		Admission:   Admission{MinAuditReason: 10, AllowUnknownUser: true, AllowUnknownDepartment: true, AllowedModels: []string{}},
 		Backends:    defaultBackends(),
 		Probes:      Probes{Interval: 30 * time.Second, Timeout: 5 * time.Second, Slow: time.Second},
@@ -192,6 +218,7 @@ func (f Flowgate) validate(out *faults, environments Environments) {
 	out.between("flowgate.concurrency.ai", f.Concurrency.AI, 1, 10_000)
 	out.between("flowgate.admission.min_audit_reason", f.Admission.MinAuditReason, 1, 1000)
 	out.names("flowgate.admission.allowed_models", f.Admission.AllowedModels)
+	f.Marks.validate(out)
 	f.Backends.validate(out)
 	f.Probes.validate(out)
 }

@@ -226,6 +226,7 @@ func TestValuesAreCheckedAllAtOnceWithTheirLines(t *testing.T) {
   billable_attempts: 11
   transient_attempts: -1
   concurrency: {ai: 0}
+  marks: {recorder_lag: 1ms, disk_free_mb: -1, stream_percent: 101, backlog: 0, next_layer: 0}
   admission: {min_audit_reason: 0, allowed_models: [a, a, ""]}
   backends:
     allowed: [openia]
@@ -242,15 +243,16 @@ retry:
 	for line, key := range map[int]string{
 		2: "flowgate.environment", 4: "flowgate.listen", 5: "flowgate.database_url", 6: "flowgate.nats_url", 7: "flowgate.sync",
 		8: "flowgate.ack_wait", 9: "flowgate.hold", 10: "flowgate.timezone", 11: "flowgate.micro_batch", 12: "flowgate.billable_attempts",
-		13: "flowgate.transient_attempts", 14: "flowgate.concurrency.ai", 15: "flowgate.admission.allowed_models", 17: "flowgate.backends.allowed",
-		18: "flowgate.backends.order", 19: "flowgate.backends.offline.latency", 20: "flowgate.backends.openai.timeout",
-		21: "aws.bedrock.model_mapping.a", 23: "retry.default.backoff_factor", 24: "retry.models.claude.max_retries",
+		13: "flowgate.transient_attempts", 14: "flowgate.concurrency.ai", 15: "flowgate.marks.recorder_lag",
+		16: "flowgate.admission.allowed_models", 18: "flowgate.backends.allowed", 19: "flowgate.backends.order",
+		20: "flowgate.backends.offline.latency", 21: "flowgate.backends.openai.timeout", 22: "aws.bedrock.model_mapping.a",
+		24: "retry.default.backoff_factor", 25: "retry.models.claude.max_retries",
 	} {
 		if !strings.Contains(text, fmt.Sprintf("my.yaml:%d: %s: ", line, key)) {
 			t.Errorf("no fault at line %d of %s", line, key)
 		}
 	}
-	for _, key := range []string{"openai.base_url", "openai.models", "openai.max_tokens_field", "default_model", "min_audit_reason", "base_delay", "model_mapping.d"} {
+	for _, key := range []string{"openai.base_url", "openai.models", "openai.max_tokens_field", "default_model", "marks.disk_free_mb", "marks.stream_percent", "marks.backlog", "marks.next_layer", "min_audit_reason", "base_delay", "model_mapping.d"} {
 		if !strings.Contains(text, key+": ") {
 			t.Errorf("no fault of %s", key)
 		}

@@ -24,6 +24,7 @@ func documents() map[string]any {
 	return map[string]any{
 		"request": messages.Request{}, "replay": messages.Replay{}, // written by others: closed
 		"envelope": messages.Envelope{}, "calling": messages.Calling{}, "event": messages.Event{}, "result": messages.Result{},
+		"intake": messages.Intake{},
 	}
 }
 

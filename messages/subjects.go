@@ -68,6 +68,7 @@ const (
 	prefixEvent   = "flowgate.event."
 	prefixResult  = "flowgate.result."
 	prefixGet     = "flowgate.get.result."
+	prefixIntake  = "flowgate.get.intake."
 )
 
 // ErrSubject is wrapped by every error about a subject's form.

@@ -31,7 +31,7 @@ type taker struct {
 
 // run takes until fetch ends.
 func (t *taker) run(fetch context.Context) {
-	for round := 1; t.heard(fetch); {
+	for round := 1; t.heard(fetch) && t.room(fetch); {
 		first, err := t.stand()
 		if err == nil && first != nil {
 			err = t.serve(fetch, first)
@@ -79,6 +79,7 @@ func (t *taker) serve(fetch context.Context, first *Delivery) (err error) {
 			t.handBack(taken)
 			return nil
 		}
+		more = more && !t.full()
 		slots := t.await(fetch, taken, most)
 		if slots == 0 {
 			t.handBack(taken)
@@ -167,6 +168,29 @@ func (t *taker) handBack(taken []*Delivery) {
 		t.settle(d, answerPark, 0)
 		t.tellBack(t.queue, d)
 	}
+}
+
+// roomEvery is how often a queue that stands because of what waits behind its layer looks again.
+const roomEvery = 100 * time.Millisecond
+
+func (t *taker) full() bool { return t.queue.Full != nil && t.queue.Full() }
+
+// room waits until more may be taken. False: fetch ended.
+func (t *taker) room(fetch context.Context) bool {
+	if !t.full() {
+		return fetch.Err() == nil
+	}
+	t.log.Debug("nothing is taken: too much waits behind the layer", zap.String("queue", t.queue.Name))
+	tick := time.NewTicker(roomEvery)
+	defer tick.Stop()
+	for t.full() && !t.deaf() {
+		select {
+		case <-tick.C:
+		case <-fetch.Done():
+			return false
+		}
+	}
+	return fetch.Err() == nil
 }
 
 // listenEvery is how often a layer that stopped for silence looks whether the control plane speaks again.

@@ -183,3 +183,49 @@ func TestANewcomerIsBegunWhileOthersHoldTheirSlots(t *testing.T) {
 	<-rt
 	<-rt
 }
+
+// TestNothingIsTakenWhileTooMuchWaitsBehindTheLayer: not from the beginning, and no more once it is so; what is in hand goes on.
+func TestNothingIsTakenWhileTooMuchWaitsBehindTheLayer(t *testing.T) {
+	b := setup(t)
+	const n = 100
+	b.fill("std", n)
+	var full atomic.Bool
+	var asked, begun atomic.Int64
+	full.Store(true)
+	l := &layer{handle: func(ctx context.Context, tasks []*worker.Task) []worker.Verdict {
+		if begun.Add(1) == 3 {
+			full.Store(true)
+		}
+		return advancing(messages.StateDone)(ctx, tasks)
+	}}
+	b.start(l, func(o *worker.Options) {
+		o.Queues[0].Batch = 1
+		o.Queues[0].Full = func() bool { asked.Add(1); return full.Load() }
+	})
+	looks := func() { // it looks again and again
+		t.Helper()
+		seen := asked.Load()
+		waitFor(t, func() bool { return asked.Load() > seen+3 })
+	}
+	left := func() uint64 {
+		t.Helper()
+		consumer, err := b.js.Consumer(t.Context(), worker.WorkStream(0), "ai-std-0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		info := consumer.CachedInfo()
+		return info.NumPending + uint64(info.NumAckPending) //nolint:gosec // not negative
+	}
+	looks()
+	if left() != n || begun.Load() != 0 {
+		t.Fatalf("%d left, %d begun", left(), begun.Load())
+	}
+	full.Store(false)
+	waitFor(t, func() bool { return begun.Load() >= 3 && full.Load() })
+	looks()
+	if rest := left(); rest < n-10 {
+		t.Errorf("%d left", rest)
+	}
+	full.Store(false)
+	waitFor(t, func() bool { return begun.Load() >= n })
+}

@@ -20,6 +20,7 @@ import (
 	"flowgate/worker/broker"
 	"flowgate/worker/console"
 	"flowgate/worker/control"
+	"flowgate/worker/gate"
 	"flowgate/worker/metrics"
 	"flowgate/worker/postgres"
 	"flowgate/worker/sessions"
@@ -74,6 +75,8 @@ type node struct {
 	topology broker.Topology
 	claims   *broker.Claims
 	control  *control.Watch
+	waits    func(consumer string) uint64 // how much waits at a consumer, as of a moment ago
+	gate     *gate.Gate                   // nil without a database
 	leader   *worker.Leader
 	hop      *worker.Hop
 	monitor  *sessions.Monitor // of the services that this process depends on

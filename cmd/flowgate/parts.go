@@ -32,6 +32,9 @@ func (n *node) startParts(ctx context.Context) error {
 	if err := n.startControl(ctx, parts); err != nil {
 		return err
 	}
+	if err := n.startPressure(parts); err != nil {
+		return err
+	}
 	chain, err := n.chain(ctx)
 	if err != nil {
 		return err
@@ -56,7 +59,7 @@ func (n *node) startParts(ctx context.Context) error {
 	began := time.Now().UTC()
 	n.parts.Go(func() { n.run("fleet", fleet.Serve(parts, n.conn, func() fleet.Report { return n.report(began) })) })
 	if n.roles.has(roleRecorder) {
-		service := results.Options{Conn: n.conn, Leader: n.leader, Store: n.db, Claims: n.claims, Partitions: 1, Logger: n.log, Control: n.control}
+		service := results.Options{Conn: n.conn, Leader: n.leader, Store: n.db, Claims: n.claims, Partitions: 1, Logger: n.log, Control: n.control, Intake: n.intake}
 		n.parts.Go(func() { n.run("result service", results.Run(parts, service)) })
 		for _, chore := range n.chores() {
 			n.parts.Go(func() { worker.RunChores(parts, n.lock, n.log, chore) })
@@ -101,7 +104,7 @@ func (n *node) runtimeOptions(queues []worker.Queue) worker.Options {
 	options := worker.Options{
 		Conn: n.conn, JS: n.js, Leader: n.leader, Hop: n.hop, Queues: queues,
 		Worker: n.folder.WorkerID(), Earlier: n.folder.Earlier, AckWait: n.settings.Flowgate.AckWait,
-		Grace: max(n.settings.Flowgate.Grace, time.Millisecond), Control: n.control,
+		Grace: max(n.settings.Flowgate.Grace, time.Millisecond), LongestPark: longestPark(n.settings.Flowgate.Hold), Control: n.control,
 		Logger: n.log, Probe: n.probe, Observer: n.observer, Pulse: n.pulse,
 	}
 	if n.roles.layer(messages.LayerCorporate) {
@@ -141,7 +144,7 @@ func (n *node) lock(ctx context.Context, name string) (func(), <-chan struct{}, 
 func (n *node) queues(layers map[messages.LayerName]worker.Layer) []worker.Queue {
 	s := n.settings.Flowgate
 	var queues []worker.Queue
-	for _, link := range pipelines.Chain() {
+	for i, link := range pipelines.Chain() {
 		if layers[link.Name] == nil {
 			continue
 		}
@@ -151,6 +154,7 @@ func (n *node) queues(layers map[messages.LayerName]worker.Layer) []worker.Queue
 				queue := worker.Queue{
 					Name: named.Consumer(class, 0), Stream: named.Stream(0), Layer: layers[link.Name], Class: class,
 					Batch: s.MicroBatch, Lanes: 2, Holds: q.State == messages.StateHold && class == messages.ClassStd,
+					Full: n.fullBehind(i, q.State, class),
 				}
 				if link.Name == messages.LayerAI {
 					queue.Single, queue.Batch, queue.Lanes = true, n.settings.CallsAtOnce(), 1

@@ -130,6 +130,18 @@ func seeQueues(t *testing.T, s configs.Settings) any {
 	return sizes
 }
 
+// seeMarks shows the gate's marks, and which queues take nothing while a thousand messages wait behind them.
+func seeMarks(t *testing.T, s configs.Settings) any {
+	n := nodeOf(t, s)
+	n.waits = func(string) uint64 { return 1000 }
+	full := map[string]bool{}
+	layers := map[messages.LayerName]worker.Layer{messages.LayerCorporate: someLayer{}, messages.LayerAI: someLayer{}}
+	for _, q := range n.queues(layers) {
+		full[q.Name] = q.Full()
+	}
+	return []any{marks(s), full}
+}
+
 func seeRuntime(t *testing.T, s configs.Settings) any {
 	o := nodeOf(t, s).runtimeOptions(nil)
 	return []any{o.Grace, o.AckWait}

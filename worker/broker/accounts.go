@@ -23,6 +23,7 @@ accounts {
     exports: [
       { service: "flowgate.request.*.*.*", accounts: [PRODUCERS] }
       { service: "flowgate.get.result.*.*", response_type: stream, accounts: [PRODUCERS] }
+      { service: "flowgate.get.intake.*.*", accounts: [PRODUCERS] }
       { stream: "flowgate.result.*.*", accounts: [PRODUCERS] }
     ]
   }
@@ -30,6 +31,7 @@ accounts {
     imports: [
       { service: { account: FLOWGATE, subject: "flowgate.request.*.*.*" } }
       { service: { account: FLOWGATE, subject: "flowgate.get.result.*.*" } }
+      { service: { account: FLOWGATE, subject: "flowgate.get.intake.*.*" } }
       { stream: { account: FLOWGATE, subject: "flowgate.result.*.*" } }
     ]
   }
@@ -50,7 +52,7 @@ func addUsers(opts *server.Options, operator Credentials) error {
 	opts.Users = []*server.User{
 		{Username: OperatorUser, Password: operator.Password, Account: flowgate},
 		{Username: userProducer, Account: producers, Permissions: &server.Permissions{
-			Publish:   &server.SubjectPermission{Allow: []string{"flowgate.request.>", "flowgate.get.result.>"}},
+			Publish:   &server.SubjectPermission{Allow: []string{"flowgate.request.>", "flowgate.get.result.>", "flowgate.get.intake.>"}},
 			Subscribe: &server.SubjectPermission{Allow: []string{"flowgate.result.>", "_INBOX.>"}},
 		}},
 	}

@@ -29,7 +29,8 @@ type Permissions struct {
 }
 
 // Permissions are the least that a worker with a duty needs on this topology. It may read how things are made and make none,
-// and writes nothing into the control bucket but the heartbeat. Who records may purge that bucket: it removes old cancellations.
+// and writes nothing into the control bucket but the heartbeat. Who records may purge that bucket: it removes old cancellations
+// and what ended pauses leave.
 func (t Topology) Permissions(d Duty) Permissions {
 	p := Permissions{Responses: true}
 	api := func(call string) { p.Publish = append(p.Publish, "$JS.API."+call) }
@@ -109,8 +110,9 @@ func (t Topology) record(p *Permissions, streams []string) {
 			p.Publish = append(p.Publish, "$JS.API.CONSUMER."+call)
 		}
 	}
-	p.Publish = append(p.Publish, "$JS.API.STREAM.PURGE."+bucketStream(BucketControl)) // cancellations that have expired
-	p.Subscribe = append(p.Subscribe, messages.GetResultSubject(messages.Key{Tenant: "*", ID: "*"}), "$SRV.>")
+	p.Publish = append(p.Publish, "$JS.API.STREAM.PURGE."+bucketStream(BucketControl)) // cancellations that have expired, ended pauses
+	p.Subscribe = append(p.Subscribe, messages.GetResultSubject(messages.Key{Tenant: "*", ID: "*"}),
+		messages.GetIntakeSubject("*", "*"), "$SRV.>")
 }
 
 func (t Topology) partitions() int {

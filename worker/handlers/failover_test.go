@@ -27,14 +27,18 @@ func (b *board) Paused(kind worker.PauseKind, name string) (worker.Pause, bool) 
 
 func (*board) Silent() time.Duration { return 0 }
 
+func (*board) Cancelled(messages.Key, int, time.Time) (worker.Cancellation, bool) {
+	return worker.Cancellation{}, false
+}
+
 func (b *board) pause(tenant string, paused bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.paused[tenant] = paused
 }
 
-// until waits for what is in the database; one that is away or was put in another's place is asked again.
-func (s *stage) until(what string, condition func(ctx context.Context) (bool, error)) {
+// sees waits for what is in the database; one that is away or was put in another's place is asked again.
+func (s *stage) sees(what string, condition func(ctx context.Context) (bool, error)) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Minute)
 	defer cancel()
@@ -62,7 +66,7 @@ func (s *stage) ask(tenant, id, reason string) {
 // recorded waits until so many outcomes are recorded.
 func (s *stage) recorded(n int) (outcomes []postgres.Outcome) {
 	s.t.Helper()
-	s.until(fmt.Sprintf("%d outcomes are recorded", n), func(ctx context.Context) (bool, error) {
+	s.sees(fmt.Sprintf("%d outcomes are recorded", n), func(ctx context.Context) (bool, error) {
 		var err error
 		outcomes, err = s.db.ListOutcomes(ctx, postgres.Filter{Limit: -1})
 		return len(outcomes) >= n, err
@@ -102,7 +106,7 @@ func TestADatabaseThatWasSetBackIsFedAgain(t *testing.T) {
 	s.recorded(each)
 	waiting := func(tenant, id string) {
 		t.Helper()
-		s.until("it waits", func(ctx context.Context) (bool, error) {
+		s.sees("it waits", func(ctx context.Context) (bool, error) {
 			n, found, err := s.leader.Newest(ctx, 0, messages.Key{Tenant: tenant, ID: id})
 			return found && n.State == messages.StateHold, err
 		})
@@ -136,7 +140,7 @@ func TestADatabaseThatWasSetBackIsFedAgain(t *testing.T) {
 	gate.Release()
 	pauses.pause("still", false)
 	outcomes = s.recorded(ended + 2)
-	s.until("nothing is held any more", func(ctx context.Context) (bool, error) {
+	s.sees("nothing is held any more", func(ctx context.Context) (bool, error) {
 		_, held, err := s.money(ctx)
 		return held == 0, err
 	})

@@ -111,10 +111,10 @@ func TestNothingDisappearsThatWaitsLongerThanAnythingIsKept(t *testing.T) {
 			return all, nil
 		}
 	}
-	s.until("another did what the sleeper was about to do", func(context.Context) (bool, error) {
+	s.sees("another did what the sleeper was about to do", func(context.Context) (bool, error) {
 		return newest(requestKey).State == messages.StateDone, nil
 	})
-	s.until("what waits was published again and again, unrecorded", published(4))
+	s.sees("what waits was published again and again, unrecorded", published(4))
 	if floor := s.sweep(hold); floor.Name != "recorder" || floor.Seq != 0 {
 		t.Fatalf("nothing is recorded, and the stream is purged up to %+v", floor)
 	}
@@ -122,7 +122,7 @@ func TestNothingDisappearsThatWaitsLongerThanAnythingIsKept(t *testing.T) {
 
 	s.unrecorded = false
 	records := s.start(true, nil)
-	s.until("the streams were purged behind what waits", func(ctx context.Context) (bool, error) {
+	s.sees("the streams were purged behind what waits", func(ctx context.Context) (bool, error) {
 		s.sweep(hold)
 		b, err := s.leader.Bounds(ctx, worker.WorkStream(0))
 		return b.First > mark, err
@@ -132,12 +132,12 @@ func TestNothingDisappearsThatWaitsLongerThanAnythingIsKept(t *testing.T) {
 			t.Errorf("%s is %q at %d", key, n.State, n.Seq)
 		}
 	}
-	s.until("everything that the sleeper knew is purged", func(context.Context) (bool, error) {
+	s.sees("everything that the sleeper knew is purged", func(context.Context) (bool, error) {
 		s.sweep(hold)
 		return newest(requestKey).Seq == 0, nil
 	})
 	wake()
-	s.until("the sleeper's word stands, and is not believed", func(context.Context) (bool, error) {
+	s.sees("the sleeper's word stands, and is not believed", func(context.Context) (bool, error) {
 		n := newest(requestKey)
 		return n.State == messages.StateHold, nil
 	})

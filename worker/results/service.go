@@ -40,6 +40,8 @@ type Options struct {
 	Logger     *zap.Logger
 	// Control tells what is paused; may be nil.
 	Control Control
+	// Intake tells whether submissions of a class are taken; nil: always.
+	Intake func(messages.Class) messages.Intake
 }
 
 // Headers of an answer that comes in pieces of at most ChunkBytes.
@@ -67,6 +69,9 @@ func Run(ctx context.Context, opts Options) error {
 	handler := micro.HandlerFunc(func(req micro.Request) { s.take(ctx, req) })
 	err = service.AddEndpoint("result", handler, micro.WithEndpointSubject(messages.GetResultSubject(messages.Key{Tenant: "*", ID: "*"})),
 		micro.WithEndpointPendingLimits(backlog, backlog*messages.MaxTextBytes))
+	if err == nil {
+		err = service.AddEndpoint("intake", micro.HandlerFunc(s.intake), micro.WithEndpointSubject(messages.GetIntakeSubject("*", "*")))
+	}
 	if err == nil {
 		<-ctx.Done()
 	}

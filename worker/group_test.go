@@ -111,6 +111,16 @@ func TestFewGoSinglyAndSoDoAllWhereTheGroupIsOff(t *testing.T) {
 	g.counts(0, 0, 0)
 }
 
+func TestALargeOneGoesSingly(t *testing.T) {
+	g := newGrouped(t)
+	pubs := states("a", 21)
+	pubs[4].Data = bytes.Repeat([]byte("x"), 300<<10)
+	for i, r := range g.hop.Publish(t.Context(), pubs) {
+		g.stands(pubs[i], r)
+	}
+	g.counts(1, 20, 0)
+}
+
 func TestOneWhoLostTheComparisonCostsTheOthersNothing(t *testing.T) {
 	g := newGrouped(t)
 	earlier := states("a", 8)[7:]

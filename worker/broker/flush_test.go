@@ -58,6 +58,15 @@ type witness struct {
 	durable map[string]int
 	flushes map[string]int
 	acks    []ack
+	// handed is when a consumer was first handed a token.
+	handed map[string]int
+}
+
+func newWitness() *witness {
+	return &witness{
+		writing: map[int]chunk{}, flushing: map[int][]string{}, dirty: map[string][]string{}, durable: map[string]int{}, flushes: map[string]int{},
+		handed: map[string]int{},
+	}
 }
 
 type chunk struct {
@@ -103,10 +112,16 @@ func (w *witness) see(t *tracer, thread int, c call) {
 		case stream(path) != "":
 			w.writing[thread] = chunk{path, tokens.FindAllString(string(t.written(c)), -1)}
 		case strings.HasPrefix(path, "socket:"):
-			for _, m := range ackOf.FindAllStringSubmatch(string(t.written(c)), -1) {
+			data := string(t.written(c))
+			for _, m := range ackOf.FindAllStringSubmatch(data, -1) {
 				seq, _ := strconv.ParseUint(m[2], 10, 64)
 				count, _ := strconv.ParseUint(m[3], 10, 64)
 				w.acks = append(w.acks, ack{w.now, m[1], seq, max(count, 1)})
+			}
+			for _, token := range tokens.FindAllString(data, -1) {
+				if w.handed[token] == 0 {
+					w.handed[token] = w.now
+				}
 			}
 		}
 	}
@@ -122,8 +137,14 @@ func stream(path string) string {
 	return ""
 }
 
-// early tells which messages were acknowledged before they were on the disk. sent names what each sequence holds.
+// early tells which messages were acknowledged, or handed to a consumer, before they were on the disk, and how many were.
+// sent names what each sequence holds.
 func (w *witness) early(sent map[string]map[uint64]string) (early []string, acknowledged int) {
+	for token, at := range w.handed {
+		if w.durable[token] == 0 || w.durable[token] > at {
+			early = append(early, token+" was handed on")
+		}
+	}
 	for _, a := range w.acks {
 		for seq := a.seq - a.count + 1; seq <= a.seq; seq++ {
 			token, known := sent[a.stream][seq]
@@ -132,21 +153,21 @@ func (w *witness) early(sent map[string]map[uint64]string) (early []string, ackn
 			}
 			acknowledged++
 			if at := w.durable[token]; at == 0 || at > a.at {
-				early = append(early, token)
+				early = append(early, token+" was acknowledged")
 			}
 		}
 	}
 	return early, acknowledged
 }
 
-// TestAFlushPrecedesEachAcknowledgement: what a durable broker acknowledges is on the disk, of producers, of single hops and
-// of hops that go together. The same witness sees that it is not where the broker flushes from time to time.
+// TestAFlushPrecedesEachAcknowledgement: what a durable broker acknowledges, or hands to a consumer, is on the disk, of
+// producers, of single hops and of hops that go together. The same witness sees that it is not where the broker flushes from time to time.
 func TestAFlushPrecedesEachAcknowledgement(t *testing.T) {
 	t.Run("always", func(t *testing.T) {
 		w, sent := witnessed(t, true)
 		early, n := w.early(sent)
-		if len(early) > 0 || n != single+single+together {
-			t.Errorf("of %d acknowledged messages %d were not on the disk: %v", n, len(early), early)
+		if len(early) > 0 || n != single+single+together || len(w.handed) != single+together {
+			t.Errorf("of %d acknowledged and %d delivered messages %d were not on the disk: %v", n, len(w.handed), len(early), early)
 		}
 		t.Logf("flushes: %v", w.flushes)
 		if work := w.flushes[broker.WorkStream(0)]; work < single || work >= single+together/4 {
@@ -155,8 +176,8 @@ func TestAFlushPrecedesEachAcknowledgement(t *testing.T) {
 	})
 	t.Run("interval", func(t *testing.T) {
 		w, sent := witnessed(t, false)
-		if early, n := w.early(sent); n == 0 || len(early) != n {
-			t.Errorf("of %d acknowledged messages only %d were not on the disk: the witness is blind", n, len(early))
+		if early, n := w.early(sent); n == 0 || len(early) != n+len(w.handed) {
+			t.Errorf("of %d acknowledged and %d delivered messages only %d were not on the disk: the witness is blind", n, len(w.handed), len(early))
 		}
 	})
 }
@@ -167,10 +188,8 @@ const single, together = 12, 64
 // witnessed traces a broker under a little work and tells, by stream and sequence, what it was sent.
 func witnessed(t *testing.T, sync bool) (*witness, map[string]map[uint64]string) {
 	t.Helper()
-	w := &witness{
-		writing: map[int]chunk{}, flushing: map[int][]string{}, dirty: map[string][]string{}, durable: map[string]int{}, flushes: map[string]int{},
-	}
-	url, stop := traced(t, w.see, t.TempDir(), "127.0.0.1:0", sync)
+	w := newWitness()
+	url, stop := traced(t, &tracer{see: w.see}, t.TempDir(), "127.0.0.1:0", sync)
 	defer stop()
 	conn, err := nats.Connect(url, nats.UserInfo(broker.OperatorUser, workertest.OperatorPassword), nats.Timeout(time.Minute))
 	if err != nil {
@@ -182,6 +201,7 @@ func witnessed(t *testing.T, sync bool) (*witness, map[string]map[uint64]string)
 		t.Fatal(err)
 	}
 	workertest.Topology(t, js, nil)
+	pull := fetching(t, js, single+together) // it stands while they are published
 	sent := map[string]map[uint64]string{broker.StreamIngress: {}, broker.WorkStream(0): {}}
 	for i := range single {
 		token := fmt.Sprintf("token-submitted-%d;", i)
@@ -209,14 +229,38 @@ func witnessed(t *testing.T, sync bool) (*witness, map[string]map[uint64]string)
 	}
 	hops("single", single, 1)
 	hops("together", together, together)
+	if n := received(pull); n != single+together {
+		t.Errorf("the consumer was handed %d messages: %v", n, pull.Error())
+	}
 	if c := hop.Group.Counts(); c.Batches != 1 || c.Refused != 0 {
 		t.Errorf("they did not go together: %+v", c)
 	}
 	return w, sent
 }
 
+// fetching asks for so many messages of the WORK stream.
+func fetching(t *testing.T, js jetstream.JetStream, n int) jetstream.MessageBatch {
+	t.Helper()
+	consumer, err := js.CreateConsumer(t.Context(), broker.WorkStream(0), jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pull, err := consumer.Fetch(n, jetstream.FetchMaxWait(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pull
+}
+
+func received(pull jetstream.MessageBatch) (n int) {
+	for range pull.Messages() {
+		n++
+	}
+	return n
+}
+
 // traced starts a broker under the tracer. stop waits for its end, and MUST be called before what see wrote down is read.
-func traced(t *testing.T, see func(*tracer, int, call), dir, listen string, sync bool) (url string, stop func()) {
+func traced(t *testing.T, tr *tracer, dir, listen string, sync bool) (url string, stop func()) {
 	t.Helper()
 	fromChild, stdout, err := os.Pipe()
 	if err != nil {
@@ -233,7 +277,6 @@ func traced(t *testing.T, see func(*tracer, int, call), dir, listen string, sync
 		Files: []*os.File{stdin, stdout, os.Stderr},
 	}
 	go func() {
-		tr := &tracer{see: see}
 		ended <- tr.run(self, []string{self, "-test.run=^TestBrokerThatIsTraced$", "-test.count=1"}, attr, func(err error) { started <- err })
 	}()
 	err = <-started

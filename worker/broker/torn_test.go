@@ -72,7 +72,7 @@ func TestABrokerKilledInTheMidstOfABatch(t *testing.T) {
 			t.Parallel()
 			k := &killer{moment: m, killed: make(chan struct{})}
 			dir, listen := t.TempDir(), freeAddress(t)
-			url, ended := traced(t, k.see, dir, listen, true)
+			url, ended := traced(t, &tracer{see: k.see}, dir, listen, true)
 			conn, err := nats.Connect(url, nats.UserInfo(broker.OperatorUser, workertest.OperatorPassword), nats.Timeout(time.Minute),
 				nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
 			if err != nil {

@@ -174,6 +174,11 @@ func (s *saboteur) do(ctx context.Context, f chaos.Fault, target string) error {
 		return s.disturb(ctx, wires, f, link.State{Frozen: true})
 	case chaos.SlowBroker, chaos.SlowDatabase:
 		return s.disturb(ctx, wires, f, link.State{Delay: f.Delay})
+	case chaos.Isolate:
+		s.ground.isolate(target, link.State{Cut: true})
+		sleep(ctx, f.Lasts)
+		s.ground.isolate(target, link.State{})
+		return nil
 	case chaos.Fill:
 		return s.fill(ctx, f.Lasts)
 	case chaos.Rolling:

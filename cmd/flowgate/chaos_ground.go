@@ -24,10 +24,15 @@ type drillGround struct {
 	keepers map[string]*keeper
 	// lines are the links of a worker to the brokers and to the database, by the worker's name.
 	lines map[string]*network
+	// routes are the links from one NATS server to another.
+	routes map[route]*link.Link
 
 	supervising sync.WaitGroup
 	release     context.CancelFunc
 }
+
+// route is the way from one NATS server to another.
+type route struct{ from, to string }
 
 // network is that of one worker.
 type network struct {
@@ -39,8 +44,8 @@ type network struct {
 
 // startGround starts everything. The caller MUST call stop, also after an error.
 func startGround(ctx context.Context, d *deployment) (*drillGround, error) {
-	g := &drillGround{deployment: d, keepers: make(map[string]*keeper), lines: make(map[string]*network), release: func() {}}
-	d.addresses = g.lay
+	g := &drillGround{deployment: d, keepers: make(map[string]*keeper), lines: make(map[string]*network), routes: make(map[route]*link.Link), release: func() {}}
+	d.addresses, d.route = g.lay, g.layRoute
 	var layers []string
 	for _, w := range chaos.WorkersOf() {
 		for range w.N {
@@ -66,7 +71,29 @@ func (g *drillGround) stop() error {
 			}
 		}
 	}
+	for _, l := range g.routes {
+		faults = append(faults, l.Close())
+	}
 	return errors.Join(faults...)
+}
+
+// layRoute lays the link from one server to another.
+func (g *drillGround) layRoute(from, to, address string) (string, error) {
+	l, err := link.New(link.End{Network: "tcp", Address: "127.0.0.1:0"}, link.End{Network: "tcp", Address: address})
+	if err != nil {
+		return "", err
+	}
+	g.routes[route{from, to}] = l
+	return l.Address(), nil
+}
+
+// isolate sets every route from and to a server.
+func (g *drillGround) isolate(broker string, s link.State) {
+	for r, l := range g.routes {
+		if r.from == broker || r.to == broker {
+			l.Set(s)
+		}
+	}
 }
 
 // supervise gives each process its supervisor.

@@ -74,11 +74,11 @@ func (d *drillRun) run(ctx context.Context) (err error) {
 // settings are those of every process: short waits, so that a drill is over soon.
 func (d *drillRun) settings(baseURL string) string {
 	limit := d.plan.Limit()
-	return fmt.Sprintf("  ack_wait: %s\n  micro_batch: 20\n  concurrency: {ai: 16}\n  nats: {connect_wait: 1m}\n"+
+	return fmt.Sprintf("  ack_wait: %s\n  hold: %s\n  micro_batch: 20\n  concurrency: {ai: 16}\n  nats: {connect_wait: 1m}\n"+
 		"  backends: {allowed: [openai], openai: {base_url: %q}}\n"+
 		"retry: {default: {max_retries: 3, base_delay: 0.2, max_delay: 2, backoff_factor: 2}}\n"+
 		"cost_optimization:\n  limits: {daily_limit: %d.%06d, monthly_limit: none}\n",
-		chaos.AckWait, baseURL, limit/1_000_000, limit%1_000_000)
+		chaos.AckWait, d.plan.Hold(), baseURL, limit/1_000_000, limit%1_000_000)
 }
 
 // drill sends and strikes, waits until all is recorded, and collects the evidence.

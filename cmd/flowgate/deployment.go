@@ -33,6 +33,9 @@ type deployment struct {
 	// addresses, where it is not nil, says how a worker reaches broker and database, by its name; else it goes straight there.
 	addresses func(worker string) (natsURL, dbURL string, err error)
 
+	// route, where it is not nil, says how one NATS server reaches another; else it goes straight there.
+	route func(from, to, address string) (string, error)
+
 	natsURL, dbURL string
 	brokers        []*brokerProcess
 	postgres       *private.Server
@@ -144,16 +147,19 @@ func (d *deployment) startBrokers(ctx context.Context) error {
 	if err != nil {
 		return environmentError{err}
 	}
-	var routes, urls []string
+	var urls []string
 	for i := range d.servers {
 		urls = append(urls, fmt.Sprintf("nats://127.0.0.1:%d", ports[i]))
-		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", ports[d.servers+i]))
 	}
 	d.natsURL = strings.Join(urls, ",")
 	for i := range d.servers {
-		b := &brokerProcess{name: fmt.Sprintf("nats-%d", i+1), url: urls[i]}
+		b := &brokerProcess{name: brokerName(i), url: urls[i]}
+		routes, err := d.routesOf(i, ports[d.servers:])
+		if err != nil {
+			return environmentError{err}
+		}
 		b.file = filepath.Join(d.dir, b.name+".conf")
-		text := brokerConfig(b.name, filepath.Join(d.dir, b.name), ports[i], ports[d.servers+i], routes)
+		text := brokerConfig(b.name, filepath.Join(d.dir, b.name), ports[i], ports[d.servers+i], routes, d.route != nil)
 		if err := os.WriteFile(b.file, []byte(text), 0o600); err != nil {
 			return environmentError{err}
 		}
@@ -172,6 +178,24 @@ func (d *deployment) startBrokers(ctx context.Context) error {
 	return nil
 }
 
+func brokerName(i int) string { return fmt.Sprintf("nats-%d", i+1) }
+
+// routesOf are the addresses at which the i-th server reaches all of them, itself included.
+func (d *deployment) routesOf(i int, ports []int) ([]string, error) {
+	routes := make([]string, len(ports))
+	for j, port := range ports {
+		address := fmt.Sprintf("127.0.0.1:%d", port)
+		if d.route != nil && i != j {
+			var err error
+			if address, err = d.route(brokerName(i), brokerName(j), address); err != nil {
+				return nil, err
+			}
+		}
+		routes[j] = "nats://" + address
+	}
+	return routes, nil
+}
+
 // beginBroker starts a NATS server and does not wait for it.
 func (d *deployment) beginBroker(b *brokerProcess) error {
 	c, err := startChild(b.name, d.exe, d.environ(), "nats-server", "--json", "--file", b.file)
@@ -181,11 +205,18 @@ func (d *deployment) beginBroker(b *brokerProcess) error {
 	return err
 }
 
-// brokerConfig is the configuration of one NATS server.
-func brokerConfig(name, store string, port, routePort int, routes []string) string {
+// nowhere is an address at which nobody listens: servers that tell it to each other keep to the routes of their files.
+const nowhere = "127.0.0.1:1"
+
+// brokerConfig is the configuration of one NATS server; strict keeps it to its routes.
+func brokerConfig(name, store string, port, routePort int, routes []string, strict bool) string {
 	text := fmt.Sprintf("server_name: %s\nlisten: \"127.0.0.1:%d\"\njetstream { store_dir: %q }\n", name, port, store)
 	if len(routes) > 1 {
-		text += fmt.Sprintf("cluster { name: flowgate, no_advertise: true, listen: \"127.0.0.1:%d\", routes: [%s] }\n", routePort, strings.Join(routes, ", "))
+		text += fmt.Sprintf("cluster { name: flowgate, no_advertise: true, listen: \"127.0.0.1:%d\", routes: [%s]", routePort, strings.Join(routes, ", "))
+		if strict {
+			text += fmt.Sprintf(", advertise: %q", nowhere)
+		}
+		text += " }\n"
 	}
 	return text
 }

@@ -231,6 +231,15 @@ func (r Request) reserves() int64 {
 // Tight tells whether money is short: every third seed.
 func (p Plan) Tight() bool { return p.Seed%3 == 0 }
 
+// Hold is how long a message stays in its stream after every reader is past it: in every second seed so shortly that what a
+// frozen process knows is purged when it wakes.
+func (p Plan) Hold() time.Duration {
+	if p.Seed%2 == 1 {
+		return time.Second
+	}
+	return 10 * time.Minute
+}
+
 // Limit is the limit of the day, in micro-dollars. Where money is short it is about what the drill spends, so that in the end
 // requests wait for what others hold; else it is never reached, though every call were in doubt and charged at its bound.
 func (p Plan) Limit() int64 {

@@ -61,6 +61,8 @@ const (
 	// KillLeader and FreezeLeader hit the server that leads the WORK stream at that moment.
 	KillLeader   Do = "kill_leader"
 	FreezeLeader Do = "freeze_leader"
+	// Isolate cuts a NATS server off from the others; its clients still reach it.
+	Isolate Do = "isolate"
 	// Rolling restarts every NATS server, one after the other.
 	Rolling Do = "rolling_restart"
 )
@@ -199,7 +201,8 @@ func shapes(cluster int) []shape {
 		short(Fill),
 	}
 	if cluster > 1 {
-		all = append(all, short(KillLeader), short(KillLeader), long(FreezeLeader), short(Rolling))
+		all = append(all, short(KillLeader), short(KillLeader), long(FreezeLeader), short(Rolling),
+			long(Isolate, brokers...), long(Isolate, brokers...))
 	}
 	return all
 }

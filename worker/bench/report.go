@@ -154,7 +154,7 @@ func (r *Report) Print(w io.Writer) error {
 			return fmt.Errorf("printing the report: %w", err)
 		}
 	}
-	if err := r.Durable.print(tw); err != nil {
+	if err := r.print(tw); err != nil {
 		return err
 	}
 	if err := tw.Flush(); err != nil {

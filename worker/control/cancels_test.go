@@ -36,8 +36,13 @@ func TestACancellationIsKnownEverywhereAndForgotten(t *testing.T) {
 		asked      time.Time
 		want       bool
 	}{
-		{"acme", "r1", 1, now, false}, {"other", "r1", 2, now, false}, {"acme", "b7-12", 0, now.Add(time.Hour), true},
-		{"acme", "b7-12", 1, now.Add(time.Hour), false}, {"acme", "b7-12", 1, now.Add(-time.Hour), true}, {"acme", "b7", 0, now, false}, {"acme", "b70-1", 0, now, false},
+		{"acme", "r1", 1, now, false},
+		{"other", "r1", 2, now, false},
+		{"acme", "b7-12", 0, now.Add(time.Hour), true},
+		{"acme", "b7-12", 1, now.Add(time.Hour), false},
+		{"acme", "b7-12", 1, now.Add(-time.Hour), true},
+		{"acme", "b7", 0, now, false},
+		{"acme", "b70-1", 0, now, false},
 	} {
 		if _, said := w.Cancelled(messages.Key{Tenant: other.tenant, ID: other.id}, other.epoch, other.asked); said != other.want {
 			t.Errorf("%+v: %t", other, said)

@@ -106,7 +106,7 @@ func (s *Server) Run(ctx context.Context) error {
 		<-stopped
 	}
 	if errors.Is(err, http.ErrServerClosed) && ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // it was told to stop
 	}
 	return fmt.Errorf("serving as a provider: %w", err)
 }

@@ -52,8 +52,13 @@ func TestEveryOutcomeIsAnsweredAndCounted(t *testing.T) {
 		status  int
 		broken  bool
 	}{
-		{Success, 200, false}, {RateLimited, 429, false}, {Overloaded, 503, false}, {Failed, 500, false}, {Invalid, 400, false},
-		{Cut, 0, true}, {Half, 200, true},
+		{Success, 200, false},
+		{RateLimited, 429, false},
+		{Overloaded, 503, false},
+		{Failed, 500, false},
+		{Invalid, 400, false},
+		{Cut, 0, true},
+		{Half, 200, true},
 	} {
 		status, body, err := ask(t.Context(), s, "t/"+string(c.outcome)+"/2/3")
 		if status != c.status || (err != nil) != c.broken {

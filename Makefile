@@ -57,6 +57,9 @@ acceptance: ## what is too long for test: an upgrade with two wire versions in f
 chaos: build ## kill, freeze and cut off everything under load, count what was lost: SEED= REQUESTS=500 FAULTS=10 CLUSTER=1; JSON=1
 	bin/flowgate chaos $(if $(SEED),--seed $(SEED)) $(if $(REQUESTS),--requests $(REQUESTS)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(CLUSTER),--cluster $(CLUSTER)) $(if $(JSON),--json)
 
+load: ## minutes of load, with figures: 200,000 batch requests before a slow backend and one rt request a second; memory after 4 and 10 minutes
+	FLOWGATE_LONG=1 go test -timeout 60m -count 1 -v -run 'TestACrowd|TestMemoryIsLevel' ./cmd/flowgate
+
 cuts: ## every step cut in both ways, 20 kills with -9 in batches of 1,000 lines
 	FLOWGATE_CUTS=all FLOWGATE_KILLS=20 go test -race -timeout 60m -count 1 -run 'Cut|Kill|Outage' ./worker/handlers ./worker/postgres/private ./cmd/flowgate
 
@@ -67,4 +70,4 @@ cover: ## run the tests and print how much of each function they reach
 	go test -coverpkg=./... -coverprofile=coverage.txt ./...
 	go tool cover -func=coverage.txt
 
-.PHONY: help build demo cluster bench test postgres lint vet race fuzz acceptance chaos cuts mutants cover
+.PHONY: help build demo cluster bench test postgres lint vet race fuzz acceptance chaos load cuts mutants cover

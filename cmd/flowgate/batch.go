@@ -107,7 +107,7 @@ func (f *fanOut) run(cmd *cobra.Command, g *globals, path string) error {
 	bar := batch.NewBar(cmd.ErrOrStderr(), isTerminal(os.Stderr), file.Len())
 	summary, err := batch.Run(cmd.Context(), batch.Job{
 		Conn: c.conn, JS: c.js, File: file, BatchID: stored.ID, Tenant: g.tenant, Output: f.output, Errors: f.failures,
-		Window: f.window, Patience: policy.Timeout, Progress: bar.Update,
+		Window: f.window, Patience: policy.Timeout, Progress: bar.Update, Intake: intakeOf(c, g.tenant),
 	})
 	err = errors.Join(err, bar.Close())
 	if err != nil {

@@ -142,6 +142,9 @@ func (s *submission) send(cmd *cobra.Command, g *globals, class messages.Class, 
 	}
 	there, trace := named && known(cmd.Context(), c, key), ""
 	if !there {
+		if err := s.taken(cmd, g, c, class, key); err != nil {
+			return err
+		}
 		if there, trace, err = publishRequest(cmd.Context(), c.js, class, key, document); err != nil {
 			return err
 		}
@@ -170,6 +173,31 @@ func (s *submission) send(cmd *cobra.Command, g *globals, class messages.Class, 
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s accepted; ask for it with `flowgate result %s`\n", key.ID, key.ID)
 	return err
+}
+
+// taken refuses while the deployment takes no submissions. Where nobody answers the broker has the word.
+func (s *submission) taken(cmd *cobra.Command, g *globals, c *client, class messages.Class, key messages.Key) error {
+	now, err := intakeOf(c, g.tenant)(cmd.Context(), class)
+	if err != nil || now.Open {
+		return cmd.Context().Err()
+	}
+	if g.json {
+		if err := printJSON(cmd.OutOrStdout(), map[string]any{
+			"tenant": key.Tenant, "id": key.ID, "class": class, "accepted": false,
+			"reason": now.Reason, "detail": now.Detail, "retry_after_seconds": now.RetryAfter,
+		}); err != nil {
+			return err
+		}
+	}
+	return environmentError{fmt.Errorf("submissions are refused (%s): %s; nothing was sent, come back in %s",
+		now.Reason, now.Detail, time.Duration(now.RetryAfter)*time.Second)}
+}
+
+// intakeOf asks whether submissions are taken.
+func intakeOf(c *client, tenant string) func(context.Context, messages.Class) (messages.Intake, error) {
+	return func(ctx context.Context, class messages.Class) (messages.Intake, error) {
+		return results.Intake(ctx, c.conn, tenant, class)
+	}
 }
 
 // known tells whether a request of this id was submitted before. The ingress stream forgets, and in another class it would

@@ -12,6 +12,7 @@ func Hurry(j Job) Job {
 	j.pace = pace{
 		ack: time.Second, again: 50 * time.Millisecond, flush: 10 * time.Millisecond, report: 5 * time.Millisecond,
 		delays: worker.Delays{Base: time.Millisecond, Max: 20 * time.Millisecond, Factor: 2, Jitter: 0.5}, slice: 100,
+		intake: 5 * time.Millisecond, refused: 20 * time.Millisecond,
 	}
 	return j
 }

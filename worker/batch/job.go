@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -34,6 +35,8 @@ type Job struct {
 	Window int
 	// Patience is after how much time without any request having ended Run stops with ErrStalled; 0: never.
 	Patience time.Duration
+	// Intake tells whether the deployment takes submissions of a class; while it does not, the run waits. nil: it always does.
+	Intake func(ctx context.Context, class messages.Class) (messages.Intake, error)
 	// Progress is called a few times a second and at the end, never twice at once; it MUST return quickly. May be nil.
 	Progress func(Progress)
 
@@ -52,12 +55,15 @@ type pace struct {
 	delays worker.Delays
 	// slice is how many requests are asked for at a time without a wake-up.
 	slice int
+	// intake is for how long an answer about submissions counts, refused how long a refused run waits at most.
+	intake, refused time.Duration
 }
 
 func defaultPace() pace {
 	return pace{
 		ack: 5 * time.Second, again: 5 * time.Second, flush: time.Second, report: 200 * time.Millisecond,
 		delays: worker.DefaultDelays(), slice: 1000,
+		intake: time.Second, refused: 10 * time.Second,
 	}
 }
 

@@ -71,7 +71,7 @@ func newRun(job *Job, out, failed *output, start time.Time) *run {
 	r := &run{
 		job: job, output: out, failed: failed, start: start,
 		lines: make([]line, job.File.Len()), index: make(map[int]int, job.File.Len()), open: job.File.Len(),
-		sum: newSummary(job.File), publisher: publisher{job: job}, asker: asker{job: job},
+		sum: newSummary(job.File), publisher: publisher{job: job, intake: intake{ask: job.Intake, pace: job.pace}}, asker: asker{job: job},
 		publishing: make(chan int), asking: make(chan int),
 		sent: make(chan sent), answers: make(chan answer), woken: make(chan int, 1024),
 	}
@@ -116,6 +116,10 @@ func (r *run) loop(ctx context.Context) error {
 		case <-report.C:
 			r.report()
 		case <-stalled:
+			if r.publisher.intake.refusedWithin(r.job.Patience) { // it was told to wait
+				patience.Reset(r.job.Patience)
+				continue
+			}
 			return fmt.Errorf("%w for %s, %d of %d are open", ErrStalled, r.job.Patience, r.open, len(r.lines))
 		case <-ctx.Done():
 			return fmt.Errorf("stopping with %d of %d requests open: %w", r.open, len(r.lines), ctx.Err())

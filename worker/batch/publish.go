@@ -41,6 +41,8 @@ type publisher struct {
 	job *Job
 	// trouble is why the newest publication has to be repeated; nil: it does not.
 	trouble atomic.Pointer[string]
+	// intake says when submissions are refused.
+	intake intake
 }
 
 // sent tells that the i-th line is with the broker, or why it can never be. there: the broker had it already; ours: a
@@ -62,6 +64,9 @@ func (p *publisher) publish(ctx context.Context, i int) sent {
 	subject := messages.RequestSubject(l.Class, p.job.key(l.Number))
 	lost := false // an earlier round may have been stored without an answer
 	for round := 1; ; round++ {
+		if !p.admitted(ctx, l.Class) {
+			return sent{i: i, err: fmt.Errorf("publishing line %d: %w", l.Number, ctx.Err())}
+		}
 		err := p.once(ctx, subject, doc)
 		switch fateOf(err) {
 		case fateStored:
@@ -80,6 +85,24 @@ func (p *publisher) publish(ctx context.Context, i int) sent {
 		}
 		if !p.job.pace.delays.Pause(ctx, round) {
 			return sent{i: i, err: fmt.Errorf("publishing line %d: %w", l.Number, ctx.Err())}
+		}
+	}
+}
+
+// admitted waits while submissions of a class are refused; false: ctx ended.
+func (p *publisher) admitted(ctx context.Context, class messages.Class) bool {
+	for {
+		why, again, open := p.intake.open(ctx, class)
+		if open {
+			return ctx.Err() == nil
+		}
+		p.trouble.Store(&why)
+		timer := time.NewTimer(again)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return false
 		}
 	}
 }

@@ -52,6 +52,7 @@ const (
 	ReasonInDoubt              Reason = "in_doubt"
 	ReasonSLAMissed            Reason = "sla_missed"
 	ReasonClaimMissing         Reason = "claim_missing"
+	ReasonTooLarge             Reason = "too_large"
 	ReasonCrash                Reason = "crash"
 	ReasonWaitingMoney         Reason = "waiting_money"
 	ReasonNotBefore            Reason = "not_before"
@@ -104,7 +105,8 @@ func ReasonList() []ReasonInfo {
 		{ReasonInDoubt, true, "A call was cut off after it was sent, as often as may be paid for; it may have been billed.", "Check with the provider, then replay."},
 		{ReasonSLAMissed, true, "The answer came later than the agreement's SLA allows.", "Replay, or have the SLA changed."},
 		{ReasonClaimMissing, true, "The stored body of the request was not found.", "Check the claim store, then replay with the request."},
-		{ReasonCrash, true, "Processing the request crashed three times.", "Report the stack that the dead letter has, then replay."},
+		{ReasonTooLarge, false, "The request grew larger on its way than a message of the broker may be.", "Ask for a shorter answer or send a shorter request, or raise the broker's max_payload; then replay with the request."},
+		{ReasonCrash, true, "Processing the request crashed three times, by a panic or with the whole process.", "Report what the dead letter has, then replay."},
 		{ReasonWaitingMoney, true, "Open reservations hold the money that the request needs; it waits.", "Nothing: it goes on when money is free."},
 		{ReasonNotBefore, true, "The request waits for its not_before.", "Nothing: it goes on by itself."},
 		{ReasonPaused, true, "An operator paused something that the request needs; it waits.", "Nothing: it goes on when the operator resumes it, or ends as timeout at its not_after."},

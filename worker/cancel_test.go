@@ -18,13 +18,13 @@ func (b *bundle) canceller() *worker.Canceller {
 	return &worker.Canceller{Hop: b.hop, Leader: b.lead, Partitions: 1, Now: time.Now}
 }
 
-// ended reads how a request ended.
+// ended waits until a request has ended, and reads how.
 func (b *bundle) ended(id string) *messages.Envelope {
 	b.t.Helper()
-	n := b.newest(id)
-	e, err := messages.DecodeEnvelope(n.Data)
-	if err != nil || n.State != messages.StateDone || e.End == nil {
-		b.t.Fatalf("newest of %s is %s: %s, %v", id, n.State, n.Data, err)
+	waitFor(b.t, func() bool { return b.newest(id).State == messages.StateDone }) // what is said is not stored yet
+	e, err := messages.DecodeEnvelope(b.newest(id).Data)
+	if err != nil || e.End == nil {
+		b.t.Fatalf("%s ended as %+v, %v", id, e, err)
 	}
 	return e
 }

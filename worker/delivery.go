@@ -33,6 +33,8 @@ type Delivery struct {
 	woken bool          // its wait is over, whatever its not_before says
 	// answered is set when the queue was told; no heartbeat follows.
 	answered atomic.Bool
+	// acked is set when it was acknowledged: it is never delivered again.
+	acked atomic.Bool
 }
 
 func newDelivery(msg jetstream.Msg) (*Delivery, error) {

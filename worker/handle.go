@@ -3,8 +3,6 @@ package worker
 import (
 	"context"
 	"fmt"
-	"runtime"
-	"strings"
 	"sync"
 	"time"
 
@@ -16,9 +14,20 @@ import (
 	"flowgate/pipelines/ai"
 )
 
-// process is a micro-batch's life: screened, judged, published, answered. A panic outside of the layers leaves the batch
-// unanswered: it is delivered again.
+// process handles a micro-batch, whole or, after a crash, one by one. It is heartbeated meanwhile.
 func (r *Runtime) process(ctx context.Context, q Queue, batch []*Delivery) {
+	release := r.held.hold(batch)
+	defer release()
+	if r.alone.wanted(r.now(), batch) {
+		r.oneByOne(ctx, q, batch)
+		return
+	}
+	r.together(ctx, q, batch)
+}
+
+// together is a micro-batch's life: screened, judged, published, answered. A panic behind the layers leaves the batch
+// unanswered: it is delivered again.
+func (r *Runtime) together(ctx context.Context, q Queue, batch []*Delivery) {
 	defer func() {
 		if p := recover(); p != nil {
 			r.log.Error("panic outside of the layers", zap.String("queue", q.Name), zap.String("where", place(p)))
@@ -26,19 +35,16 @@ func (r *Runtime) process(ctx context.Context, q Queue, batch []*Delivery) {
 	}()
 	answering, stop := lingering(ctx, linger)
 	defer stop()
-	release := r.held.hold(batch)
-	defer release()
 	tasks := make([]*Task, 0, len(batch))
 	seen := make(map[messages.Key]bool, len(batch))
 	for _, d := range batch {
-		r.opts.Probe.At(StepFetched, d.queue(), d.Key)
 		t := &Task{Delivery: d, Started: r.now(), Trace: follow(d.Header)}
 		if seen[d.Key] { // a second message of one family waits for the next micro-batch
 			r.settle(d, answerPark, time.Millisecond)
 			r.tellBack(q, d)
 			continue
 		}
-		if v, judged := r.screen(ctx, q, t); judged {
+		if v, judged := r.screened(ctx, q, t); judged {
 			r.carryOut(answering, q, []*Task{t}, []Verdict{v})
 			continue
 		}
@@ -93,7 +99,9 @@ func (r *Runtime) carryOut(ctx context.Context, q Queue, tasks []*Task, verdicts
 	for i, t := range tasks {
 		var receipt Receipt
 		if index[i] >= 0 {
-			receipt = receipts[index[i]]
+			if receipt = receipts[index[i]]; TooLarge(receipt.Err) {
+				verdicts[i], receipt = r.endTooLarge(ctx, q, t, verdicts[i])
+			}
 			r.opts.Probe.At(StepPublished, t.queue(), t.Key)
 		}
 		r.conclude(ctx, q, t, verdicts[i], receipt)
@@ -106,6 +114,9 @@ func (r *Runtime) screen(ctx context.Context, q Queue, t *Task) (v Verdict, judg
 		return v, true
 	}
 	if t.State == "" { // requests and replays: layer 1 asks the ledger
+		if v, judged = r.deadly(ctx, q, t); judged {
+			return v, true
+		}
 		return r.pausedIngress(q, t)
 	}
 	t.Expect = t.Seq
@@ -124,6 +135,9 @@ func (r *Runtime) screen(ctx context.Context, q Queue, t *Task) (v Verdict, judg
 		return v, true
 	}
 	if v, judged = r.standing(ctx, t); judged {
+		return v, true
+	}
+	if v, judged = r.deadly(ctx, q, t); judged {
 		return v, true
 	}
 	switch refused := r.ending(t); {
@@ -282,105 +296,4 @@ func (d *Delivery) queue() string {
 		return "ingress"
 	}
 	return string(d.State)
-}
-
-// crashes ends a request after this many panics.
-const crashes = 3
-
-// judge hands tasks to the layer. A panic costs nobody but the task that caused it: the batch is judged again one by one.
-func (r *Runtime) judge(ctx context.Context, q Queue, tasks []*Task) []Verdict {
-	verdicts, where := guarded(func() []Verdict { return q.Layer.Handle(ctx, tasks) })
-	if where == "" && len(verdicts) == len(tasks) {
-		return verdicts
-	}
-	if len(tasks) > 1 {
-		verdicts = verdicts[:0]
-		for _, t := range tasks {
-			verdicts = append(verdicts, r.judge(ctx, q, []*Task{t})...)
-		}
-		return verdicts
-	}
-	return []Verdict{r.crashed(ctx, q, tasks[0], where)}
-}
-
-// crashed counts a panic: in the envelope's history where there is one, else by the message. A call that was open is in
-// doubt.
-func (r *Runtime) crashed(ctx context.Context, q Queue, t *Task, where string) Verdict {
-	r.log.Error("panic", zap.String("queue", q.Name), t.about(), zap.String("where", where))
-	refused := pipelines.Fail(messages.ReasonCrash, where)
-	if t.State == "" {
-		if r.panics.count(t.Seq) < crashes {
-			return Park(r.now().Add(lag), fmt.Errorf("panic: %s", where))
-		}
-		return r.endGuarded(ctx, q, t, refused)
-	}
-	e := t.Envelope
-	attempt := messages.Attempt{K: ai.NextAttempt(e.History), Layer: q.Layer.Name(), StartedAt: t.Started, Billing: messages.BillingNone}
-	if t.Open != nil {
-		attempt = *t.Open
-		attempt.Billing, attempt.CostMicroUSD = messages.BillingInDoubt, attempt.BoundMicroUSD
-	}
-	attempt.Class, attempt.Detail, attempt.Worker = classCrash, where, r.opts.Worker
-	attempt.DurationMS = r.now().Sub(t.Started).Milliseconds()
-	e.History = append(e.History, attempt)
-	TellAttempt(r.opts.Observer, t, attempt)
-	n := 0
-	for i := range e.History {
-		if e.History[i].Class == classCrash {
-			n++
-		}
-	}
-	if n >= crashes {
-		return r.endGuarded(ctx, q, t, refused)
-	}
-	e.N++
-	e.NotBefore = r.now().Add(lag)
-	v, err := t.advance(t.State)
-	if err != nil {
-		return Park(r.now().Add(lag), err)
-	}
-	return v
-}
-
-// endGuarded lets the layer end a task; where even that panics, the message waits for somebody who mends the code.
-func (r *Runtime) endGuarded(ctx context.Context, q Queue, t *Task, refused *pipelines.Refusal) Verdict {
-	verdicts, where := guarded(func() []Verdict { return []Verdict{q.Layer.End(ctx, t, refused)} })
-	if where != "" {
-		return Park(r.now().Add(r.opts.AckWait), fmt.Errorf("panic while ending: %s", where))
-	}
-	return verdicts[0]
-}
-
-const classCrash = "crash"
-
-// guarded runs f; where names the place of a panic, empty without one. A panic's value may hold data of a request, so only
-// errors of the Go runtime are told.
-func guarded(f func() []Verdict) (verdicts []Verdict, where string) {
-	defer func() {
-		if p := recover(); p != nil {
-			where = place(p)
-		}
-	}()
-	return f(), ""
-}
-
-// place tells what panicked, and the functions above it.
-func place(p any) string {
-	pcs := make([]uintptr, 16)
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(4, pcs)])
-	var b strings.Builder
-	if e, ok := p.(runtime.Error); ok {
-		b.WriteString(e.Error())
-	} else {
-		fmt.Fprintf(&b, "panic of type %T", p)
-	}
-	for {
-		frame, more := frames.Next()
-		if name, ours := strings.CutPrefix(frame.Function, "flowgate/"); ours {
-			fmt.Fprintf(&b, " < %s:%d", name, frame.Line)
-		}
-		if !more {
-			return b.String()
-		}
-	}
 }

@@ -67,7 +67,14 @@ type Hop struct {
 const (
 	codeWrongLastSequence jetstream.ErrorCode = 10071
 	codePassingConflict   jetstream.ErrorCode = 10164
+	codeMessageTooLarge   jetstream.ErrorCode = 10054
 )
+
+// TooLarge tells that a message is larger than the broker takes: it never will be taken.
+func TooLarge(err error) bool {
+	refused, ok := errors.AsType[*jetstream.APIError](err)
+	return errors.Is(err, nats.ErrMaxPayload) || ok && refused.ErrorCode == codeMessageTooLarge
+}
 
 // Publish publishes a micro-batch, all at once, and awaits every answer. Lost answers, passing conflicts and lost
 // connections are repeated with the same S and token until ctx ends. Publications MUST be of distinct families.

@@ -78,6 +78,10 @@ type Options struct {
 	Observer Observer
 	// Pulse is told that the loops go round; may be nil.
 	Pulse *Pulse
+	// Inflight knows the messages with which processes before this one ended; may be nil. Unclean: the last one did not end in
+	// order, so messages are handled one at a time for a while.
+	Inflight Inflight
+	Unclean  bool
 }
 
 // Runtime moves requests from state to state.
@@ -88,8 +92,10 @@ type Runtime struct {
 	now   func() time.Time
 	fresh *firstSequence
 	held  *held
-	// panics counts those of messages of the ingress stream, which have no history.
+	// panics counts those of messages that have no history, or none that can be read.
 	panics panics
+	// alone has the messages that are handled one at a time.
+	alone solitude
 	// lookout spreads the looks at paused requests.
 	lookout lookout
 }
@@ -133,6 +139,7 @@ func NewRuntime(opts Options) (*Runtime, error) {
 		hop:   opts.Hop,
 		fresh: newFirstSequence(opts.Leader),
 		held:  newHeld(),
+		alone: solitude{inflight: opts.Inflight},
 	}, nil
 }
 
@@ -149,6 +156,7 @@ func (r *Runtime) Run(ctx context.Context) error {
 			return fmt.Errorf("opening consumer %s of %s: %w", q.Name, q.Stream, err)
 		}
 	}
+	r.alone.begin(r.now(), r.opts.Unclean, r.opts.AckWait)
 	work, cancelWork := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancelWork(nil)
 	beating, cancelBeats := context.WithCancel(context.WithoutCancel(ctx))

@@ -34,6 +34,7 @@ func (r *Runtime) settle(d *Delivery, a answer, delay time.Duration) {
 	var err error
 	switch a {
 	case answerAck:
+		d.acked.Store(true)
 		err = d.msg.Ack()
 	case answerPark:
 		err = d.msg.NakWithDelay(max(delay, time.Millisecond))

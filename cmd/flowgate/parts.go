@@ -96,7 +96,14 @@ func (n *node) chain(ctx context.Context) (*worker.Runtime, error) {
 	for _, q := range queues {
 		n.pulled = append(n.pulled, q.Name)
 	}
-	return worker.NewRuntime(n.runtimeOptions(queues))
+	options := n.runtimeOptions(queues)
+	inflight, err := n.folder.Inflight()
+	if err != nil {
+		return nil, environmentError{err}
+	}
+	n.down.push("closing the list of messages in flight", inflight.Close)
+	options.Inflight = inflight
+	return worker.NewRuntime(options)
 }
 
 // runtimeOptions are those of the runtime out of settings.
@@ -105,7 +112,7 @@ func (n *node) runtimeOptions(queues []worker.Queue) worker.Options {
 		Conn: n.conn, JS: n.js, Leader: n.leader, Hop: n.hop, Queues: queues,
 		Worker: n.folder.WorkerID(), Earlier: n.folder.Earlier, AckWait: n.settings.Flowgate.AckWait,
 		Grace: max(n.settings.Flowgate.Grace, time.Millisecond), LongestPark: longestPark(n.settings.Flowgate.Hold), Control: n.control,
-		Logger: n.log, Probe: n.probe, Observer: n.observer, Pulse: n.pulse,
+		Logger: n.log, Probe: n.probe, Observer: n.observer, Pulse: n.pulse, Unclean: n.folder.Unclean(),
 	}
 	if n.roles.layer(messages.LayerCorporate) {
 		options.Waiting = n.db.Waiting

@@ -82,10 +82,15 @@ func (n *node) corporate(ctx context.Context) (worker.Layer, error) {
 	}
 	rules := governance(n.settings, n.prices, n.agreements)
 	return &handlers.Corporate{
-		Ledger: n.db, Admissions: n.db, Dead: deadLetters{n.db}, Bodies: handlers.Bodies{Claims: n.claims}, Leader: n.leader,
+		Ledger: n.db, Admissions: n.db, Dead: deadLetters{n.db}, Bodies: n.bodies(), Leader: n.leader,
 		Policy: func() corporate.Policy { return rules }, Ingress: ingress.Incarnation(), Partitions: 1,
 		Now: time.Now, Probe: n.probe, Control: n.control, LongestPark: longestPark(n.settings.Flowgate.Hold),
 	}, nil
+}
+
+// bodies move what is too large for a message.
+func (n *node) bodies() handlers.Bodies {
+	return handlers.Bodies{Claims: n.claims, MaxPayload: n.conn.MaxPayload}
 }
 
 func (n *node) ai(context.Context) (worker.Layer, error) {
@@ -95,7 +100,7 @@ func (n *node) ai(context.Context) (worker.Layer, error) {
 	}
 	processing := ai.Policy{Agreements: n.agreements, Prices: n.prices, Retry: retries(n.settings)}
 	return &handlers.AI{
-		Backends: serving, Bodies: handlers.Bodies{Claims: n.claims}, Hop: n.hop, Policy: func() ai.Policy { return processing },
+		Backends: serving, Bodies: n.bodies(), Hop: n.hop, Policy: func() ai.Policy { return processing },
 		Worker: n.folder.WorkerID(), Now: time.Now, Probe: n.probe, Observer: n.observer, Control: n.control,
 	}, nil
 }
@@ -103,7 +108,7 @@ func (n *node) ai(context.Context) (worker.Layer, error) {
 func (n *node) optimizer(context.Context) (worker.Layer, error) {
 	validation := optimizer.Policy{Agreements: n.agreements}
 	return &handlers.Optimizer{
-		Bodies: handlers.Bodies{Claims: n.claims}, Policy: func() optimizer.Policy { return validation }, Now: time.Now,
+		Bodies: n.bodies(), Policy: func() optimizer.Policy { return validation }, Now: time.Now,
 	}, nil
 }
 

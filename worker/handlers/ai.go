@@ -201,6 +201,9 @@ func (a *AI) announce(ctx context.Context, x *turn, attempt messages.Attempt) (w
 		}
 		return worker.Verdict{Action: worker.ActionAck, Spent: x.spent}, true
 	case worker.FateUnknown:
+		if worker.TooLarge(receipt.Err) {
+			return a.end(ctx, x.Task, pipelines.Fail(messages.ReasonTooLarge, "the state calling is larger than a message may be")), true
+		}
 	}
 	return worker.Park(a.Now().Add(time.Second), fmt.Errorf("announcing a call: %w", receipt.Err)), true
 }

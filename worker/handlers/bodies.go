@@ -22,18 +22,35 @@ type Claims interface {
 // Bodies moves large bodies out of envelopes before every publication, and back when they are read.
 type Bodies struct {
 	Claims Claims
+	// MaxPayload is the most bytes of a message, headers included, as the broker says now; nil: enough for every envelope.
+	MaxPayload func() int64
 }
 
-// seal encodes an envelope; what makes it larger than messages.InlineBytes goes to the claim store first.
+// seal encodes an envelope; bodies over messages.InlineBytes go to the claim store first, and smaller ones with which it would
+// be larger than the broker takes.
 func (b Bodies) seal(ctx context.Context, key messages.Key, e *messages.Envelope) ([]byte, error) {
-	if len(e.Request) > messages.InlineBytes {
+	data, err := b.sealOver(ctx, key, e, messages.InlineBytes)
+	if err != nil || b.MaxPayload == nil {
+		return data, err
+	}
+	if most := b.MaxPayload(); most > 0 && int64(len(data)) > most-messages.HeaderRoom {
+		return b.sealOver(ctx, key, e, smallBody)
+	}
+	return data, nil
+}
+
+// smallBody is what always travels inside.
+const smallBody = 1 << 10
+
+func (b Bodies) sealOver(ctx context.Context, key messages.Key, e *messages.Envelope, inline int) ([]byte, error) {
+	if len(e.Request) > inline {
 		claim, err := b.Claims.Put(ctx, key, e.Epoch, e.Request)
 		if err != nil {
 			return nil, fmt.Errorf("storing the request's body: %w", err)
 		}
 		e.Request, e.RequestClaim = nil, &claim
 	}
-	if e.AI != nil && len(e.AI.Answer) > messages.InlineBytes {
+	if e.AI != nil && len(e.AI.Answer) > inline {
 		claim, err := b.Claims.Put(ctx, key, e.Epoch, []byte(e.AI.Answer))
 		if err != nil {
 			return nil, fmt.Errorf("storing the answer's body: %w", err)

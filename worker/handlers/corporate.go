@@ -63,6 +63,8 @@ type candidate struct {
 	member   worker.Member
 	// index is the candidate's place among the verdicts.
 	index int
+	// ends: whatever was decided before, the request ends now.
+	ends bool
 }
 
 // Handle admits a micro-batch in one statement.
@@ -89,9 +91,16 @@ func (c *Corporate) End(ctx context.Context, t *worker.Task, r *pipelines.Refusa
 	if t.Envelope == nil {
 		e.Malformed = messages.NewMalformed(t.Subject, t.Data)
 		e.RequestSHA256 = e.Malformed.SHA256
+		if !t.Replay && t.SubjectErr == nil && json.Valid(t.Data) {
+			e.Request = t.Data // a replay needs all of it
+		}
 	}
-	entrant := c.candidate(t, e, corporate.Ended(r, c.facts(t), c.Policy()))
-	entrant.member.Hold = t.Envelope != nil
+	d := corporate.Ended(r, c.facts(t), c.Policy())
+	if t.Envelope != nil && e.Corporate != nil { // who asked, and why, was read before
+		d.Kind, d.Section, d.NotAfter = e.Kind, *e.Corporate, e.NotAfter
+	}
+	entrant := c.candidate(t, e, d)
+	entrant.member.Hold, entrant.ends = t.Envelope != nil, true
 	verdicts := make([]worker.Verdict, 1)
 	c.admit(ctx, []*candidate{entrant}, verdicts)
 	return verdicts[0]
@@ -304,6 +313,9 @@ func (c *Corporate) act(ctx context.Context, x *candidate, g worker.Grant, base 
 		if err := json.Unmarshal(g.Decision, &stored); err != nil {
 			return c.handBack(fmt.Errorf("decoding a stored decision: %w", err))
 		}
+		if x.ends {
+			stored.Refusal = x.decision.Refusal
+		}
 		x.decision = stored
 	case worker.GrantNew:
 	}
@@ -388,29 +400,4 @@ func (c *Corporate) expect(ctx context.Context, t *worker.Task, e *messages.Enve
 
 func (c *Corporate) advance(ctx context.Context, t *worker.Task, e *messages.Envelope, state messages.State) worker.Verdict {
 	return advance(ctx, c.Bodies, t, e, state)
-}
-
-// advance seals the envelope and makes the verdict that publishes it. Trouble with the claim store is waited out, for as
-// long as work may go on: what was decided, and perhaps paid for, is not to be decided again.
-func advance(ctx context.Context, b Bodies, t *worker.Task, e *messages.Envelope, state messages.State) worker.Verdict {
-	e.Unbase(t.Expect)
-	if state == messages.StateDone && !e.End.Replayable {
-		e.Request, e.Malformed = nil, nil // nobody reads it again: the record has its hash
-	}
-	delays := worker.DefaultDelays()
-	for round := 1; ; round++ {
-		data, err := b.seal(ctx, t.Key, e)
-		if err == nil {
-			return worker.Verdict{Action: worker.ActionAdvance, Next: t.Publication(state, e, data)}
-		}
-		if !delays.Pause(ctx, round) {
-			return worker.Park(time.Now().Add(time.Second), err)
-		}
-	}
-}
-
-// refused ends a task at a layer.
-func refused(ctx context.Context, b Bodies, t *worker.Task, layer messages.LayerName, r *pipelines.Refusal, now time.Time) worker.Verdict {
-	pipelines.End(t.Envelope, layer, r, now)
-	return advance(ctx, b, t, t.Envelope, messages.StateDone)
 }

@@ -70,10 +70,13 @@ func (c *Corporate) document(ctx context.Context, ask messages.Replay, old *mess
 		return ask.Request, nil
 	}
 	document, err := c.Bodies.raw(ctx, old)
-	if err == nil && len(document) == 0 && old.Malformed != nil {
+	switch {
+	case err != nil || len(document) > 0:
+		return document, err
+	case old.Malformed != nil:
 		return old.Malformed.Head, nil
 	}
-	return document, err
+	return nil, worker.ErrClaimMissing // it was too large to be kept
 }
 
 func replayRefused(t *worker.Task, detail string) worker.Verdict {

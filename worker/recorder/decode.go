@@ -28,7 +28,7 @@ func (r *Recorder) batch(ctx context.Context, from worker.Position, msgs []jetst
 		}
 		b.To.Seq = meta.Sequence.Stream
 		if r.opts.Stream == worker.EventsStream {
-			r.event(&b, msg.Data(), meta)
+			_, _ = r.surviving(meta, func() error { r.event(&b, msg.Data(), meta); return nil }) // its error is nil
 			continue
 		}
 		address, err := messages.ParseSubject(msg.Subject())
@@ -38,11 +38,60 @@ func (r *Recorder) batch(ctx context.Context, from worker.Position, msgs []jetst
 			r.log.Error("a state of no request", zap.Uint64("seq", at.Seq), zap.Error(err))
 			continue
 		}
-		if err := r.state(ctx, &b, at, msg.Data()); err != nil {
+		panicked, err := r.surviving(meta, func() error { return r.state(ctx, &b, at, msg.Data()) })
+		if panicked && at.State == messages.StateDone { // it has ended all the same
+			panicked, err = r.surviving(meta, func() error { return r.unanswered(ctx, &b, at, msg.Data()) })
+		}
+		if panicked && at.State == messages.StateDone {
+			_, err = r.surviving(meta, func() error { return r.bare(ctx, &b, at, msg.Data()) })
+		}
+		if err != nil {
 			return b, err
 		}
 	}
 	return b, nil
+}
+
+// surviving does one message's work; a panic costs no more than that message. Its value may hold data of a request: only its
+// type is told.
+func (r *Recorder) surviving(meta *jetstream.MsgMetadata, do func() error) (panicked bool, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			panicked = true
+			r.log.Error("panic while reading a message; it is recorded without what cannot be read", zap.Uint64("seq", meta.Sequence.Stream),
+				zap.String("type", fmt.Sprintf("%T", p)), zap.Stack("stack"))
+		}
+	}()
+	return false, do()
+}
+
+// unanswered records an end without its answer.
+func (r *Recorder) unanswered(ctx context.Context, b *worker.RecordBatch, at worker.Stored, data []byte) error {
+	e, err := messages.DecodeEnvelope(data)
+	if err != nil {
+		return r.bare(ctx, b, at, data)
+	}
+	if e.AI != nil {
+		e.AI.Answer, e.AI.AnswerClaim = "", nil
+	}
+	return r.end(ctx, b, at, e)
+}
+
+// bare records an end without its sections, which nobody can read without a panic.
+func (r *Recorder) bare(ctx context.Context, b *worker.RecordBatch, at worker.Stored, data []byte) error {
+	e := messages.UnreadableEnvelope(at.Address, at.At, data)
+	e.Malformed = messages.NewMalformed("", data)
+	pipelines.End(e, messages.LayerOptimizer, pipelines.Fail(messages.ReasonCrash, "recording its end panicked"), at.At)
+	return r.end(ctx, b, at, e)
+}
+
+func (r *Recorder) end(ctx context.Context, b *worker.RecordBatch, at worker.Stored, e *messages.Envelope) error {
+	at.Epoch = e.Epoch
+	o, err := r.outcome(ctx, at, e)
+	if err == nil {
+		b.Outcomes = append(b.Outcomes, o)
+	}
+	return err
 }
 
 func (r *Recorder) event(b *worker.RecordBatch, data []byte, meta *jetstream.MsgMetadata) {
@@ -78,14 +127,10 @@ func (r *Recorder) state(ctx context.Context, b *worker.RecordBatch, at worker.S
 		r.log.Error("a state of no form", zap.Uint64("seq", at.Seq), zap.Error(err))
 		return nil
 	}
-	at.Epoch = e.Epoch
 	if at.State == messages.StateDone {
-		o, err := r.outcome(ctx, at, e)
-		if err == nil {
-			b.Outcomes = append(b.Outcomes, o)
-		}
-		return err
+		return r.end(ctx, b, at, e)
 	}
+	at.Epoch = e.Epoch
 	if e.Corporate == nil {
 		return nil
 	}

@@ -133,13 +133,13 @@ func TestADatabaseThatWasSetBackIsFedAgain(t *testing.T) {
 	for _, again := range []string{"after-0", "open", "refused"} { // another document, another decision
 		s.publish(messages.RequestSubject(messages.ClassStd, messages.Key{Tenant: "acme", ID: again}), []byte(`{"audit_reason":"once more"}`))
 	}
-	outcomes := s.recorded(ended)
+	s.recorded(ended)
 	if after := s.spent(); after != before {
 		t.Errorf("%d micro-dollars were spent, then %d", before, after)
 	}
 	gate.Release()
 	pauses.pause("still", false)
-	outcomes = s.recorded(ended + 2)
+	outcomes := s.recorded(ended + 2)
 	s.sees("nothing is held any more", func(ctx context.Context) (bool, error) {
 		_, held, err := s.money(ctx)
 		return held == 0, err

@@ -103,8 +103,6 @@ func (s *saboteur) target(ctx context.Context, f chaos.Fault) (string, error) {
 	switch f.Do { //nolint:exhaustive // the others name theirs
 	case chaos.KillLeader, chaos.FreezeLeader:
 		return s.leader(ctx)
-	case chaos.Fill:
-		return worker.WorkStream(0), nil
 	case chaos.Rolling:
 		return "rolling", nil
 	}
@@ -116,7 +114,7 @@ func (s *saboteur) leader(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, drillGrace)
 	defer cancel()
 	for {
-		info, err := s.stream(ctx)
+		info, err := s.stream(ctx, worker.WorkStream(0))
 		if err == nil && info.Cluster != nil && info.Cluster.Leader != "" {
 			return info.Cluster.Leader, nil
 		}
@@ -129,18 +127,18 @@ func (s *saboteur) leader(ctx context.Context) (string, error) {
 // drillGrace bounds the wait for what a fault needs: a leader, a process that is there.
 const drillGrace = 30 * time.Second
 
-// stream asks once how the WORK stream stands.
-func (s *saboteur) stream(ctx context.Context) (*jetstream.StreamInfo, error) {
+// stream asks once how a stream stands.
+func (s *saboteur) stream(ctx context.Context, name string) (*jetstream.StreamInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, ackPatience)
 	defer cancel()
-	stream, err := s.c.js.Stream(ctx, worker.WorkStream(0))
+	stream, err := s.c.js.Stream(ctx, name)
 	if err != nil {
-		return nil, fmt.Errorf("asking for the WORK stream: %w", err)
+		return nil, fmt.Errorf("asking for stream %s: %w", name, err)
 	}
 	return stream.CachedInfo(), nil
 }
 
-// bound sets how many bytes the WORK stream may have, and asks until it has: what has them in hand may be away.
+// bound sets how many bytes a stream may have, and asks until it has: what has them in hand may be away.
 func (s *saboteur) bound(ctx context.Context, config jetstream.StreamConfig, bytes int64) error {
 	config.MaxBytes = bytes
 	for {
@@ -180,7 +178,7 @@ func (s *saboteur) do(ctx context.Context, f chaos.Fault, target string) error {
 		s.ground.isolate(target, link.State{})
 		return nil
 	case chaos.Fill:
-		return s.fill(ctx, f.Lasts)
+		return s.fill(ctx, target, f.Lasts)
 	case chaos.Rolling:
 		return s.rolling(ctx)
 	}
@@ -206,15 +204,15 @@ func (s *saboteur) disturb(ctx context.Context, l *network, f chaos.Fault, state
 	return nil
 }
 
-// fillRoom is what the WORK stream may still take while it is full.
+// fillRoom is what a stream may still take while it is full.
 const fillRoom = 16 << 10
 
-// fill bounds the WORK stream to what it has, and a little more.
-func (s *saboteur) fill(ctx context.Context, lasts time.Duration) error {
+// fill bounds a stream to what it has, and a little more.
+func (s *saboteur) fill(ctx context.Context, name string, lasts time.Duration) error {
 	var info *jetstream.StreamInfo
 	for {
 		var err error
-		if info, err = s.stream(ctx); err == nil {
+		if info, err = s.stream(ctx, name); err == nil {
 			break
 		}
 		if !sleep(ctx, 100*time.Millisecond) {

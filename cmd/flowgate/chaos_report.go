@@ -67,6 +67,7 @@ func (r *chaosReport) show(out io.Writer) error {
 		{"provider_calls", n(r.ProviderCalls), ""},
 		{"repeated_calls", n(r.RepeatedCalls), "each after one in doubt"},
 		{"unexplained_repeats", n(r.UnexplainedRepeats), "must be 0"},
+		{"repeats_outside_faults", n(r.RepeatsOutsideFaults), "in flight at no fault: a starved machine"},
 		{"intents", n(r.Intents), ""},
 		{"outcomes", n(r.Outcomes), "as many as admissions"},
 		{"admissions", n(r.Admissions), ""},

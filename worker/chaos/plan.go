@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"flowgate/worker"
 )
 
 // Options say which drill it is. The same options make the same plan.
@@ -56,7 +58,7 @@ const (
 	FreezeBroker Do = "freeze_broker"
 	SlowBroker   Do = "slow_broker"
 	SlowDatabase Do = "slow_database"
-	// Fill leaves the WORK stream no room to grow.
+	// Fill leaves a stream no room to grow.
 	Fill Do = "fill"
 	// KillLeader and FreezeLeader hit the server that leads the WORK stream at that moment.
 	KillLeader   Do = "kill_leader"
@@ -73,7 +75,7 @@ type Fault struct {
 	// After is how many requests have been accepted when it begins.
 	After int `json:"after"`
 	Do    Do  `json:"do"`
-	// Target is the process, or the worker whose network it is; empty where Do chooses.
+	// Target is the process, the worker whose network it is, or the stream; empty where Do chooses.
 	Target string        `json:"target,omitempty"`
 	Lasts  time.Duration `json:"lasts_ns"`
 	// Delay is that of the slow ones.
@@ -133,6 +135,9 @@ const (
 	Postgres = "postgres"
 	Recorder = "recorder"
 )
+
+// BodiesStream is the stream below the bucket of large bodies.
+const BodiesStream = "OBJ_flowgate_bodies"
 
 // WorkersOf are the workers of a drill: layers by their short names, the recorder, and how many there are of each.
 func WorkersOf() []struct {
@@ -198,7 +203,7 @@ func shapes(cluster int) []shape {
 		short(Restart, WorkerNames()...), short(Restart, brokers...), short(Restart, Postgres),
 		long(CutBroker, WorkerNames()...), long(FreezeBroker, WorkerNames()...), slow(SlowBroker, WorkerNames()...),
 		long(CutDatabase, WorkerNames("corporate", Recorder)...), slow(SlowDatabase, WorkerNames("corporate", Recorder)...),
-		short(Fill),
+		short(Fill, worker.WorkStream(0)), short(Fill, worker.IngressStream, worker.EventsStream, BodiesStream),
 	}
 	if cluster > 1 {
 		all = append(all, short(KillLeader), short(KillLeader), long(FreezeLeader), short(Rolling),

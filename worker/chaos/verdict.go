@@ -28,13 +28,16 @@ type Report struct {
 	// RepeatedCalls followed one that may have been billed, in the same epoch.
 	RepeatedCalls int `json:"repeated_calls"`
 	// UnexplainedRepeats are those of them whose forerunner the record does not show as in doubt.
-	UnexplainedRepeats int   `json:"unexplained_repeats"`
-	Intents            int   `json:"intents"`
-	Outcomes           int   `json:"outcomes"`
-	Admissions         int   `json:"admissions"`
-	ReservationsLeft   int64 `json:"reservations_left"`
-	Overspend          int64 `json:"overspend_microusd"`
-	DeadLetters        int   `json:"dead_letters"`
+	UnexplainedRepeats int `json:"unexplained_repeats"`
+	// RepeatsOutsideFaults are those whose forerunner was neither cut off by the provider's script nor in flight at a fault of
+	// its own. Nothing is judged by them: on a starved machine a worker may be silent for AckWait without any fault.
+	RepeatsOutsideFaults int   `json:"repeats_outside_faults"`
+	Intents              int   `json:"intents"`
+	Outcomes             int   `json:"outcomes"`
+	Admissions           int   `json:"admissions"`
+	ReservationsLeft     int64 `json:"reservations_left"`
+	Overspend            int64 `json:"overspend_microusd"`
+	DeadLetters          int   `json:"dead_letters"`
 	// RecoverySeconds is the longest time from the end of a fault to the next result.
 	RecoverySeconds float64 `json:"recovery_seconds"`
 
@@ -195,6 +198,30 @@ func (j *judge) calls() {
 			billed[at] = append(before, c)
 		}
 	}
+	for _, calls := range billed {
+		j.RepeatsOutsideFaults += j.outsideFaults(calls[:len(calls)-1])
+	}
+}
+
+// outsideFaults counts the calls of one epoch for which no fault is found that struck while they were in flight, each fault
+// serving one of them. A fault's effects may be felt for a while: a worker that was frozen is missed after AckWait.
+func (j *judge) outsideFaults(calls []provider.Call) int {
+	const while = 2 * AckWait
+	outside, served := 0, make(map[int]bool)
+	for _, c := range calls {
+		if c.Answered == provider.Cut || c.Answered == provider.Half {
+			continue
+		}
+		found := slices.IndexFunc(j.seen.Struck, func(s Struck) bool {
+			return !served[s.N] && s.Began.Before(c.Ended.Add(while)) && s.Healed.After(c.Began.Add(-while))
+		})
+		if found < 0 {
+			outside++
+			continue
+		}
+		served[j.seen.Struck[found].N] = true
+	}
+	return outside
 }
 
 // explain looks whether the record explains a call beside those before it.

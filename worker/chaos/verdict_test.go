@@ -106,3 +106,34 @@ func TestTheVerdictFindsEachBrokenPromise(t *testing.T) {
 		})
 	}
 }
+
+// TestARepeatedCallIsLookedForAmongTheFaults: each fault serves one call of an epoch that was in flight when it struck.
+func TestARepeatedCallIsLookedForAmongTheFaults(t *testing.T) {
+	call := func(attempt int, began time.Duration) provider.Call {
+		return provider.Call{
+			Ask: provider.Ask{Key: "t/plain-0", Attempt: attempt, N: 1}, Answered: provider.Success,
+			Began: clockAt.Add(began), Ended: clockAt.Add(began + time.Second),
+		}
+	}
+	struck := func(n int, began time.Duration) Struck {
+		return Struck{Fault: Fault{N: n, Do: Kill}, Began: clockAt.Add(began), Healed: clockAt.Add(began + time.Second)}
+	}
+	p, e := clean()
+	e.Calls = append(e.Calls, call(2, time.Minute), call(3, time.Minute+3*time.Second), call(4, time.Hour))
+	e.Calls[0].Began, e.Calls[0].Ended = clockAt, clockAt.Add(time.Second)
+	for _, c := range []struct {
+		struck []Struck
+		want   int
+	}{
+		{nil, 3},
+		{[]Struck{struck(1, 0)}, 2},
+		{[]Struck{struck(1, 0), struck(2, time.Minute)}, 1},
+		{[]Struck{struck(1, 0), struck(2, time.Minute), struck(3, time.Minute+time.Second)}, 0},
+		{[]Struck{struck(1, 10*time.Minute)}, 3},
+	} {
+		e.Struck = c.struck
+		if got := Judge(p, e).RepeatsOutsideFaults; got != c.want {
+			t.Errorf("%d faults: %d calls were repeated outside of them, want %d", len(c.struck), got, c.want)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -110,7 +111,10 @@ type Bounds struct {
 // Incarnation names one life of a stream by its creation time.
 func (b Bounds) Incarnation() string { return b.Created.UTC().Format(time.RFC3339Nano) }
 
-// Bounds asks for a stream's bounds.
+// ErrLeaderless says that a stream has no leader right now: whoever answers for it may lag behind what was acknowledged.
+var ErrLeaderless = errors.New("it has no leader right now")
+
+// Bounds asks for a stream's bounds. While a cluster elects a leader every server answers for itself; that is ErrLeaderless.
 func (l *Leader) Bounds(ctx context.Context, stream string) (Bounds, error) {
 	var reply struct {
 		Error   *jetstream.APIError `json:"error"`
@@ -120,10 +124,17 @@ func (l *Leader) Bounds(ctx context.Context, stream string) (Bounds, error) {
 			First uint64 `json:"first_seq"`
 			Last  uint64 `json:"last_seq"`
 		} `json:"state"`
+		Cluster *struct {
+			Leader string `json:"leader"`
+		} `json:"cluster"` // of a server that is in none: not there
 	}
 	err := l.Ask(ctx, "STREAM.INFO."+stream, nil, &reply)
-	if err == nil && reply.Error != nil {
+	switch {
+	case err != nil:
+	case reply.Error != nil:
 		err = reply.Error
+	case reply.Cluster != nil && reply.Cluster.Leader == "":
+		err = ErrLeaderless
 	}
 	if err != nil {
 		return Bounds{}, fmt.Errorf("reading the bounds of stream %s: %w", stream, err)

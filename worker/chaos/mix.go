@@ -217,8 +217,8 @@ const (
 	billable = 2 // the default of flowgate.billable_attempts
 )
 
-// longBound is what a call with a long body is bounded by: each of its bytes may be a token.
-const longBound = 18_200
+// longBound is what a call with a long body is bounded by.
+const longBound = 35_600
 
 // reserves is what is held for a request at most: as many calls as may be in doubt.
 func (r Request) reserves() int64 {
@@ -235,7 +235,7 @@ func (p Plan) Tight() bool { return p.Seed%3 == 0 }
 // frozen process knows is purged when it wakes.
 func (p Plan) Hold() time.Duration {
 	if p.Seed%2 == 1 {
-		return time.Second
+		return 3 * time.Second
 	}
 	return 10 * time.Minute
 }

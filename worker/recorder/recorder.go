@@ -41,9 +41,11 @@ type Options struct {
 	// Batch is the most messages of one transaction (default 1000), Linger how long one waits for more (default 50 ms).
 	Batch  int
 	Linger time.Duration
-	Worker string
-	Logger *zap.Logger
-	Probe  worker.Probe
+	// Believe is for how long the stream must end before what is recorded until that is believed (default 30 s).
+	Believe time.Duration
+	Worker  string
+	Logger  *zap.Logger
+	Probe   worker.Probe
 }
 
 // Recorder records one stream.
@@ -62,6 +64,9 @@ func New(opts Options) (*Recorder, error) {
 	}
 	if opts.Linger <= 0 {
 		opts.Linger = 50 * time.Millisecond
+	}
+	if opts.Believe <= 0 {
+		opts.Believe = 30 * time.Second
 	}
 	if opts.Logger == nil {
 		opts.Logger = zap.NewNop()
@@ -136,7 +141,7 @@ func (r *Recorder) resume(ctx context.Context) (from worker.Position, gap worker
 		return from, gap, fmt.Errorf("reading the recorder's position: %w", err)
 	}
 	from.Stream = r.opts.Stream
-	bounds, err := r.opts.Leader.Bounds(ctx, r.opts.Stream)
+	bounds, err := r.bounds(ctx, from)
 	if err != nil {
 		return from, gap, err
 	}
@@ -159,6 +164,24 @@ func (r *Recorder) resume(ctx context.Context) (from worker.Position, gap worker
 		}
 	}
 	return at, worker.RecordBatch{}, nil
+}
+
+// bounds asks for the stream's bounds. That it ends before what is recorded is believed when it has been so for Believe: a leader
+// that was cut off from the others, and does not know yet, lags.
+func (r *Recorder) bounds(ctx context.Context, from worker.Position) (worker.Bounds, error) {
+	tick := time.NewTicker(min(r.opts.Believe, time.Second))
+	defer tick.Stop()
+	for began := time.Now(); ; {
+		bounds, err := r.opts.Leader.Bounds(ctx, r.opts.Stream)
+		if err != nil || bounds.Incarnation() != from.Incarnation || bounds.Last >= from.Seq || time.Since(began) >= r.opts.Believe {
+			return bounds, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return bounds, ctx.Err()
+		}
+	}
 }
 
 // streamLost alarms, and is the event that the record keeps of it. What the stream had beyond the position is not known.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -30,6 +31,9 @@ type tape struct {
 	logs *observer.ObservedLogs
 	log  *zap.Logger
 	n    int
+	// believe is the recorder's. then is done by record once the recorder has asked for the bounds of its stream; may be nil.
+	believe time.Duration
+	then    func()
 }
 
 func newTape(t *testing.T) *tape {
@@ -42,7 +46,7 @@ func newTape(t *testing.T) *tape {
 	}
 	t.Cleanup(db.Close)
 	core, logs := observer.New(zap.ErrorLevel)
-	return &tape{t: t, js: js, db: db, logs: logs, log: zap.New(core)}
+	return &tape{t: t, js: js, db: db, logs: logs, log: zap.New(core), believe: 200 * time.Millisecond}
 }
 
 // end stores the ends of n requests, refused ones.
@@ -80,7 +84,7 @@ func (b *tape) record(seq uint64) {
 	}
 	r, err := recorder.New(recorder.Options{
 		JS: b.js, Leader: leader, Hop: &worker.Hop{JS: b.js, Leader: leader, Backoff: worker.DefaultDelays()}, Store: b.db, Claims: claims,
-		Stream: worker.WorkStream(0), Worker: "w1", Logger: b.log,
+		Stream: worker.WorkStream(0), Worker: "w1", Logger: b.log, Believe: b.believe,
 		Lock: func(context.Context, string) (func(), <-chan struct{}, error) {
 			return func() {}, make(chan struct{}), nil
 		},
@@ -88,6 +92,15 @@ func (b *tape) record(seq uint64) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	asked := make(chan *nats.Msg, 64)
+	sub, err := b.js.Conn().ChanSubscribe("$JS.API.STREAM.INFO."+worker.WorkStream(0), asked)
+	if err == nil {
+		err = b.js.Conn().Flush()
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
 	ctx, cancel := context.WithCancel(b.t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { r.Run(ctx) })
@@ -101,6 +114,11 @@ func (b *tape) record(seq uint64) {
 			return
 		}
 		select {
+		case <-asked:
+			if b.then != nil {
+				b.then()
+				b.then = nil
+			}
 		case <-time.After(10 * time.Millisecond):
 		case <-deadline:
 			b.t.Fatalf("recorded up to %+v, want %d", at, seq)
@@ -170,6 +188,25 @@ func TestAStreamThatWasSetBackIsReadFromItsBeginningAndAlarmed(t *testing.T) {
 	}
 	b.record(last)
 	b.wants(3, "was set back")
+}
+
+// TestALaggingAnswerIsNotTakenForAStreamThatWasSetBack: a leader that was cut off from its cluster answers with less than was
+// recorded, and soon with all of it.
+func TestALaggingAnswerIsNotTakenForAStreamThatWasSetBack(t *testing.T) {
+	b := newTape(t)
+	b.record(b.end(3))
+	from, err := b.db.Position(t.Context(), worker.WorkStream(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := from
+	to.Seq += 2
+	if _, err := b.db.Commit(t.Context(), worker.RecordBatch{From: from, To: to}); err != nil {
+		t.Fatal(err)
+	}
+	b.believe, b.then = time.Hour, func() { b.end(3) } // the first two of them count as recorded
+	b.record(to.Seq + 1)
+	b.wants(4, "")
 }
 
 func TestWhatIsPurgedBeforeItIsRecordedIsAGapAndAlarmed(t *testing.T) {

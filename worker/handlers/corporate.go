@@ -304,7 +304,7 @@ func (c *Corporate) act(ctx context.Context, x *candidate, g worker.Grant, base 
 	case worker.GrantDuplicate:
 		return event(messages.EventDuplicateID)
 	case worker.GrantReplayRefused:
-		return event(messages.EventReplayRefused)
+		return c.refuseReplay(ctx, t, "it does not follow the newest failure")
 	case worker.GrantAgain:
 		if messages.Newer(g.Decision) {
 			return worker.ParkForNewer(t)

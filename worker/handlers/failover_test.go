@@ -191,3 +191,32 @@ func (s *stage) spent() int64 {
 	}
 	return settled
 }
+
+// TestAReplayWaitsUntilTheEndThatItFollowsIsRecorded: nobody records when it comes.
+func TestAReplayWaitsUntilTheEndThatItFollowsIsRecorded(t *testing.T) {
+	s := newStage(t)
+	s.unrecorded = true
+	p := s.start(false, nil)
+	s.publish(messages.RequestSubject(messages.ClassStd, requestKey), request(`{"offline_faults":[{"class":"invalid","epoch":0}]}`))
+	s.sees("it failed", func(ctx context.Context) (bool, error) {
+		n, found, err := s.leader.Newest(ctx, 0, requestKey)
+		return found && n.State == messages.StateDone, err
+	})
+	ack, err := s.js.Publish(t.Context(), messages.ReplaySubject(messages.ClassStd, requestKey, 1), []byte(`{"reason":"the backend is well again"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.sees("layer 1 has seen the replay", func(ctx context.Context) (bool, error) {
+		c, err := s.js.Consumer(ctx, worker.IngressStream, "corporate-std")
+		return err == nil && c.CachedInfo().Delivered.Stream >= ack.Sequence && c.CachedInfo().NumRedelivered > 0, err
+	})
+	s.unrecorded = false
+	records := s.start(false, nil)
+	s.ended(requestKey, 1)
+	p.end()
+	records.end()
+	if o := s.recorded(2); messages.Status(o[0].Status) != messages.StatusSuccess {
+		t.Errorf("the replay ended as %+v", o[0])
+	}
+	s.agree()
+}

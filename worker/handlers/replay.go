@@ -23,7 +23,7 @@ func (c *Corporate) gatherReplay(ctx context.Context, t *worker.Task, p corporat
 	old, stored, err := c.dead(ctx, t)
 	switch {
 	case errors.Is(err, worker.ErrNotFound):
-		return nil, replayRefused(t, "no failure of this request is stored")
+		return nil, c.refuseReplay(ctx, t, "no failure of this request is stored")
 	case messages.Newer(stored):
 		return nil, worker.ParkForNewer(t)
 	case err != nil:
@@ -77,6 +77,30 @@ func (c *Corporate) document(ctx context.Context, ask messages.Replay, old *mess
 		return old.Malformed.Head, nil
 	}
 	return nil, worker.ErrClaimMissing // it was too large to be kept
+}
+
+// refuseReplay refuses a replay for what the record says, unless the record is behind the end that it follows (nobody records, or
+// the database was set back): then it is judged when that end is recorded.
+func (c *Corporate) refuseReplay(ctx context.Context, t *worker.Task, detail string) worker.Verdict {
+	newest, found, err := c.Leader.Newest(ctx, messages.Partition(t.Key, c.Partitions), t.Key)
+	if err != nil {
+		return c.handBack(err)
+	}
+	if !found || newest.State != messages.StateDone {
+		return replayRefused(t, detail)
+	}
+	epoch, err := messages.EpochOf(newest.Data)
+	if err != nil || epoch != t.Epoch-1 {
+		return replayRefused(t, detail)
+	}
+	_, ended, err := c.Admissions.Standing(ctx, t.Key, epoch)
+	switch {
+	case err != nil && !errors.Is(err, worker.ErrNotFound):
+		return c.handBack(err)
+	case !ended:
+		return c.handBack(nil)
+	}
+	return replayRefused(t, detail)
 }
 
 func replayRefused(t *worker.Task, detail string) worker.Verdict {

@@ -106,7 +106,7 @@ const slowSettings = "cost_optimization: {enabled: false}\nflowgate:\n  listen: 
 // TestACrowdOfBatchRequestsKeepsNobodyWaiting: many requests of class batch wait for a slow backend, and one of class rt a
 // second passes them. The long form has 200,000 of them for 120 seconds.
 func TestACrowdOfBatchRequestsKeepsNobodyWaiting(t *testing.T) {
-	n, people, each, latency := 2000, 3, 100*time.Millisecond, "1s"
+	n, people, each, latency := 2000, 3, 100*time.Millisecond, "3s"
 	if long {
 		n, people, each, latency = 200_000, 120, time.Second, "200ms"
 	} else {

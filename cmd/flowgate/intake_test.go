@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"flowgate/messages"
+	"flowgate/worker"
 )
 
 // refusal is what a refused submission prints with --json.
@@ -75,6 +76,11 @@ func TestOverTheMarkOfTheDiskNothingIsAdmitted(t *testing.T) {
 	up := g.up()
 	url := up.ready().NATSURL
 	eventually(t, "the gate closes", func() bool { return intake(t, url, messages.ClassRT).Reason == messages.IntakeDisk })
+	js := g.operator()
+	eventually(t, "the pulls of the time before have ended", func() bool {
+		consumer, err := js.Consumer(t.Context(), worker.IngressStream, "corporate-std")
+		return err == nil && consumer.CachedInfo().NumWaiting == 0
+	})
 	g.say("submit", "--reason", "a drill of full disks", "Say OK").wants(t, exitEnvironment, "disk_full", "MB left", "come back in 5m0s")
 	subject := messages.RequestSubject(messages.ClassStd, messages.Key{Tenant: "default", ID: "kept"})
 	if _, err := producer(t, url).Request(subject, []byte(`{"prompt":"Say OK","audit_reason":"a drill of full disks"}`), patience); err != nil {

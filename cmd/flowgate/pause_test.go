@@ -16,8 +16,8 @@ import (
 	"flowgate/worker/state"
 )
 
-// lastEvent reads the newest event of a kind as the operator.
-func (g *ground) lastEvent(tenant string, kind messages.EventKind) messages.Event {
+// operator is JetStream as the operator of the built-in broker has it, until the test ends.
+func (g *ground) operator() jetstream.JetStream {
 	g.t.Helper()
 	info, err := state.Read(g.state)
 	if err != nil {
@@ -27,12 +27,18 @@ func (g *ground) lastEvent(tenant string, kind messages.EventKind) messages.Even
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	defer conn.Close()
+	g.t.Cleanup(conn.Close)
 	js, err := jetstream.New(conn)
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	stream, err := js.Stream(g.t.Context(), worker.EventsStream)
+	return js
+}
+
+// lastEvent reads the newest event of a kind as the operator.
+func (g *ground) lastEvent(tenant string, kind messages.EventKind) messages.Event {
+	g.t.Helper()
+	stream, err := g.operator().Stream(g.t.Context(), worker.EventsStream)
 	if err != nil {
 		g.t.Fatal(err)
 	}

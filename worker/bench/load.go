@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -91,21 +92,29 @@ type load struct {
 	runs int
 	// patience is how long a run may be without progress.
 	patience time.Duration
+	closed   atomic.Bool
 }
 
 // newLoad makes a publisher of its own, so that refused submissions are noticed; broken is told the first.
 func newLoad(conn *nats.Conn, outstanding int, broken context.CancelCauseFunc) (*load, error) {
-	js, err := jetstream.New(conn, jetstream.WithPublishAsyncMaxPending(outstanding+1),
+	l := &load{conn: conn, id: nuid.Next(), patience: patience}
+	var err error
+	l.js, err = jetstream.New(conn, jetstream.WithPublishAsyncMaxPending(outstanding+1),
 		jetstream.WithPublishAsyncErrHandler(func(_ jetstream.JetStream, _ *nats.Msg, err error) {
-			broken(fmt.Errorf("submitting: %w", err))
+			if !l.closed.Load() { // what is unanswered then fails, and nobody asks
+				broken(fmt.Errorf("submitting: %w", err))
+			}
 		}))
 	if err != nil {
 		return nil, fmt.Errorf("making a publisher: %w", err)
 	}
-	return &load{conn: conn, js: js, id: nuid.Next(), patience: patience}, nil
+	return l, nil
 }
 
-func (l *load) close() { l.js.CleanupPublisher() }
+func (l *load) close() {
+	l.closed.Store(true)
+	l.js.CleanupPublisher()
+}
 
 // sample is what one run measured, from before the first publication to after the last end.
 type sample struct {

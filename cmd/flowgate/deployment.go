@@ -59,7 +59,7 @@ type brokerProcess struct {
 
 // Bounds of waiting for the processes of a deployment.
 const (
-	startGrace = time.Minute
+	startGrace = 5 * time.Minute // a busy machine takes its time
 	drainGrace = 30 * time.Second
 )
 

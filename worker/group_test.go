@@ -113,12 +113,12 @@ func TestFewGoSinglyAndSoDoAllWhereTheGroupIsOff(t *testing.T) {
 
 func TestALargeOneGoesSingly(t *testing.T) {
 	g := newGrouped(t)
-	pubs := states("a", 21)
+	pubs := states("a", 41)
 	pubs[4].Data = bytes.Repeat([]byte("x"), 300<<10)
 	for i, r := range g.hop.Publish(t.Context(), pubs) {
 		g.stands(pubs[i], r)
 	}
-	g.counts(1, 20, 0)
+	g.counts(1, 40, 0)
 }
 
 func TestOneWhoLostTheComparisonCostsTheOthersNothing(t *testing.T) {
@@ -181,7 +181,7 @@ func TestABatchWhoseAnswerIsLostIsFoundByItsTokens(t *testing.T) {
 // TestCallersComeAndGo: whoever gives up while he waits, or leads, keeps nobody waiting, and each request is moved once.
 func TestCallersComeAndGo(t *testing.T) {
 	g := newGrouped(t)
-	const callers, turns = 48, 6
+	const callers, turns = 72, 5
 	var won atomic.Int64
 	var all sync.WaitGroup
 	for c := range callers {

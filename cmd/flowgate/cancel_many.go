@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -133,7 +134,7 @@ func (l frozen) show(cmd *cobra.Command, g *globals) error {
 
 // cancelAll says the words first, that of a batch in one, and ends what is on the list.
 func (f *cancelling) cancelAll(ctx context.Context, e *ender, list frozen) (cancelledAll, error) {
-	all := cancelledAll{Batch: list.batch, Selected: len(list.requests), Done: true, Requests: make([]cancelled, len(list.requests))}
+	all := cancelledAll{Batch: list.batch, Done: true}
 	if list.batch != nil {
 		key := messages.Key{Tenant: list.batch.Tenant, ID: list.batch.ID}
 		word := f.word(key, 0, time.Now().Add(batchWord))
@@ -144,23 +145,15 @@ func (f *cancelling) cancelAll(ctx context.Context, e *ender, list frozen) (canc
 	} else if err := e.cancels.Room(ctx, len(list.requests)); err != nil {
 		return all, err
 	}
-	progress := newProgress("cancelled", len(list.requests))
-	defer progress.close()
-	var hands sync.WaitGroup
-	next := make(chan int)
-	for range min(cancelsAtOnce, len(list.requests)) {
-		hands.Go(func() {
-			for i := range next {
-				all.Requests[i] = f.cancelOpen(ctx, e, list, list.requests[i])
-				progress.add()
-			}
-		})
+	all.Requests = f.endAll(ctx, e, list)
+	for pass := 0; list.batch != nil && pass < batchPasses && ctx.Err() == nil; pass++ {
+		more, err := list.later(ctx, e, all.Requests)
+		if err != nil || len(more.requests) == 0 {
+			break // what is left ends when a layer takes it up
+		}
+		all.Requests = append(all.Requests, f.endAll(ctx, e, more)...)
 	}
-	for i := range list.requests {
-		next <- i
-	}
-	close(next)
-	hands.Wait()
+	all.Selected = len(all.Requests)
 	for _, r := range all.Requests {
 		switch {
 		case r.Pending:
@@ -174,6 +167,42 @@ func (f *cancelling) cancelAll(ctx context.Context, e *ender, list frozen) (canc
 		}
 	}
 	return all, ctx.Err()
+}
+
+// batchPasses bounds how often a batch is looked through for lines that were admitted meanwhile.
+const batchPasses = 5
+
+// later are the open lines of a batch that were not tried yet: they were admitted while nobody had heard the word.
+func (l frozen) later(ctx context.Context, e *ender, tried []cancelled) (frozen, error) {
+	open, err := e.db.OpenInBatch(ctx, l.batch.Tenant, l.batch.ID, l.batch.Total)
+	known := make(map[string]bool, len(tried))
+	for _, r := range tried {
+		known[r.ID] = true
+	}
+	return frozen{batch: l.batch, requests: slices.DeleteFunc(open, func(r postgres.OpenRequest) bool { return known[r.ID] })}, err
+}
+
+// endAll ends what is on a list, side by side.
+func (f *cancelling) endAll(ctx context.Context, e *ender, list frozen) []cancelled {
+	ended := make([]cancelled, len(list.requests))
+	progress := newProgress("cancelled", len(list.requests))
+	defer progress.close()
+	var hands sync.WaitGroup
+	next := make(chan int)
+	for range min(cancelsAtOnce, len(list.requests)) {
+		hands.Go(func() {
+			for i := range next {
+				ended[i] = f.cancelOpen(ctx, e, list, list.requests[i])
+				progress.add()
+			}
+		})
+	}
+	for i := range list.requests {
+		next <- i
+	}
+	close(next)
+	hands.Wait()
+	return ended
 }
 
 // batchWord is for how long a batch stays cancelled: longer than its lines live that name no not_after, and than a run of

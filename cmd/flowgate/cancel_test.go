@@ -79,8 +79,8 @@ func TestACancelledBatchEndsWhileItIsSubmitted(t *testing.T) {
 	up.ready()
 	const n = 300
 	var file strings.Builder
-	for range n {
-		file.WriteString(`{"prompt":"Say OK","audit_reason":"a drill of cancelling","metadata":{"offline_latency_ms":300}}` + "\n")
+	for i := range n { // the first ones end, the others would take their time
+		fmt.Fprintf(&file, `{"prompt":"Say OK","audit_reason":"a drill of cancelling","metadata":{"offline_latency_ms":%d}}`+"\n", min(i/5, 1)*10_000)
 	}
 	g.file("drill.jsonl", []byte(file.String()))
 	batch := g.begin(g.command("batch", "submit", "drill.jsonl", "--window", "8", "--json"), "")
@@ -105,5 +105,5 @@ func TestACancelledBatchEndsWhileItIsSubmitted(t *testing.T) {
 		t.Errorf("%d lines ended, %d of them cancelled", ended, cancelled)
 	}
 	eventually(t, "the record is complete", func() bool { return g.say("audit", "check").code == exitDone })
-	up.stop()
+	up.kill() // calls are under way whose answers nobody wants
 }

@@ -74,7 +74,7 @@ func boundLog(path string) error {
 	if info.Size() <= maxLog {
 		return nil
 	}
-	if _, err := copyFile(path, path+".old"); err != nil {
+	if _, err := copyFile(path, path+".old", io.Discard); err != nil {
 		return fmt.Errorf("keeping the old log of postgres: %w", err)
 	}
 	if err := os.Truncate(path, 0); err != nil {
@@ -83,8 +83,8 @@ func boundLog(path string) error {
 	return nil
 }
 
-// copyFile returns how many bytes it copied.
-func copyFile(from, to string) (n int64, err error) {
+// copyFile returns how many bytes it copied; sum gets them too.
+func copyFile(from, to string, sum io.Writer) (n int64, err error) {
 	source, err := os.Open(from)
 	if err != nil {
 		return 0, err
@@ -94,6 +94,6 @@ func copyFile(from, to string) (n int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	n, err = io.Copy(target, source)
+	n, err = io.Copy(io.MultiWriter(target, sum), source)
 	return n, errors.Join(err, target.Close())
 }

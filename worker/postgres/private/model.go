@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -25,10 +26,12 @@ const keptModels = 3
 // runs: nothing depends on a model but the time of a start.
 type model struct{ shelf, key string }
 
-// modelSum is what a whole model holds; one that holds anything else was damaged and is not used.
+// modelSum is what a whole model holds; one that holds anything else was damaged, by a power cut for example, since nobody
+// waits for it to reach the disk, and is not used. The CRC is Castagnoli's, over the content of all files in their order.
 type modelSum struct {
-	Files int   `json:"files"`
-	Bytes int64 `json:"bytes"`
+	Files int    `json:"files"`
+	Bytes int64  `json:"bytes"`
+	CRC   uint32 `json:"crc32c"`
 }
 
 // modelOf names the model of what bin makes with args. An empty shelf keeps none.
@@ -69,7 +72,7 @@ func (m model) copyTo(dir string, id identity) (bool, error) {
 	}
 	got, err := copyTree(m.data(), dir)
 	if err == nil && got != want {
-		err = fmt.Errorf("it holds %d files of %d bytes and held %d of %d", got.Files, got.Bytes, want.Files, want.Bytes)
+		err = fmt.Errorf("it holds %+v and held %+v", got, want)
 	}
 	if err == nil && id.mode == switched {
 		err = chownTree(dir, id)
@@ -80,7 +83,7 @@ func (m model) copyTo(dir string, id identity) (bool, error) {
 	return true, nil
 }
 
-// keep makes the model from a data folder on which no server has run. It is on the disk before it has its name.
+// keep makes the model from a data folder on which no server has run.
 func (m model) keep(data string) error {
 	if m.shelf == "" {
 		return nil
@@ -122,13 +125,7 @@ func (m model) fill(data string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(m.sum(), text, 0o600); err != nil {
-		return err
-	}
-	if !canFlush {
-		return nil
-	}
-	return flush(m.shelf)
+	return os.WriteFile(m.sum(), text, 0o600)
 }
 
 // prune removes all but the newest models, and what was left half made.
@@ -167,6 +164,7 @@ func ownFolder(dir string) error {
 
 // copyTree copies folders and files, open to the owner alone, and tells what it copied.
 func copyTree(from, to string) (sum modelSum, err error) {
+	content := crc32.New(crc32.MakeTable(crc32.Castagnoli))
 	err = filepath.WalkDir(from, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -181,10 +179,11 @@ func copyTree(from, to string) (sum modelSum, err error) {
 		if !e.Type().IsRegular() {
 			return fmt.Errorf("%s is neither file nor folder", path)
 		}
-		n, err := copyFile(path, filepath.Join(to, rel))
+		n, err := copyFile(path, filepath.Join(to, rel), content)
 		sum.Files, sum.Bytes = sum.Files+1, sum.Bytes+n
 		return err
 	})
+	sum.CRC = content.Sum32()
 	return sum, err
 }
 

@@ -133,7 +133,7 @@ func (d *deployment) startPostgres(ctx context.Context) error {
 // beginPostgres starts the database, also after the one before was killed.
 func (d *deployment) beginPostgres(ctx context.Context) (err error) {
 	server, err := private.Start(ctx, private.Options{
-		Dir: filepath.Join(d.dir, "postgres"), Database: databaseName, Durable: true, Models: private.ModelDir(), Logger: d.log,
+		Dir: filepath.Join(d.dir, "postgres"), Database: databaseName, Durable: true, Templates: private.TemplateDir(), Logger: d.log,
 	})
 	if err == nil {
 		d.postgres = server

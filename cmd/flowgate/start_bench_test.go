@@ -14,7 +14,7 @@ import (
 )
 
 // BenchmarkStart starts the real program: from its launch until it says that it is ready, on a machine and in a folder where
-// it never ran (first: initdb makes the model of a database), in a new folder (cold: the model is copied) and in one that ran
+// it never ran (first: initdb makes the template of a database), in a new folder (cold: that is copied) and in one that ran
 // before (warm), flushing to the disk as it does by default; and the memory of the process at rest, which is the whole of
 // `flowgate up` but for the database's own. Wanted: cold under 1.5 s, warm under 0.3 s, rest under 150 MB.
 func BenchmarkStart(b *testing.B) {

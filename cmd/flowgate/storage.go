@@ -71,7 +71,7 @@ func (n *node) startDatabase(ctx context.Context) error {
 		return fmt.Errorf("no database: name it in DATABASE_URL, the layers %s need it", strings.Join(n.roles.strings(), ", "))
 	}
 	server, err := private.Start(ctx, private.Options{
-		Dir: n.folder.Path("postgres"), Database: databaseName, Durable: n.durable(), Models: private.ModelDir(), Logger: n.log,
+		Dir: n.folder.Path("postgres"), Database: databaseName, Durable: n.durable(), Templates: private.TemplateDir(), Logger: n.log,
 	})
 	if err != nil {
 		return err

@@ -115,7 +115,7 @@ func startServer(ctx context.Context) (admin string, stop func() error, err erro
 	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // for root, the server may run under another user
 		return "", nil, fmt.Errorf("opening the folder of the server: %w", err)
 	}
-	s, err := private.Start(ctx, private.Options{Dir: dir, Models: private.ModelDir(), Settings: map[string]string{"max_connections": "200"}})
+	s, err := private.Start(ctx, private.Options{Dir: dir, Templates: private.TemplateDir(), Settings: map[string]string{"max_connections": "200"}})
 	if err != nil {
 		_ = os.RemoveAll(dir) // why the start failed says more
 		return "", nil, err

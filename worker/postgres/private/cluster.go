@@ -12,24 +12,24 @@ import (
 // superuser owns the database server; whoever may open the socket is trusted to be it.
 const superuser = "flowgate"
 
-// initialise makes the data folder if there is none: a copy of the model, else by initdb, whose work becomes the model. Both
+// initialise makes the data folder if there is none: a copy of the template, else by initdb, whose work becomes one. Both
 // work in data.new, which gets its name when it is whole, so that a kill in between leaves nothing that looks like a database.
 func initialise(ctx context.Context, place folder, bin binaries, opts Options, log *logFile) error {
 	if _, err := os.Stat(place.data()); err == nil {
 		return nil
 	}
 	args := []string{"--username=" + superuser, "--auth=trust", "--encoding=UTF8", "--locale=C"}
-	models := opts.Models
+	templates := opts.Templates
 	if opts.Durable && !canFlush {
-		models = "" // a copy would not be on the disk
+		templates = "" // a copy would not be on the disk
 	}
-	m, err := modelOf(models, bin, args)
+	t, err := templateOf(templates, bin, args)
 	if err != nil {
 		return err
 	}
-	copied, err := fromModel(place, bin.identity, m)
+	copied, err := fromTemplate(place, bin.identity, t)
 	if !copied {
-		m.tell(opts.Logger, "copying the model of a new database", err)
+		t.tell(opts.Logger, "copying the template of a new database", err)
 		if err := initdb(ctx, place, bin, append(args, syncArgument(opts.Durable)...), log); err != nil {
 			return err
 		}
@@ -43,15 +43,15 @@ func initialise(ctx context.Context, place folder, bin binaries, opts Options, l
 		return fmt.Errorf("naming the data folder: %w", err)
 	}
 	if !copied {
-		m.tell(opts.Logger, "keeping a model of new databases", m.keep(place.data()))
+		t.tell(opts.Logger, "keeping a template of new databases", t.keep(place.data()))
 	}
 	return syncFolder(place.root)
 }
 
-// fromModel makes the new folder as a copy; without success nothing is left of it.
-func fromModel(place folder, id identity, m model) (copied bool, err error) {
+// fromTemplate makes the new folder as a copy; without success nothing is left of it.
+func fromTemplate(place folder, id identity, t template) (copied bool, err error) {
 	if err = makeFresh(place, id); err == nil {
-		copied, err = m.copyTo(place.fresh(), id)
+		copied, err = t.copyTo(place.fresh(), id)
 	}
 	if !copied {
 		err = errors.Join(err, os.RemoveAll(place.fresh()))

@@ -43,13 +43,13 @@ func CacheDir() (string, error) {
 	return filepath.Join(home, ".cache", "flowgate"), nil
 }
 
-// ModelDir is the folder in CacheDir for Options.Models; empty where there is no CacheDir, and no models then.
-func ModelDir() string {
+// TemplateDir is the folder in CacheDir for Options.Templates; empty where there is no CacheDir, and no templates then.
+func TemplateDir() string {
 	dir, err := CacheDir()
 	if err != nil {
 		return ""
 	}
-	return filepath.Join(dir, "postgres-models")
+	return filepath.Join(dir, "postgres-templates")
 }
 
 // shelf is the folder of the fetched ones, one folder each.

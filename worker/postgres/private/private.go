@@ -28,8 +28,8 @@ type Options struct {
 	Durable bool
 	// Database is the name of the database that is there after the start. Empty: postgres.
 	Database string
-	// Models is a folder for models of new data folders, see model. Empty: none is kept or used.
-	Models string
+	// Templates is a folder for templates of new data folders, see template. Empty: none is kept or used.
+	Templates string
 	// Settings are further server settings, for example max_connections; they win over the launcher's own. Those that
 	// place the server (sockets, ports, folders) are refused.
 	Settings map[string]string

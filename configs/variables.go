@@ -50,7 +50,7 @@ func Variables() []Variable {
 		{Name: "GOGC", Key: "performance.memory.gc_frequency", About: "Go's own form of the collector's pace"},
 		{Name: "PG_BINDIR", About: "the folder with `initdb` and `postgres` for a Postgres of flowgate's own"},
 		{Name: "FLOWGATE_FETCH_POSTGRES", About: "`1` fetches these programs where there are none, `0` refuses that"},
-		{Name: "FLOWGATE_CACHE", About: "where they are kept"},
+		{Name: "FLOWGATE_CACHE", About: "where they are kept, and what new databases are copied from"},
 		{Name: "HTTPS_PROXY, HTTP_PROXY, NO_PROXY", About: "proxies on the way to backends"},
 	}
 }

@@ -47,7 +47,7 @@ func newChaos(g *globals) *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), lasts)
 			defer cancel()
-			dir, remove, err := demoFolder(g, keep)
+			dir, remove, err := freshFolder(g, keep)
 			if err != nil {
 				return err
 			}

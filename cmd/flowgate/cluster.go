@@ -29,7 +29,7 @@ func newCluster(g *globals) *cobra.Command {
 			if r.lines < 0 || r.lasts <= 0 {
 				return usageError{errors.New("--lines must not be negative and --lasts must be a time such as 5s")}
 			}
-			dir, remove, err := demoFolder(g, keep)
+			dir, remove, err := freshFolder(g, keep)
 			if err != nil {
 				return err
 			}

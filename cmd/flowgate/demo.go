@@ -40,7 +40,7 @@ func newDemo(g *globals) *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), 5*time.Minute)
 			defer cancel()
-			dir, remove, err := demoFolder(g, keep)
+			dir, remove, err := freshFolder(g, keep)
 			if err != nil {
 				return err
 			}
@@ -51,27 +51,6 @@ func newDemo(g *globals) *cobra.Command {
 	cmd.Flags().BoolVar(&keep, "keep", false, "keep the state folder")
 	fetch.addTo(cmd)
 	return cmd
-}
-
-// demoFolder is a fresh folder, removed afterwards unless it is to be kept.
-func demoFolder(g *globals, keep bool) (string, func() error, error) {
-	if g.state != "" {
-		if entries, err := os.ReadDir(g.state); err == nil && len(entries) > 0 {
-			return "", nil, usageError{fmt.Errorf("%s is not empty: the demo wants a fresh folder", g.state)}
-		}
-		return g.state, func() error { return nil }, nil
-	}
-	dir, err := os.MkdirTemp("", "flowgate-demo-")
-	if err != nil {
-		return "", nil, environmentError{err}
-	}
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // Postgres runs under another user; what is secret lies deeper
-		return "", nil, environmentError{err}
-	}
-	if keep {
-		return dir, func() error { return nil }, nil
-	}
-	return dir, func() error { return os.RemoveAll(dir) }, nil
 }
 
 // demo is one run.

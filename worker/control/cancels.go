@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -91,18 +89,7 @@ func CheckCancel(c Cancellation) error {
 	if err := messages.CheckKey(c.Key); err != nil {
 		return err
 	}
-	for _, field := range []struct {
-		name, text string
-		most       int
-	}{{"reason", c.Reason, MaxReason}, {"by", c.By, MaxBy}} {
-		switch {
-		case len(field.text) > field.most:
-			return fmt.Errorf("%s has %d bytes, may have %d", field.name, len(field.text), field.most)
-		case !utf8.ValidString(field.text) || strings.ContainsFunc(field.text, unicode.IsControl):
-			return fmt.Errorf("%s must be one line of text", field.name)
-		}
-	}
-	return nil
+	return checkWords(c.Reason, c.By)
 }
 
 // Cancels writes cancellations.

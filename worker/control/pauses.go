@@ -52,19 +52,26 @@ func Check(p Pause) error {
 	if _, err := worker.ParsePauseKind(string(p.Kind)); err != nil {
 		return err
 	}
-	for _, field := range []struct {
-		name, text string
-		most       int
-		needed     bool
-	}{{"name", p.Name, MaxName, true}, {"reason", p.Reason, MaxReason, true}, {"by", p.By, MaxBy, false}} {
-		switch {
-		case field.needed && strings.TrimSpace(field.text) == "":
-			return fmt.Errorf("%s is missing: say it", field.name)
-		case len(field.text) > field.most:
-			return fmt.Errorf("%s has %d bytes, may have %d", field.name, len(field.text), field.most)
-		case !utf8.ValidString(field.text) || strings.ContainsFunc(field.text, unicode.IsControl):
-			return fmt.Errorf("%s must be one line of text", field.name)
+	for _, needed := range []struct{ field, text string }{{"name", p.Name}, {"reason", p.Reason}} {
+		if strings.TrimSpace(needed.text) == "" {
+			return fmt.Errorf("%s is missing: say it", needed.field)
 		}
+	}
+	return cmp.Or(checkLine("name", p.Name, MaxName), checkWords(p.Reason, p.By))
+}
+
+// checkWords checks what an operator says: why, and who says it.
+func checkWords(reason, by string) error {
+	return cmp.Or(checkLine("reason", reason, MaxReason), checkLine("by", by, MaxBy))
+}
+
+// checkLine wants one line of text of at most so many bytes.
+func checkLine(field, text string, most int) error {
+	switch {
+	case len(text) > most:
+		return fmt.Errorf("%s has %d bytes, may have %d", field, len(text), most)
+	case !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl):
+		return fmt.Errorf("%s must be one line of text", field)
 	}
 	return nil
 }

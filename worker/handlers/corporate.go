@@ -1,12 +1,10 @@
 package handlers
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -173,50 +171,6 @@ func timeless(r *messages.Request, e *messages.Envelope) {
 	}
 }
 
-// gatherHold decides a waiting request anew.
-func (c *Corporate) gatherHold(ctx context.Context, t *worker.Task, p corporate.Policy) (*candidate, worker.Verdict) {
-	r, err := c.Bodies.request(ctx, t.Envelope)
-	var field *messages.FieldError
-	f := c.facts(t)
-	var d corporate.Decision
-	switch {
-	case err == nil:
-		timeless(r, t.Envelope)
-		f.Paused = c.paused(t, r, p)
-		d = corporate.Decide(r, f, p)
-	case errors.As(err, &field):
-		d = corporate.Unreadable(err, f, p)
-	case gone(err, t):
-		d = corporate.Unreadable(&messages.FieldError{Field: "(body)", Rule: "is missing in the claim store", Reason: messages.ReasonClaimMissing}, f, p)
-	default:
-		return nil, c.handBack(err)
-	}
-	if t.Envelope.Corporate != nil {
-		d.Section.StartedAt = t.Envelope.Corporate.StartedAt
-	}
-	if o := t.Envelope.Replay; o != nil && o.ResumeAt == messages.StateOptimizer {
-		d.ResumeAt = messages.StateOptimizer
-	}
-	entrant := c.candidate(t, t.Envelope, d)
-	entrant.member.Hold = true
-	return entrant, worker.Verdict{}
-}
-
-// slept judges a hold whose writer slept through a purge: it goes on only where the record knows no other intent.
-func (c *Corporate) slept(ctx context.Context, t *worker.Task) worker.Verdict {
-	e := t.Envelope
-	intent, ended, err := c.Admissions.Standing(ctx, t.Key, e.Epoch)
-	switch {
-	case err != nil && !errors.Is(err, worker.ErrNotFound):
-		return c.handBack(err)
-	case ended, intent != 0 && intent != e.Slept.Seq:
-		return worker.Verdict{Action: worker.ActionAck}
-	}
-	state := e.Slept.State
-	e.Slept, e.Wait, e.Base = nil, "", 0
-	return c.advance(ctx, t, e, state)
-}
-
 // candidate makes the ledger's member out of a decision.
 func (c *Corporate) candidate(t *worker.Task, e *messages.Envelope, d corporate.Decision) *candidate {
 	m := worker.Member{
@@ -355,13 +309,6 @@ func (c *Corporate) act(ctx context.Context, x *candidate, g worker.Grant, base 
 		e.NotBefore = c.Now().Add(jittered(waitAgain))
 	}
 	return c.advance(ctx, t, e, state)
-}
-
-// waitsOn tells whether a request that waits for money got none this time either: the state that says so stands already, and
-// a new one for each of many waiters whenever a little money is freed would flood the stream.
-func (c *Corporate) waitsOn(t *worker.Task, e *messages.Envelope, g worker.Grant) bool {
-	return t.State == messages.StateHold && g.State == worker.AdmissionWaiting && g.Reason == messages.ReasonWaitingMoney &&
-		e.Wait == g.Reason && t.Started.Sub(t.Stored) < cmp.Or(c.LongestPark, worker.LongestPark)
 }
 
 // handBack parks a task for a moment, for trouble of our own infrastructure.

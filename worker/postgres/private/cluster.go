@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"go.uber.org/zap"
 )
 
 // superuser owns the database server; whoever may open the socket is trusted to be it.
@@ -29,7 +31,9 @@ func initialise(ctx context.Context, place folder, bin binaries, opts Options, l
 	}
 	copied, err := fromTemplate(place, bin.identity, t)
 	if !copied {
-		t.tell(opts.Logger, "copying the template of a new database", err)
+		if err != nil {
+			opts.Logger.Warn("the template of new databases is of no use: initdb takes its place", zap.Error(err))
+		}
 		if err := initdb(ctx, place, bin, append(args, syncArgument(opts.Durable)...), log); err != nil {
 			return err
 		}
@@ -43,7 +47,9 @@ func initialise(ctx context.Context, place folder, bin binaries, opts Options, l
 		return fmt.Errorf("naming the data folder: %w", err)
 	}
 	if !copied {
-		t.tell(opts.Logger, "keeping a template of new databases", t.keep(place.data()))
+		if err := t.keep(place.data()); err != nil { // nothing depends on it
+			opts.Logger.Info("no template of new databases is kept: the next one takes a second longer", zap.Error(err))
+		}
 	}
 	return syncFolder(place.root)
 }

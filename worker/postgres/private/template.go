@@ -13,8 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"go.uber.org/zap"
 )
 
 // keptTemplates is how many templates stay: one for each Postgres that a machine is likely to change between.
@@ -185,11 +183,4 @@ func copyTree(from, to string) (sum templateSum, err error) {
 	})
 	sum.CRC = content.Sum32()
 	return sum, err
-}
-
-// tell says what became of a template; none is needed.
-func (t template) tell(logger *zap.Logger, doing string, err error) {
-	if err != nil {
-		logger.Warn(doing+": initdb takes its place", zap.String("folder", t.shelf), zap.Error(err))
-	}
 }

@@ -189,8 +189,10 @@ func shape(s string) string {
 }
 
 // clip makes a value fit for a message or a record: at most 64 bytes, valid UTF-8, without control characters.
-func clip(s string) string {
-	const most = 64
+func clip(s string) string { return clipTo(s, 64) }
+
+// clipTo is clip with another bound, in bytes.
+func clipTo(s string, most int) string {
 	cut := s[:min(len(s), most)]
 	cut = strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) {

@@ -54,9 +54,4 @@ func shrunkHistory(history []Attempt) []Attempt {
 	return kept
 }
 
-func shorten(s string) string {
-	if len(s) > shrunkText {
-		return s[:shrunkText]
-	}
-	return s
-}
+func shorten(s string) string { return clipTo(s, shrunkText) }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -174,4 +175,4 @@ func readBounded(body io.ReadCloser, most int64) ([]byte, error) {
 	return data, nil
 }
 
-func clip(s string) string { return s[:min(len(s), maxProviderText)] }
+func clip(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxProviderText)], "") }

@@ -158,6 +158,24 @@ func (n *node) startBroker(ctx context.Context) error {
 		return err
 	}
 	n.broker = server
-	n.down.push("stopping the broker", func() error { server.Shutdown(); return nil })
+	n.down.push("stopping the broker", n.watchBroker(server))
 	return nil
+}
+
+// watchBroker breaks the node when its broker cannot work any more: only a start anew helps then. It returns what stops it.
+func (n *node) watchBroker(server *broker.Server) (stop func() error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		if err := server.Watch(ctx); err != nil {
+			n.run("broker", environmentError{fmt.Errorf("%w; mend that (is the disk of %s full?), then start flowgate again: what was accepted goes on",
+				err, n.folder.Dir())})
+		}
+	})
+	return func() error {
+		cancel()
+		watch.Wait()
+		server.Shutdown()
+		return nil
+	}
 }

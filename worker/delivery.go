@@ -31,6 +31,8 @@ type Delivery struct {
 
 	msg   jetstream.Msg // nil for a delivery that nobody has to answer
 	woken bool          // its wait is over, whatever its not_before says
+	// renewed is set on a woken one whose publication lost to the same wait, published again.
+	renewed bool
 	// answered is set when the queue was told; no heartbeat follows.
 	answered atomic.Bool
 	// acked is set when it was acknowledged: it is never delivered again.

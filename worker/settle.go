@@ -144,6 +144,8 @@ func (r *Runtime) afterLoss(t *Task, n *Newest) (answer, time.Duration, bool) {
 		}
 	case n.newerCall(), callingFor(n, t.Seq) != nil:
 		return r.holdOff(t, n, true)
+	case n.State == messages.StateHold && n.Seq != t.Seq:
+		t.renewed = t.woken
 	case n.Seq == t.Seq: // nobody moved it: a call announced here was lost with a replica
 		return answerPark, lag, true
 	}

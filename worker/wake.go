@@ -16,6 +16,8 @@ const (
 	wakeEvery = 30 * time.Second
 	// wakeBatch is how many waiting requests are taken up at once.
 	wakeBatch = 200
+	// wakeTries is how often a request is taken up whose wait is published again meanwhile.
+	wakeTries = 3
 )
 
 // wake takes up requests that wait for money when money was freed: the scope's oldest first, each with the sequence of its
@@ -83,19 +85,38 @@ func freedScopes(freed chan<- []string) nats.MsgHandler {
 	}
 }
 
-// takeUp processes the oldest waiting requests of scopes (all scopes where none is named).
+// takeUp processes the oldest waiting requests of scopes (all scopes where none is named). A request whose wait was published
+// again in that very moment is taken up once more: the ledger has let it go, so nobody else would find it before its park ends.
 func (r *Runtime) takeUp(ctx context.Context, hold Queue, scopes []string) {
 	waiters, err := r.opts.Waiting(ctx, scopes, wakeBatch)
 	if err != nil {
 		r.log.Warn("listing waiting requests", zap.Error(err))
 		return
 	}
-	var batch []*Delivery
-	for _, w := range waiters {
-		newest, found, err := r.opts.Leader.Newest(ctx, w.P, w.Key)
+	for try := 0; try < wakeTries && len(waiters) > 0; try++ {
+		batch, err := r.waiting(ctx, waiters)
 		if err != nil {
 			r.log.Warn("reading a waiting request", zap.Error(err))
 			return
+		}
+		if len(batch) > 0 {
+			r.process(ctx, hold, batch)
+		}
+		waiters = waiters[:0]
+		for _, d := range batch {
+			if d.renewed {
+				waiters = append(waiters, Waiter{Address: d.Address})
+			}
+		}
+	}
+}
+
+// waiting reads what the waiters' newest states are, where those still wait.
+func (r *Runtime) waiting(ctx context.Context, waiters []Waiter) (batch []*Delivery, err error) {
+	for _, w := range waiters {
+		newest, found, err := r.opts.Leader.Newest(ctx, w.P, w.Key)
+		if err != nil {
+			return nil, err
 		}
 		if !found || newest.State != messages.StateHold {
 			continue
@@ -105,7 +126,5 @@ func (r *Runtime) takeUp(ctx context.Context, hold Queue, scopes []string) {
 			Header: newest.Header, Data: newest.Data, woken: true,
 		})
 	}
-	if len(batch) > 0 {
-		r.process(ctx, hold, batch)
-	}
+	return batch, nil
 }

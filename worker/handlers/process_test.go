@@ -1,6 +1,7 @@
 package handlers_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,7 +47,9 @@ type stage struct {
 	// longestPark is that of the processes that are started; 0 is the default. unrecorded starts them without recorders.
 	longestPark time.Duration
 	unrecorded  bool
-	topology    broker.Topology
+	// limitDay is in micro-dollars; 0 is more than any test spends.
+	limitDay int64
+	topology broker.Topology
 	// conn, db and leader are the test's own.
 	conn   *nats.Conn
 	js     jetstream.JetStream
@@ -219,7 +222,7 @@ func (s *stage) layers(
 	}
 	rules := corporate.Policy{
 		Version: "test", MinAuditReason: 10, AllowUnknownUser: true, AllowUnknownDepartment: true, DefaultModel: model,
-		Prices: prices, Agreements: book, Limits: corporate.Limits{Request: 1e6, Day: 1e8, Month: 1e9}, BillableAttempts: 2, Location: time.UTC,
+		Prices: prices, Agreements: book, Limits: corporate.Limits{Request: 1e6, Day: cmp.Or(s.limitDay, 1e8), Month: 1e9}, BillableAttempts: 2, Location: time.UTC,
 	}
 	retry := ai.Retry{Attempts: 2, BaseDelay: 10 * time.Millisecond, MaxDelay: 20 * time.Millisecond, Factor: 2}
 	bodies := handlers.Bodies{Claims: claims}

@@ -20,7 +20,7 @@ type gated struct {
 }
 
 func (b gated) Call(ctx context.Context, call ai.Call) (ai.Answer, error) {
-	b.calling <- call.Key.ID
+	b.calling <- call.ID
 	select {
 	case <-b.let:
 	case <-ctx.Done():

@@ -59,18 +59,20 @@ type Envelope struct {
 	AI        *AISection        `json:"ai_processing,omitempty"`
 	Optimizer *OptimizerSection `json:"workflow_optimizer,omitempty"`
 
-	// Slept is set on a hold whose writer slept through a purge.
+	// Slept is set on a hold that stands for a state whose writer slept through a purge, or may have.
 	Slept *Slept `json:"slept,omitempty"`
 	// Wait says why a hold waits.
 	Wait Reason `json:"wait,omitempty"`
 	// History has every attempt of this epoch, in order.
 	History []Attempt `json:"history,omitempty"`
-	// End is set on done only.
+	// End is set on done, and on the hold that stands for it.
 	End *End `json:"end,omitempty"`
 }
 
-// Slept is the state that a writer published which had slept through a purge.
+// Slept is the state that a hold stands for until layer 1 has read the admission's row: its writer slept through a purge, or
+// may have.
 type Slept struct {
+	// Seq is where it was published as what it is; 0: nowhere, since it is an end with no state expected.
 	Seq   uint64 `json:"seq"`
 	State State  `json:"state"`
 }
@@ -145,11 +147,20 @@ func EncodeEnvelope(e *Envelope) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// Unbase drops the base of an envelope that is published with a state expected: the base is for publications without.
-func (e *Envelope) Unbase(expect uint64) {
+// PublishedAs makes an envelope ready to be published as s with S = expect and names the state that it is published as. The
+// base is for publications without a state expected. None of those is an end: a family that was purged takes whatever comes
+// with S = 0, and nobody receives done, who could tell by its base that its writer slept through that purge. It is published
+// as hold, of which layer 1 makes done if the admission's row knows of no end.
+func (e *Envelope) PublishedAs(s State, expect uint64) State {
 	if expect != 0 {
 		e.Base = 0
+		return s
 	}
+	if s != StateDone {
+		return s
+	}
+	e.Slept = &Slept{State: StateDone}
+	return StateHold
 }
 
 // UnreadableEnvelope stands for bytes that are no envelope, with what of it can be read all the same: the epoch and what it

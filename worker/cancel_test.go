@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"flowgate/messages"
 	"flowgate/pipelines"
 	"flowgate/worker"
@@ -55,6 +57,33 @@ func TestALayerLooksBeforeItActs(t *testing.T) {
 				t.Errorf("%+v", end)
 			}
 		})
+	}
+}
+
+// TestACancelLeavesToLayer1WhatASleeperWrote: what would have refused it is purged, and the request may have ended.
+func TestACancelLeavesToLayer1WhatASleeperWrote(t *testing.T) {
+	b := setup(t)
+	for i := range 4 { // what another worker had done with the request meanwhile, and others
+		b.put(fmt.Sprintf("o%d", i), messages.StateDone, 0, envelope())
+	}
+	stream, err := b.js.Stream(t.Context(), worker.WorkStream(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Purge(t.Context(), jetstream.WithPurgeSequence(4)); err != nil {
+		t.Fatal(err)
+	}
+	waits, slept := envelope(), envelope()
+	waits.Base, slept.Slept = 1, &messages.Slept{State: messages.StateDone}
+	for id, e := range map[string]*messages.Envelope{"waits": waits, "slept": slept} {
+		seq := b.put(id, messages.StateHold, 0, e)
+		done, err := b.canceller().End(t.Context(), key(id), 0, pipelines.Cancelled("by ops"))
+		if err != nil || done.Here || done.End != nil || done.Was != messages.StateHold {
+			t.Errorf("%s: %+v, %v", id, done, err)
+		}
+		if n := b.newest(id); n.Seq != seq {
+			t.Errorf("%s became %s", id, n.State)
+		}
 	}
 }
 

@@ -125,8 +125,8 @@ func readEnvelope(a messages.Address, m Message) *messages.Envelope {
 type Cancelled struct {
 	// Was is the state from which it ended, or in which it stands.
 	Was messages.State
-	// End is how it ended; nil: it has not, because layer 1 has not decided on it yet, or a newer version of flowgate has it.
-	// Whoever takes it up ends it.
+	// End is how it ended; nil: it has not, because layer 1 has not decided on it yet or has to ask the ledger about it, or a
+	// newer version of flowgate has it. Whoever takes it up ends it.
 	End *messages.End
 	// Here is true where this very call ended it.
 	Here bool
@@ -174,6 +174,9 @@ func (c *Canceller) end(ctx context.Context, key messages.Key, epoch int, why *p
 	if err != nil {
 		return done, false, err
 	}
+	if doubtful, err := c.doubtful(ctx, n, e); err != nil || doubtful {
+		return done, false, err // whoever takes it up asks the admission's row, and ends it if it is to be ended
+	}
 	pipelines.Cancel(e, n.State, why, c.Now())
 	task := &Task{Delivery: &Delivery{Address: n.Address, Header: n.Header}, Envelope: e, Expect: n.Seq, Trace: follow(n.Header)}
 	verdict, err := task.advance(messages.StateDone)
@@ -190,4 +193,15 @@ func (c *Canceller) end(ctx context.Context, key messages.Key, epoch int, why *p
 		err = receipt.Err
 	}
 	return done, false, err
+}
+
+// doubtful tells of a state whether its writer slept through a purge, or may have: the request may have ended long ago.
+func (c *Canceller) doubtful(ctx context.Context, n *Newest, e *messages.Envelope) (bool, error) {
+	if n.State == messages.StateCalling || e.Slept != nil {
+		return e.Slept != nil, nil
+	}
+	return mayHaveSlept(e, n.Header, n.Seq, func() (uint64, error) {
+		bounds, err := c.Leader.Bounds(ctx, WorkStream(n.P))
+		return bounds.First, err
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
@@ -137,6 +138,9 @@ func (r *Runtime) screen(ctx context.Context, q Queue, t *Task) (v Verdict, judg
 	if v, judged = r.standing(ctx, t); judged {
 		return v, true
 	}
+	if v, judged = r.afterPurge(ctx, t); judged { // before anything is published: with this state expected nobody asks again
+		return v, true
+	}
 	if v, judged = r.deadly(ctx, q, t); judged {
 		return v, true
 	}
@@ -145,15 +149,12 @@ func (r *Runtime) screen(ctx context.Context, q Queue, t *Task) (v Verdict, judg
 	case t.State != messages.StateHold:
 		return q.Layer.End(ctx, t, refused), true
 	default: // layer 1 decides it once more, and finds the same
-		return r.afterPurge(ctx, t)
+		return Verdict{}, false
 	}
 	if v, judged = r.pausedOld(q, t); judged {
 		return v, true
 	}
-	if v, judged = r.parked(t); judged {
-		return v, true
-	}
-	return r.afterPurge(ctx, t)
+	return r.parked(t)
 }
 
 // standing asks, on every delivery that is not the first, whether the message is still the newest state of its request.
@@ -230,16 +231,14 @@ func (r *Runtime) noLater(t *Task, until time.Time) time.Time {
 // afterPurge catches a writer that slept through a purge: it published with no state expected although the states that
 // would have refused it were gone. Layer 1 looks at the admission again.
 func (r *Runtime) afterPurge(ctx context.Context, t *Task) (Verdict, bool) {
-	base := t.Envelope.Base
-	none := base == 0 && t.Header.Get(jetstream.ExpectedLastSubjSeqHeader) != "0" // else the stream was empty when it was read
-	if none || base+1 == t.Seq || t.State == messages.StateHold || t.Doubt != nil {
-		return Verdict{}, false
+	if t.State == messages.StateHold || t.Doubt != nil {
+		return Verdict{}, false // layer 1 asks the admission's row; whoever called had asked here
 	}
-	first, err := r.fresh.after(ctx, WorkStream(t.P))
+	slept, err := mayHaveSlept(t.Envelope, t.Header, t.Seq, func() (uint64, error) { return r.fresh.after(ctx, WorkStream(t.P)) })
 	if err != nil {
 		return Park(r.now().Add(lag), err), true
 	}
-	if base+1 >= first {
+	if !slept {
 		return Verdict{}, false
 	}
 	t.Envelope.Wait = messages.ReasonBaseTooOld
@@ -249,6 +248,17 @@ func (r *Runtime) afterPurge(ctx context.Context, t *Task) (Verdict, bool) {
 		return Park(r.now().Add(lag), err), true
 	}
 	return v, true
+}
+
+// mayHaveSlept tells of a state whether what would have refused it was purged before it was published: it expected no state,
+// and its base lies before the stream's first sequence.
+func mayHaveSlept(e *messages.Envelope, header nats.Header, seq uint64, first func() (uint64, error)) (bool, error) {
+	none := e.Base == 0 && header.Get(jetstream.ExpectedLastSubjSeqHeader) != "0" // else the stream was empty when it was read
+	if none || e.Base+1 == seq {
+		return false, nil
+	}
+	begins, err := first()
+	return err == nil && e.Base+1 < begins, err
 }
 
 // unreadable ends what is in the WORK stream and is no envelope.
@@ -270,7 +280,7 @@ func (r *Runtime) end(t *Task, layer messages.LayerName, refused *pipelines.Refu
 
 // advance is the verdict that publishes the task's envelope as the given state.
 func (t *Task) advance(s messages.State) (Verdict, error) {
-	t.Envelope.Unbase(t.Expect)
+	s = t.Envelope.PublishedAs(s, t.Expect)
 	data, err := messages.EncodeEnvelope(t.Envelope)
 	if err != nil {
 		return Verdict{}, err

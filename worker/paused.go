@@ -11,9 +11,10 @@ import (
 
 // paused tells what keeps a task from its layer; nil: nothing. Requests and replays of the ingress stream are kept from layer
 // 1 by its own pause and that of their class alone: what else is paused the layer finds itself, and makes them wait as hold.
+// Nothing keeps what has ended from being told.
 func (r *Runtime) paused(q Queue, t *Task) *Pause {
 	c := r.opts.Control
-	if c == nil {
+	if c == nil || t.Envelope != nil && t.Envelope.End != nil {
 		return nil
 	}
 	if p, paused := c.Paused(PauseLayer, string(q.Layer.Name())); paused {

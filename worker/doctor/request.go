@@ -121,7 +121,7 @@ func (r *Request) locate(ctx context.Context, leader *worker.Leader, key message
 		if r.Status == messages.StatusSuccess { // it passed, and nobody answered for its result
 			r.StoppedAt, r.Detail = "", "it passed all layers, but nobody answers for results: no process runs the recorder"
 		}
-	case newest.State == messages.StateHold && err == nil:
+	case newest.State == messages.StateHold && err == nil && e.End == nil:
 		r.Detail += fmt.Sprintf("; it waits at layer 1: %s", messages.Explain(e.Wait).Text)
 	default:
 		r.Detail += fmt.Sprintf("; it stands at %q", newest.State)

@@ -12,10 +12,10 @@ import (
 // advance seals the envelope and makes the verdict that publishes it. Trouble with the claim store is waited out, for as
 // long as work may go on: what was decided, and perhaps paid for, is not to be decided again.
 func advance(ctx context.Context, b Bodies, t *worker.Task, e *messages.Envelope, state messages.State) worker.Verdict {
-	e.Unbase(t.Expect)
 	if state == messages.StateDone && !e.End.Replayable {
 		e.Request, e.Malformed = nil, nil // nobody reads it again: the record has its hash
 	}
+	state = e.PublishedAs(state, t.Expect)
 	delays := worker.DefaultDelays()
 	for round := 1; ; round++ {
 		data, err := b.seal(ctx, t.Key, e)

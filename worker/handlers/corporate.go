@@ -86,6 +86,7 @@ func (c *Corporate) Handle(ctx context.Context, tasks []*worker.Task) []worker.V
 // End ends a task that the runtime cannot let go on. The ledger is asked all the same: a first decision always has a row.
 func (c *Corporate) End(ctx context.Context, t *worker.Task, r *pipelines.Refusal) worker.Verdict {
 	e := c.fresh(t)
+	e.Slept = nil // the ledger is asked
 	if t.Envelope == nil {
 		e.Malformed = messages.NewMalformed(t.Subject, t.Data)
 		e.RequestSHA256 = e.Malformed.SHA256

@@ -39,7 +39,8 @@ func (c *Corporate) gatherHold(ctx context.Context, t *worker.Task, p corporate.
 	return entrant, worker.Verdict{}
 }
 
-// slept judges a hold whose writer slept through a purge: it goes on only where the record knows no other intent.
+// slept judges a hold whose writer slept through a purge, or may have: it goes on only where the record knows no end, and no
+// other intent.
 func (c *Corporate) slept(ctx context.Context, t *worker.Task) worker.Verdict {
 	e := t.Envelope
 	intent, ended, err := c.Admissions.Standing(ctx, t.Key, e.Epoch)

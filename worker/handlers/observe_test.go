@@ -68,7 +68,8 @@ func TestTheChainTellsEachDeliveryAttemptAndDeadLetterOnce(t *testing.T) {
 	}
 	p.end()
 	wants := map[string]int{
-		"corporate_llm passed ": 3, "corporate_llm denied model_unknown": 1, "corporate_llm failure malformed": 1,
+		"corporate_llm passed ": 3, "corporate_llm waiting ": 2, // for the row of those that are refused to be asked
+		"corporate_llm denied model_unknown": 1, "corporate_llm failure malformed": 1,
 		"ai_processing passed ": 2, "ai_processing retry ": 1, "ai_processing failure backend_auth": 1,
 		"workflow_optimizer success ok": 2,
 		"attempt openai ":               2, "attempt openai rate_limited": 1, "attempt openai auth": 1,

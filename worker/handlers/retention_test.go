@@ -3,8 +3,6 @@ package handlers_test
 import (
 	"context"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,20 +48,10 @@ func TestNothingDisappearsThatWaitsLongerThanAnythingIsKept(t *testing.T) {
 	pauses := &board{paused: map[string]bool{"paused": true}}
 	s.control, s.longestPark, s.unrecorded = pauses, park, true
 
-	sleeps, wakes := make(chan struct{}), make(chan struct{})
-	wake := sync.OnceFunc(func() { close(wakes) })
-	defer wake()
-	var sleeping atomic.Bool
-	asleep := s.start(true, func(step worker.Step, queue string, key messages.Key) {
-		if key == requestKey && step == worker.StepDecided && queue == "ingress" && sleeping.CompareAndSwap(false, true) {
-			close(sleeps)
-		}
-		if sleeping.Load() { // its heartbeats too
-			<-wakes
-		}
-	})
+	asleep := s.slowProcess()
+	defer asleep.wake()
 	s.publish(messages.RequestSubject(messages.ClassStd, requestKey), request(`{}`))
-	<-sleeps
+	<-asleep.asleep
 	p := s.start(true, nil)
 	due := time.Now().Add(time.Hour)
 	var waits []messages.Key
@@ -136,7 +124,7 @@ func TestNothingDisappearsThatWaitsLongerThanAnythingIsKept(t *testing.T) {
 		s.sweep(hold)
 		return newest(requestKey).Seq == 0, nil
 	})
-	wake()
+	asleep.wake()
 	s.sees("the sleeper's word stands, and is not believed", func(context.Context) (bool, error) {
 		n := newest(requestKey)
 		return n.State == messages.StateHold, nil
@@ -148,7 +136,7 @@ func TestNothingDisappearsThatWaitsLongerThanAnythingIsKept(t *testing.T) {
 			t.Errorf("%s is %q at %d", key, n.State, n.Seq)
 		}
 	}
-	for _, end := range []*process{asleep, p, records} {
+	for _, end := range []*process{asleep.process, p, records} {
 		end.end()
 	}
 	if len(outcomes) != 2*each+1 || s.openai.Calls("") != 2*each+1 {

@@ -97,6 +97,22 @@ func mutants() []mutant {
 			tests: []string{"TestADuplicateHasNoResultEvenWhereTheStreamForgotTheFirst"},
 		},
 		{
+			bug:    "an end is published with no state expected",
+			file:   "messages/envelope.go",
+			before: "if s != StateDone {",
+			after:  `if s != "" {`,
+			pkg:    "./worker/handlers",
+			tests:  []string{"TestASleeperEndsNothingASecondTime"},
+		},
+		{
+			bug:    "a layer ends what is past its time before it asks whether its writer slept",
+			file:   "worker/handle.go",
+			before: "v, judged = r.afterPurge(ctx, t); judged {",
+			after:  "v, judged = r.afterPurge(ctx, t); judged && r.ending(t) == nil {",
+			pkg:    "./worker/handlers",
+			tests:  []string{"TestASleeperEndsNothingASecondTime"},
+		},
+		{
 			bug:    "an atomic batch has two members of one family",
 			file:   "worker/group.go",
 			before: "!families[p.Key] && ",

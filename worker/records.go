@@ -25,6 +25,8 @@ type Position struct {
 	Incarnation string
 	// Seq is the last recorded stream sequence.
 	Seq uint64
+	// StoredNS is when the message at Seq was stored, in nanoseconds since 1970; 0: not known.
+	StoredNS int64
 }
 
 // RecordBatch is a run of messages of one stream, in stream order.

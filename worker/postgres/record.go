@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	beginSQL   = `SELECT record_begin($1, $2, $3, $4, $5, $6)`
+	beginSQL   = `SELECT record_begin($1, $2, $3, $4, $5, $6, $7)`
 	intentsSQL = `SELECT record_intents($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`
 	eventsSQL  = `SELECT record_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
 )
@@ -21,8 +21,8 @@ const (
 func (db *DB) Position(ctx context.Context, stream string) (worker.Position, error) {
 	position := worker.Position{Stream: stream}
 	err := db.pool.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, "SELECT incarnation, seq FROM recorder_position WHERE stream = $1", stream).
-			Scan(&position.Incarnation, &position.Seq)
+		return conn.QueryRow(ctx, "SELECT incarnation, seq, stored_ns FROM recorder_position WHERE stream = $1", stream).
+			Scan(&position.Incarnation, &position.Seq, &position.StoredNS)
 	})
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return worker.Position{}, fmt.Errorf("reading the recorder's position in %s: %w", stream, err)
@@ -57,7 +57,7 @@ func (db *DB) commitOnce(ctx context.Context, r *records) (worker.Committed, err
 	committed := worker.Committed{Second: r.repeated()}
 	var b pgx.Batch
 	from, to := r.batch.From, r.batch.To
-	b.Queue(beginSQL, to.Stream, from.Incarnation, int64(from.Seq), to.Incarnation, int64(to.Seq), int64(r.batch.GapTo)) //nolint:gosec // sequences
+	b.Queue(beginSQL, to.Stream, from.Incarnation, int64(from.Seq), to.Incarnation, int64(to.Seq), int64(r.batch.GapTo), to.StoredNS) //nolint:gosec // sequences
 	if len(r.intents.id) > 0 {
 		b.Queue(intentsSQL, r.intents.args()...)
 	}

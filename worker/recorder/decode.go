@@ -26,7 +26,7 @@ func (r *Recorder) batch(ctx context.Context, from worker.Position, msgs []jetst
 		if messages.Newer(msg.Data()) {
 			return b, fmt.Errorf("message %d: %w", meta.Sequence.Stream, worker.ErrNewer)
 		}
-		b.To.Seq = meta.Sequence.Stream
+		b.To.Seq, b.To.StoredNS = meta.Sequence.Stream, meta.Timestamp.UnixNano()
 		if r.opts.Stream == worker.EventsStream {
 			_, _ = r.surviving(meta, func() error { r.event(&b, msg.Data(), meta); return nil }) // its error is nil
 			continue

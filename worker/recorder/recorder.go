@@ -133,8 +133,8 @@ func (r *Recorder) term(ctx context.Context) error {
 	return r.read(ctx, from)
 }
 
-// resume finds the position to go on from. A first sequence above it is a gap; a last sequence below it, or another
-// creation time, is a new incarnation of the stream, which is read from its beginning.
+// resume finds the position to go on from. A first sequence above it is a gap; a last sequence below it, another
+// message in its place, or another creation time is a new incarnation of the stream, which is read from its beginning.
 func (r *Recorder) resume(ctx context.Context) (from worker.Position, gap worker.RecordBatch, err error) {
 	from, err = r.opts.Store.Position(ctx, r.opts.Stream)
 	if err != nil {
@@ -145,8 +145,12 @@ func (r *Recorder) resume(ctx context.Context) (from worker.Position, gap worker
 	if err != nil {
 		return from, gap, err
 	}
+	changed, err := r.changed(ctx, from, bounds)
+	if err != nil {
+		return from, gap, err
+	}
 	at := from
-	if from.Incarnation != bounds.Incarnation() || bounds.Last < from.Seq {
+	if changed {
 		at = worker.Position{Stream: r.opts.Stream, Incarnation: bounds.Incarnation()}
 		if from.Incarnation != "" {
 			gap.Events = append(gap.Events, r.streamLost(from, at))
@@ -164,6 +168,19 @@ func (r *Recorder) resume(ctx context.Context) (from worker.Position, gap worker
 		}
 	}
 	return at, worker.RecordBatch{}, nil
+}
+
+// changed tells whether the stream is another than the one that was recorded, or lost its end: then it ends before what is
+// recorded or, having grown again since, has another message in that place.
+func (r *Recorder) changed(ctx context.Context, from worker.Position, bounds worker.Bounds) (bool, error) {
+	if from.Incarnation != bounds.Incarnation() || bounds.Last < from.Seq {
+		return true, nil
+	}
+	if from.StoredNS == 0 {
+		return false, nil
+	}
+	m, found, err := r.opts.Leader.Get(ctx, r.opts.Stream, from.Seq)
+	return found && m.Time.UnixNano() != from.StoredNS, err
 }
 
 // bounds asks for the stream's bounds. That it ends before what is recorded is believed when it has been so for Believe: a leader

@@ -190,6 +190,24 @@ func TestAStreamThatWasSetBackIsReadFromItsBeginningAndAlarmed(t *testing.T) {
 	b.wants(3, "was set back")
 }
 
+// TestAStreamThatLostItsEndAndGrewAgainIsReadFromItsBeginningAndAlarmed: by the time the recorder looks, it is longer than what
+// was recorded of it, and another message is in that place.
+func TestAStreamThatLostItsEndAndGrewAgainIsReadFromItsBeginningAndAlarmed(t *testing.T) {
+	b := newTape(t)
+	b.record(b.end(3))
+	from, err := b.db.Position(t.Context(), worker.WorkStream(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := from
+	to.Seq, to.StoredNS = from.Seq+2, time.Now().UnixNano() // recorded, and lost from the stream with the power
+	if _, err := b.db.Commit(t.Context(), worker.RecordBatch{From: from, To: to}); err != nil {
+		t.Fatal(err)
+	}
+	b.record(b.end(3)) // the first two of them are in the place of what was lost
+	b.wants(6, "was set back")
+}
+
 // TestALaggingAnswerIsNotTakenForAStreamThatWasSetBack: a leader that was cut off from its cluster answers with less than was
 // recorded, and soon with all of it.
 func TestALaggingAnswerIsNotTakenForAStreamThatWasSetBack(t *testing.T) {
@@ -200,7 +218,7 @@ func TestALaggingAnswerIsNotTakenForAStreamThatWasSetBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	to := from
-	to.Seq += 2
+	to.Seq, to.StoredNS = from.Seq+2, 0 // when they were stored is not known
 	if _, err := b.db.Commit(t.Context(), worker.RecordBatch{From: from, To: to}); err != nil {
 		t.Fatal(err)
 	}

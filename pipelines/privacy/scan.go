@@ -1,0 +1,169 @@
+// Package privacy finds personal data and secrets in text: by their form, by what their check digits say, and by the words
+// around them. It knows nothing of languages: names and postal addresses are not covered.
+//
+// Read scan.go, then number.go.
+package privacy
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Type names a kind of personal data or secret, in the words of the field where it has some.
+type Type string
+
+// The types; those of national numbers stand in national.go, those of secrets in secret.go.
+const (
+	TypeCard           Type = "CREDIT_CARD"
+	TypeIBAN           Type = "IBAN_CODE"
+	TypeSSN            Type = "US_SSN"
+	TypeEmail          Type = "EMAIL_ADDRESS"
+	TypePhone          Type = "PHONE_NUMBER"
+	TypeIP             Type = "IP_ADDRESS"
+	TypeMAC            Type = "MAC_ADDRESS"
+	TypeURLCredentials Type = "URL_CREDENTIALS"
+	TypeCrypto         Type = "CRYPTO"
+	TypeRouting        Type = "US_BANK_ROUTING"
+)
+
+// Finding is one datum that was found. It never has the datum itself.
+type Finding struct {
+	Type Type `json:"type"`
+	// Start and End are offsets in characters (Unicode code points), End exclusive.
+	Start int `json:"start"`
+	End   int `json:"end"`
+	// Score is the confidence, from 0 to 1.
+	Score float64 `json:"score"`
+}
+
+// Threshold is the least score that is reported.
+const Threshold = 0.5
+
+// Scanner finds personal data and secrets. It is safe for concurrent use.
+type Scanner struct {
+	classes   [256]class
+	alike     map[rune]byte
+	countries map[string]int
+	ids       map[int][]format
+	lettered  []lettered
+	prefixes  map[byte][]prefix
+	phones    words
+	routing   words
+	card      words
+}
+
+// New makes a scanner.
+func New() *Scanner {
+	return &Scanner{
+		classes: classes(), alike: lookAlikes(), countries: ibanLengths(), ids: numberFormats(), lettered: letteredFormats(), prefixes: secretPrefixes(),
+		phones:  words{"phone", "call", "tel", "mobile", "cell", "fax", "office", "desk", "dial", "ring ", "sms", "text me", "whatsapp", "reach me", "contact"},
+		routing: words{"routing", "aba", "rtn", "transit"},
+		card:    words{"card", "visa", "mastercard", "amex", "credit", "debit", "maestro", "pan "},
+	}
+}
+
+// Scan finds what is in a text, in order of place; findings do not overlap. Its time is linear in the text's length.
+func (s *Scanner) Scan(text string) []Finding { return s.scan(text, deepest) }
+
+// deepest is how often what is encoded in the text is decoded again.
+const deepest = 2
+
+func (s *Scanner) scan(text string, depth int) []Finding {
+	p := &pass{Scanner: s, folded: s.fold(text), depth: depth}
+	p.budget = 4*len(p.b) + 4096
+	p.run()
+	return p.resolve()
+}
+
+// Count sums findings up by type.
+func Count(found []Finding) map[Type]int {
+	counts := make(map[Type]int)
+	for _, f := range found {
+		counts[f.Type]++
+	}
+	return counts
+}
+
+// pass is one scan of one text.
+type pass struct {
+	*Scanner
+	folded
+
+	depth int
+	// budget bounds how many characters are read as something encoded: those of a text may be read a few times.
+	budget int
+	found  []hit
+}
+
+// hit is a finding by places in the folded text.
+type hit struct {
+	kind       Type
+	start, end int
+	score      float64
+}
+
+func (p *pass) hit(kind Type, start, end int, score float64) {
+	if score >= Threshold {
+		p.found = append(p.found, hit{kind, start, end, min(score, 1)})
+	}
+}
+
+// run walks over the text once: numbers, tokens, and the signs in the middle of addresses.
+func (p *pass) run() {
+	numbers := 0 // numbers before it are done
+	for i := 0; i < len(p.b); i++ {
+		switch c := p.classes[p.b[i]]; c {
+		case classDigit, classLetter:
+			end := i + 1
+			for end < len(p.b) && p.classes[p.b[end]].word() {
+				end++
+			}
+			if i >= numbers {
+				numbers = p.number(i, end)
+			}
+			p.token(i, end)
+			i = end - 1
+		case classAt:
+			p.email(i)
+		case classColon:
+			p.afterColon(i)
+		case classDash:
+			p.privateKey(i)
+		case classOther, classSpace, classForeign:
+		}
+	}
+}
+
+// resolve keeps the best of what overlaps and tells places in the text as it came.
+func (p *pass) resolve() []Finding {
+	slices.SortFunc(p.found, func(a, b hit) int {
+		return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(b.end-b.start, a.end-a.start), cmp.Compare(a.start, b.start), cmp.Compare(a.kind, b.kind))
+	})
+	taken := make(map[int]bool) // by blocks of the text, so that many findings stay cheap
+	const block = 64
+	var kept []hit
+	byBlock := make(map[int][]int)
+next:
+	for _, h := range p.found {
+		for b := h.start / block; b <= (h.end-1)/block; b++ {
+			if !taken[b] {
+				continue
+			}
+			for _, k := range byBlock[b] {
+				if h.start < kept[k].end && kept[k].start < h.end {
+					continue next
+				}
+			}
+		}
+		for b := h.start / block; b <= (h.end-1)/block; b++ {
+			taken[b], byBlock[b] = true, append(byBlock[b], len(kept))
+		}
+		kept = append(kept, h)
+	}
+	slices.SortFunc(kept, func(a, b hit) int { return cmp.Compare(a.start, b.start) })
+	findings := make([]Finding, len(kept))
+	for i, h := range kept {
+		findings[i] = Finding{Type: h.kind, Start: p.from(h.start), End: p.to(h.end - 1), Score: h.score}
+	}
+	return findings
+}

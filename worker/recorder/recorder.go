@@ -229,6 +229,9 @@ func (r *Recorder) read(ctx context.Context, from worker.Position) error {
 			return err
 		}
 		if len(msgs) == 0 {
+			if from, err = r.idle(ctx, from); err != nil {
+				return err
+			}
 			continue
 		}
 		batch, err := r.batch(ctx, from, msgs)

@@ -50,7 +50,10 @@ func newTape(t *testing.T) *tape {
 }
 
 // end stores the ends of n requests, refused ones.
-func (b *tape) end(n int) (last uint64) {
+func (b *tape) end(n int) (last uint64) { return b.store(messages.StateDone, n) }
+
+// store stores a state of n requests, as of refused ones.
+func (b *tape) store(state messages.State, n int) (last uint64) {
 	b.t.Helper()
 	hop := &worker.Hop{JS: b.js, Leader: &worker.Leader{JS: b.js}, Backoff: worker.DefaultDelays()}
 	for range n {
@@ -64,7 +67,7 @@ func (b *tape) end(n int) (last uint64) {
 		}
 		key := messages.Key{Tenant: "acme", ID: strconv.Itoa(b.n)}
 		receipt := hop.Publish(b.t.Context(), []*worker.Publication{{
-			Address: messages.Address{Key: key, Class: messages.ClassStd, State: messages.StateDone}, Data: data,
+			Address: messages.Address{Key: key, Class: messages.ClassStd, State: state}, Data: data,
 		}})[0]
 		if receipt.Fate != worker.FateStored {
 			b.t.Fatalf("publishing: %+v", receipt)
@@ -206,6 +209,25 @@ func TestAStreamThatLostItsEndAndGrewAgainIsReadFromItsBeginningAndAlarmed(t *te
 	}
 	b.record(b.end(3)) // the first two of them are in the place of what was lost
 	b.wants(6, "was set back")
+}
+
+// TestWhatIsNotRecordedKeepsNothingFromBeingPurged: only waits are published, and the position moves over them. They are purged, and
+// what comes later is recorded without a gap.
+func TestWhatIsNotRecordedKeepsNothingFromBeingPurged(t *testing.T) {
+	b := newTape(t)
+	b.end(2)
+	last := b.store(messages.StateHold, 3)
+	b.record(last)
+	stream, err := b.js.Stream(t.Context(), worker.WorkStream(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Purge(t.Context(), jetstream.WithPurgeSequence(last)); err != nil {
+		t.Fatal(err)
+	}
+	b.store(messages.StateHold, 1)
+	b.record(b.end(1))
+	b.wants(3, "")
 }
 
 // TestALaggingAnswerIsNotTakenForAStreamThatWasSetBack: a leader that was cut off from its cluster answers with less than was

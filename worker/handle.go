@@ -166,8 +166,8 @@ func (r *Runtime) standing(ctx context.Context, t *Task) (Verdict, bool) {
 	switch {
 	case err != nil:
 		return Park(r.now().Add(lag), err), true
-	case !found:
-		return Verdict{Action: ActionAck}, true
+	case !found, newest.Seq < t.Seq:
+		return r.missing(ctx, t), true
 	case newest.Seq == t.Seq:
 		return Verdict{}, false
 	case newest.newerCall():
@@ -177,6 +177,16 @@ func (r *Runtime) standing(ctx context.Context, t *Task) (Verdict, bool) {
 		return r.takeOver(t, newest, call)
 	}
 	return Verdict{Action: ActionAck}, true
+}
+
+// missing judges a message that its own stream does not show. Either it is purged, and the request went on long ago; or whoever
+// answered lags: a leader that was just elected has not stored yet all that was acknowledged. Then it is looked at again.
+func (r *Runtime) missing(ctx context.Context, t *Task) Verdict {
+	bounds, err := r.opts.Leader.Bounds(ctx, WorkStream(t.P))
+	if err == nil && bounds.First > t.Seq {
+		return Verdict{Action: ActionAck}
+	}
+	return Park(r.now().Add(lag), err)
 }
 
 // takeOver goes on from another worker's call for this very input, once it must be believed dead: its heartbeats were silent

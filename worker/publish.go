@@ -160,6 +160,10 @@ func (h *Hop) await(ctx context.Context, p *Publication, future jetstream.PubAck
 	}
 }
 
+// errLags says that a stream showed an older state than the one that was acted on: its leader was just elected and has not
+// stored yet all that was acknowledged.
+var errLags = errors.New("the stream's leader lags behind")
+
 // resolve finds out after a mismatch whether this very publication had succeeded before, or somebody else's.
 func (h *Hop) resolve(ctx context.Context, p *Publication) Receipt {
 	for round := 1; ; round++ {
@@ -167,6 +171,10 @@ func (h *Hop) resolve(ctx context.Context, p *Publication) Receipt {
 		switch {
 		case err == nil && found && newest.Token() == p.token:
 			return Receipt{Fate: FateStored, Seq: newest.Seq}
+		case err == nil && found && newest.Seq < p.Expect: // whoever refused and answered lags, or lost it
+			if err = errLags; round >= 5 {
+				return Receipt{Fate: FateUnknown, Err: err}
+			}
 		case err == nil && found:
 			return Receipt{Fate: FateMoved, Newest: newest}
 		case err == nil && round >= 5:

@@ -127,7 +127,7 @@ func (s *stage) start(billable bool, probe worker.Probe) *process {
 	}
 	for _, stream := range []string{worker.WorkStream(0), worker.EventsStream} {
 		r, err := recorder.New(recorder.Options{
-			JS: js, Leader: leader, Hop: hop, Store: p.db, Claims: claims, Stream: stream, Worker: name, Probe: probe,
+			JS: js, Leader: leader, Hop: hop, Store: p.db, Claims: claims, Stream: stream, Worker: name, Probe: probe, Believe: time.Second,
 			Lock: func(ctx context.Context, name string) (func(), <-chan struct{}, error) {
 				lock, err := p.db.Lock(ctx, name)
 				if err != nil {

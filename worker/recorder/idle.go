@@ -27,31 +27,42 @@ func (r *Recorder) idle(ctx context.Context, from worker.Position) (worker.Posit
 	return to, nil
 }
 
-// passed is how far the stream has nothing to record behind a position. Its last message is read before it is asked what there
-// is to record up to there: what comes later is behind it.
+// passed is how far the stream has nothing to record behind a position: up to what has been stored for Believe, since a leader
+// that was just elected has not stored yet all that was acknowledged, and shows less than there is.
 func (r *Recorder) passed(ctx context.Context, from worker.Position) (worker.Position, error) {
+	wanted := filters(r.opts.Stream)
+	if wanted == nil {
+		return from, nil // all of it is recorded
+	}
 	bounds, err := r.opts.Leader.Bounds(ctx, r.opts.Stream)
 	if err != nil || bounds.Incarnation() != from.Incarnation || bounds.Last <= from.Seq {
 		return from, err
 	}
-	wanted := filters(r.opts.Stream)
-	if wanted == nil {
-		return from, nil // all of it is recorded
+	to := from
+	to.Seq = bounds.Last
+	young, found, err := r.opts.Leader.Since(ctx, r.opts.Stream, bounds.Now.Add(-r.opts.Believe))
+	if err != nil {
+		return from, err
+	}
+	if found {
+		to.Seq = min(to.Seq, young.Seq-1)
+	}
+	if to.Seq <= from.Seq {
+		return from, nil
 	}
 	for _, filter := range wanted {
 		m, found, err := r.opts.Leader.Next(ctx, r.opts.Stream, from.Seq+1, filter)
 		if err != nil {
 			return from, fmt.Errorf("looking for %s: %w", filter, err)
 		}
-		if found && m.Seq <= bounds.Last {
+		if found && m.Seq <= to.Seq {
 			return from, nil
 		}
 	}
-	last, found, err := r.opts.Leader.Get(ctx, r.opts.Stream, bounds.Last)
+	last, found, err := r.opts.Leader.Get(ctx, r.opts.Stream, to.Seq)
 	if err != nil || !found {
 		return from, err
 	}
-	to := from
-	to.Seq, to.StoredNS = last.Seq, last.Time.UnixNano()
+	to.StoredNS = last.Time.UnixNano()
 	return to, nil
 }

@@ -238,7 +238,7 @@ func TestADatabaseThatNeverAnswers(t *testing.T) {
 	wantOpenFault(t, "postgres://u:hunter2@"+silent+"/x", postgres.Options{ConnectTimeout: 100 * time.Millisecond, Retries: 1, RetryDelay: time.Millisecond}, "timeout")
 
 	r := newRelay(t, workertest.Database(t), nil)
-	db, err := postgres.Open(t.Context(), r.url(t, "sslmode=disable"), postgres.Options{MaxConns: 1, AnswerTimeout: 5 * time.Second, FreeTimeout: 100 * time.Millisecond})
+	db, err := postgres.Open(t.Context(), r.url(t, "sslmode=disable"), postgres.Options{MaxConns: 1, AnswerTimeout: 5 * time.Second, FreeTimeout: 2 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

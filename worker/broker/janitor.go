@@ -190,7 +190,13 @@ func (j *Janitor) readers(ctx context.Context, last uint64) ([]Limit, error) {
 	return limits, nil
 }
 
-// older is the last sequence before the first message that is younger than Hold. The server searches by time itself.
+// everything is the filter of all that streams have. For ">" itself the server looks at its last sequence alone, which may be
+// gone.
+const everything = "flowgate.>"
+
+// older is the last sequence before the first message that is younger than Hold. The server searches by time itself. Where it
+// shows none that young, the newest one that it does show is the answer, by that message's own time, not the stream's last
+// sequence: a leader that was just elected has not stored yet all that was acknowledged.
 func (j *Janitor) older(ctx context.Context, b worker.Bounds) (uint64, error) {
 	now := b.Now
 	if j.o.Now != nil {
@@ -199,11 +205,22 @@ func (j *Janitor) older(ctx context.Context, b worker.Bounds) (uint64, error) {
 	if now.IsZero() {
 		return 0, errors.New("the broker says no time")
 	}
-	m, found, err := j.leader.Since(ctx, j.o.Stream, now.Add(-j.o.Hold))
+	since := now.Add(-j.o.Hold)
+	m, found, err := j.leader.Since(ctx, j.o.Stream, since)
 	if err != nil {
 		return 0, err
 	}
-	return before(m, found, b.Last), nil
+	if found {
+		return before(m, found, b.Last), nil
+	}
+	if b.First > b.Last || b.Last == 0 {
+		return b.Last, nil // it is empty
+	}
+	newest, found, err := j.leader.Last(ctx, j.o.Stream, everything)
+	if err == nil && (!found || !newest.Time.Before(since)) {
+		err = errors.New("the stream's leader lags behind: it is swept next time")
+	}
+	return min(newest.Seq, b.Last), err
 }
 
 // readerFloor is the sequence before the first message of the reader's filters above its ack floor. Neither its pending

@@ -258,6 +258,35 @@ func TestSweepHoldsTheFirstYoungMessage(t *testing.T) {
 	}
 }
 
+// TestSweepHoldsWhatALaggingLeaderDoesNotShow: a leader that was just elected has not stored yet the newest messages, though the
+// stream's last sequence, which another had told before, counts them.
+func TestSweepHoldsWhatALaggingLeaderDoesNotShow(t *testing.T) {
+	b := newBench(t)
+	old, young := b.publish(messages.StateDone, messages.ClassStd), b.publish(messages.StateDone, messages.ClassStd)
+	stream, err := b.js.Stream(t.Context(), broker.WorkStream(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := stream.GetMsg(t.Context(), young)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.DeleteMsg(t.Context(), young); err != nil { // as it looks on such a leader
+		t.Fatal(err)
+	}
+	const hold = time.Minute
+	j, err := broker.NewJanitor(b.js, broker.JanitorOptions{
+		Stream: broker.WorkStream(0), Readers: b.readers, Hold: hold, Now: func() time.Time { return m.Time.Add(hold) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	swept, err := j.Sweep(t.Context())
+	if err != nil || swept.Floor.Seq != old {
+		t.Fatalf("purged up to %+v, must be %d: %v", swept.Floor, old, err)
+	}
+}
+
 func TestSweepOfIngress(t *testing.T) {
 	_, js := workertest.Conn(t, workertest.Server(t))
 	topology := workertest.Topology(t, js, queues())

@@ -236,7 +236,10 @@ func publish(ctx context.Context, js jetstream.JetStream, msg *nats.Msg) (there 
 		case err == nil:
 			return false, nil
 		case errors.As(err, &refused) && isAlreadyThere(refused):
-			return !lost, nil // after a lost answer it is our own
+			if stands(ctx, js, msg.Subject) {
+				return !lost, nil // after a lost answer it is our own
+			}
+			err = fmt.Errorf("%w, and it does not show it", err)
 		case errors.As(err, &refused):
 			return false, fmt.Errorf("the broker refuses %s: %w", msg.Subject, err)
 		}
@@ -245,6 +248,14 @@ func publish(ctx context.Context, js jetstream.JetStream, msg *nats.Msg) (there 
 			return false, environmentError{fmt.Errorf("publishing %s: %w", msg.Subject, err)}
 		}
 	}
+}
+
+// stands tells whether the ingress stream shows what its leader says is there. A leader that is cut off counts what it has proposed to
+// the others, who may never hear of it: that is no acceptance. Sent again, what has ended since is a duplicate. Who may not
+// ask believes.
+func stands(ctx context.Context, js jetstream.JetStream, subject string) bool {
+	_, found, err := (&worker.Leader{JS: js, Timeout: ackPatience}).Last(ctx, worker.IngressStream, subject)
+	return found || err != nil && ctx.Err() == nil
 }
 
 func publishOnce(ctx context.Context, js jetstream.JetStream, msg *nats.Msg) error {

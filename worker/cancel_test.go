@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"flowgate/messages"
 	"flowgate/pipelines"
 	"flowgate/worker"
@@ -63,16 +61,7 @@ func TestALayerLooksBeforeItActs(t *testing.T) {
 // TestACancelLeavesToLayer1WhatASleeperWrote: what would have refused it is purged, and the request may have ended.
 func TestACancelLeavesToLayer1WhatASleeperWrote(t *testing.T) {
 	b := setup(t)
-	for i := range 4 { // what another worker had done with the request meanwhile, and others
-		b.put(fmt.Sprintf("o%d", i), messages.StateDone, 0, envelope())
-	}
-	stream, err := b.js.Stream(t.Context(), worker.WorkStream(0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := stream.Purge(t.Context(), jetstream.WithPurgeSequence(4)); err != nil {
-		t.Fatal(err)
-	}
+	b.purged()
 	waits, slept := envelope(), envelope()
 	waits.Base, slept.Slept = 1, &messages.Slept{State: messages.StateDone}
 	for id, e := range map[string]*messages.Envelope{"waits": waits, "slept": slept} {

@@ -430,18 +430,24 @@ func TestADrainHandsBackWhatNobodyBegan(t *testing.T) {
 	b.hears(fmt.Sprintf("state optimizer expects %d", seq))
 }
 
-func TestAWriterThatSleptThroughAPurgeIsDecidedOnceMore(t *testing.T) {
-	b := setup(t)
-	for i := range 4 { // what another worker had done with r1 meanwhile, and others
+// purged purges what another worker had done with a request meanwhile, and others: a writer whose base is 1 slept through it.
+func (b *bundle) purged() {
+	b.t.Helper()
+	for i := range 4 {
 		b.put(fmt.Sprintf("o%d", i), messages.StateDone, 0, envelope())
 	}
-	stream, err := b.js.Stream(t.Context(), worker.WorkStream(0))
+	stream, err := b.js.Stream(b.t.Context(), worker.WorkStream(0))
 	if err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
-	if err := stream.Purge(t.Context(), jetstream.WithPurgeSequence(4)); err != nil {
-		t.Fatal(err)
+	if err := stream.Purge(b.t.Context(), jetstream.WithPurgeSequence(4)); err != nil {
+		b.t.Fatal(err)
 	}
+}
+
+func TestAWriterThatSleptThroughAPurgeIsDecidedOnceMore(t *testing.T) {
+	b := setup(t)
+	b.purged()
 	b.start(&layer{handle: advancing(messages.StateOptimizer)})
 	e := envelope()
 	e.Base = 1

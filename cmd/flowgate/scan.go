@@ -196,7 +196,9 @@ func (s *scanning) jsonl(ctx context.Context, in io.Reader) error {
 		if end && len(line) == 0 {
 			break
 		}
-		n++
+		if n++; n == 1 {
+			line = bytes.TrimPrefix(line, []byte("\xef\xbb\xbf")) // a byte order mark, as some programs write it
+		}
 		said := s.line(n, line)
 		if said.Error != "" {
 			bad++

@@ -83,6 +83,9 @@ func TestScanOfLinesAnswersEachLine(t *testing.T) {
 		!strings.Contains(people, ", 6 lines, 4 of them unreadable: 1 found: EMAIL_ADDRESS 1.") {
 		t.Errorf("exit code %d:\n%s", code, people)
 	}
+	if out, code := scanned(t, "\ufeff"+`{"text":"a@b.io"}`, "--jsonl"); code != exitDone || !strings.Contains(out, "line 1: EMAIL_ADDRESS 1\n") {
+		t.Errorf("a byte order mark: exit code %d, %q", code, out)
+	}
 	if out, code := scanned(t, "", "--jsonl", "--json"); code != exitDone || out != "" {
 		t.Errorf("no lines: exit code %d, %q", code, out)
 	}

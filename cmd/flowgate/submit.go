@@ -236,26 +236,35 @@ func publish(ctx context.Context, js jetstream.JetStream, msg *nats.Msg) (there 
 		case err == nil:
 			return false, nil
 		case errors.As(err, &refused) && isAlreadyThere(refused):
-			if stands(ctx, js, msg.Subject) {
+			shown, asked := stands(ctx, js, msg.Subject)
+			if shown {
 				return !lost, nil // after a lost answer it is our own
 			}
-			err = fmt.Errorf("%w, and it does not show it", err)
+			err = errors.Join(fmt.Errorf("%w, and nobody shows it", err), asked)
 		case errors.As(err, &refused):
 			return false, fmt.Errorf("the broker refuses %s: %w", msg.Subject, err)
 		}
-		lost = lost || !errors.Is(err, jetstream.ErrNoStreamResponse)
+		lost = lost || refused == nil && !errors.Is(err, jetstream.ErrNoStreamResponse)
 		if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrMaxPayload) || !delays.Pause(ctx, round) {
 			return false, environmentError{fmt.Errorf("publishing %s: %w", msg.Subject, err)}
 		}
 	}
 }
 
-// stands tells whether the ingress stream shows what its leader says is there. A leader that is cut off counts what it has proposed to
-// the others, who may never hear of it: that is no acceptance. Sent again, what has ended since is a duplicate. Who may not
-// ask believes.
-func stands(ctx context.Context, js jetstream.JetStream, subject string) bool {
+// stands tells whether what the ingress stream's leader says is there can be seen: in the stream, or by those who answer for
+// results, whom everybody may ask. A leader that is cut off counts what it has proposed to the others, who may never hear of it:
+// that is no acceptance. Sent again, what has ended since is a duplicate.
+func stands(ctx context.Context, js jetstream.JetStream, subject string) (bool, error) {
 	_, found, err := (&worker.Leader{JS: js, Timeout: ackPatience}).Last(ctx, worker.IngressStream, subject)
-	return found || err != nil && ctx.Err() == nil
+	if err == nil {
+		return found, nil
+	}
+	address, wrong := messages.ParseSubject(subject)
+	if wrong != nil || address.Replay { // of an epoch nobody answers
+		return false, err
+	}
+	result, err := results.Get(ctx, js.Conn(), address.Key)
+	return err == nil && result.State != messages.ResultUnknown, err
 }
 
 func publishOnce(ctx context.Context, js jetstream.JetStream, msg *nats.Msg) error {

@@ -48,13 +48,17 @@ func (s *stand) script(t *testing.T, answers ...string) (got func() int) {
 	}
 }
 
-// serve answers for the results of every request at once.
-func (s *stand) serve(t *testing.T) {
+// serve answers for the results of every request at once, the first unknown times with "unknown".
+func (s *stand) serve(t *testing.T, unknown int) {
 	t.Helper()
 	conn, _ := s.connect(t)
-	_, err := conn.Subscribe("flowgate.get.result.*.*", func(m *nats.Msg) {
+	_, err := conn.Subscribe("flowgate.get.result.*.*", func(m *nats.Msg) { // one after the other
 		tokens := strings.Split(m.Subject, ".")
-		doc := `{"v":1,"tenant":"` + tokens[3] + `","id":"` + tokens[4] + `","state":"done","epoch":0,"status":"success","reason":"ok","retry":false}`
+		state := `"done","epoch":0,"status":"success","reason":"ok"`
+		if unknown--; unknown >= 0 {
+			state = `"unknown","epoch":0`
+		}
+		doc := `{"v":1,"tenant":"` + tokens[3] + `","id":"` + tokens[4] + `","state":` + state + `,"retry":false}`
 		if err := m.Respond([]byte(doc)); err != nil {
 			t.Errorf("answering: %v", err)
 		}
@@ -78,23 +82,24 @@ const (
 
 func TestThePublisherKnowsTheBrokersAnswers(t *testing.T) {
 	for _, c := range []struct {
-		name             string
-		answers          []string
-		published, there int
+		name                      string
+		answers                   []string
+		published, there, unknown int
 	}{
-		{"stored", []string{wireStored}, 1, 0},
-		{"there already", []string{wireThere}, 0, 1},
-		{"a duplicate is no acceptance", []string{wireDuplicate, wireDuplicate, wireStored}, 1, 0},
-		{"full, then room", []string{wireFull, wireFull, wireStored}, 1, 0},
-		{"full, then there from somebody else", []string{wireFull, wireThere}, 0, 1},
-		{"busy", []string{wireBusy, wireStored}, 1, 0},
-		{"an answer that is lost", []string{"", wireThere}, 1, 0},
-		{"nonsense", []string{"{", wireStored}, 1, 0},
+		{"stored", []string{wireStored}, 1, 0, 0},
+		{"there already", []string{wireThere}, 0, 1, 0},
+		{"a duplicate is no acceptance", []string{wireDuplicate, wireDuplicate, wireStored}, 1, 0, 0},
+		{"full, then room", []string{wireFull, wireFull, wireStored}, 1, 0, 0},
+		{"full, then there from somebody else", []string{wireFull, wireThere}, 0, 1, 0},
+		{"busy", []string{wireBusy, wireStored}, 1, 0, 0},
+		{"an answer that is lost", []string{"", wireThere}, 1, 0, 0},
+		{"nonsense", []string{"{", wireStored}, 1, 0, 0},
+		{"there already, which nobody shows", []string{wireThere, wireThere, wireStored}, 0, 1, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := setup(t)
 			got := s.script(t, c.answers...)
-			s.serve(t)
+			s.serve(t, c.unknown)
 			job := s.job(t, many(1)...)
 			if sum := run(t, job); sum.Published != c.published || sum.AlreadyThere != c.there {
 				t.Errorf("the summary is %+v", sum)

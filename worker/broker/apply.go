@@ -13,14 +13,28 @@ import (
 )
 
 // Apply creates what is missing and changes what differs. It may run in several processes at once and again. What the
-// server does not let be changed is an error that names stream or consumer and field. What somebody paused stays paused.
+// server does not let be changed is an error that names stream or consumer and field. What somebody paused stays paused. A
+// cluster that is choosing its leader does not answer: it is asked again, as often as leaderPatience.
 func Apply(ctx context.Context, js jetstream.JetStream, t Topology) error {
-	return t.apply(ctx, js, func(d Difference) bool { return d.Field != fieldPaused })
+	return patiently(ctx, func() error { return t.apply(ctx, js, func(d Difference) bool { return d.Field != fieldPaused }) })
 }
 
 // Ensure is Apply that leaves to the administrator what does not touch the protocol: sizes and copies.
 func Ensure(ctx context.Context, js jetstream.JetStream, t Topology) error {
-	return t.apply(ctx, js, Difference.Breaks)
+	return patiently(ctx, func() error { return t.apply(ctx, js, Difference.Breaks) })
+}
+
+// leaderPatience is how many questions, of five seconds each, a cluster may take to choose its leader.
+const leaderPatience = 6
+
+// patiently asks again where no answer came.
+func patiently(ctx context.Context, ask func() error) (err error) {
+	for range leaderPatience {
+		if err = ask(); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrPermissionViolation) || ctx.Err() != nil {
+			break
+		}
+	}
+	return err
 }
 
 // apply changes things that have a difference of those that count.
@@ -113,16 +127,12 @@ func list(diffs []Difference) string {
 //
 // A cluster that is choosing its leader does not answer: it is asked again, as often as leaderPatience.
 func PartitionsFound(ctx context.Context, js jetstream.JetStream) (found int, err error) {
-	for range leaderPatience {
-		if found, err = partitionsFound(ctx, js); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrPermissionViolation) || ctx.Err() != nil {
-			break
-		}
-	}
+	err = patiently(ctx, func() error {
+		found, err = partitionsFound(ctx, js)
+		return err
+	})
 	return found, err
 }
-
-// leaderPatience is how many questions, of five seconds each, a cluster may take to choose its leader.
-const leaderPatience = 6
 
 func partitionsFound(ctx context.Context, js jetstream.JetStream) (int, error) {
 	found := 0

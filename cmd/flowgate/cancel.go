@@ -203,6 +203,9 @@ func (e *ender) await(ctx context.Context, word worker.Cancellation, key message
 		if err != nil {
 			return said, environmentError{fmt.Errorf("%w (the word is said: it ends when a layer takes it up)", err)}
 		}
+		if done.End == nil { // not decided on, or left to layer 1; or it has ended, and its states are purged
+			done.End, err = e.recorded(ctx, word, key)
+		}
 		said.Was = string(done.Was)
 		if said.Was == "" {
 			said.Was = "submitted"
@@ -218,9 +221,27 @@ func (e *ender) await(ctx context.Context, word worker.Cancellation, key message
 			said.ended(word.Epoch, done.End)
 			return said, nil
 		}
-		if !delays.Pause(ctx, round) {
-			said.Cancelled, said.Pending = true, true
-			return said, nil
+		if delays.Pause(ctx, round) {
+			continue
 		}
+		if err != nil {
+			return said, environmentError{fmt.Errorf("nobody tells whether %s had ended before: %w (the word is said: if it had not, it ends when a layer takes it up)", key, err)}
+		}
+		said.Cancelled, said.Pending = true, true
+		return said, nil
 	}
+}
+
+// recorded is how an epoch ended as the record has it; nil: it has not ended.
+func (e *ender) recorded(ctx context.Context, word worker.Cancellation, key messages.Key) (*messages.End, error) {
+	result, err := results.Get(ctx, e.conn, key)
+	switch {
+	case err != nil:
+		return nil, err
+	case result.Epoch > word.Epoch: // it had failed, and is replayed
+		return &messages.End{Status: messages.StatusFailure}, nil
+	case result.State == messages.ResultDone && result.Epoch == word.Epoch:
+		return &messages.End{Status: result.Status, Reason: result.Reason}, nil
+	}
+	return nil, nil
 }

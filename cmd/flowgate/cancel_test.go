@@ -7,6 +7,7 @@ import (
 
 	"flowgate/messages"
 	"flowgate/worker/postgres"
+	"flowgate/worker/workertest"
 )
 
 // TestCancelEndsWhatHasNotEnded: held, submitted and queued requests, by id and by conditions; what ended before says so.
@@ -113,4 +114,26 @@ func TestACancelledBatchEndsWhileItIsSubmitted(t *testing.T) {
 	}
 	eventually(t, "the record is complete", func() bool { return g.say("audit", "check").code == exitDone })
 	up.kill() // calls are under way whose answers nobody wants
+}
+
+// TestACancelOfWhatIsPurgedMeanwhileTellsHowItEnded: it ends, and its states are purged, between the first look and the word.
+func TestACancelOfWhatIsPurgedMeanwhileTellsHowItEnded(t *testing.T) {
+	t.Parallel()
+	conn, js := alone(t)
+	workertest.Topology(t, js, nil)
+	key := messages.Key{Tenant: "default", ID: "quick"}
+	if _, _, err := publishRequest(t.Context(), js, messages.ClassStd, key, []byte(`{}`)); err != nil {
+		t.Fatal(err)
+	}
+	const head = `{"v":1,"tenant":"default","id":"quick","epoch":0,"retry":false,`
+	left := answers(t, conn, messages.GetResultSubject(key), head+`"state":"pending"}`, head+`"state":"pending"}`, head+`"state":"done","status":"success","reason":"ok"}`)
+	e, err := (&client{conn: conn, js: js}).ender(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &cancelling{reason: "a drill", by: "ops", timeout: patience}
+	said, err := f.cancel(t.Context(), e, key)
+	if err != nil || said.Cancelled || said.Pending || said.Status != messages.StatusSuccess || said.Was != "done" || len(left) != 0 {
+		t.Errorf("said %+v (%v), %d answers are left", said, err, len(left))
+	}
 }

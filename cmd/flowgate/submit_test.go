@@ -16,22 +16,7 @@ import (
 // nobody ever hears of it. There is no stream; only those who answer for results are asked.
 func TestAlreadyThereIsBelievedWhenItIsShown(t *testing.T) {
 	t.Parallel()
-	server, err := broker.Start(t.Context(), broker.Options{
-		Dir: t.TempDir(), Listen: "127.0.0.1:0", Operator: broker.Credentials{Password: workertest.OperatorPassword},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Shutdown()
-	conn, err := nats.Connect(server.URL(), server.Operator())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn, js := alone(t)
 	const (
 		stored = `{"stream":"FLOWGATE_INGRESS","seq":1}`
 		there  = `{"error":{"code":503,"err_code":10077,"description":"maximum messages per subject exceeded"}}`
@@ -75,4 +60,26 @@ func answers(t *testing.T, conn *nats.Conn, subject string, all ...string) (left
 		t.Fatal(err)
 	}
 	return left
+}
+
+// alone is a connection to a broker that nobody works at.
+func alone(t *testing.T) (*nats.Conn, jetstream.JetStream) {
+	t.Helper()
+	server, err := broker.Start(t.Context(), broker.Options{
+		Dir: t.TempDir(), Listen: "127.0.0.1:0", Operator: broker.Credentials{Password: workertest.OperatorPassword},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Shutdown)
+	conn, err := nats.Connect(server.URL(), server.Operator())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn, js
 }

@@ -35,6 +35,8 @@ type OpenAIBackend struct {
 	APIKey Secret `yaml:"api_key"`
 	// Timeout bounds one call; 1s to 1h.
 	Timeout time.Duration `yaml:"timeout"`
+	// Region is where it processes what it is asked, in words that flowgate.privacy.regions uses; empty: nobody says.
+	Region string `yaml:"region"`
 	// Models, where it has any, are the only exact model ids that this backend serves.
 	Models []string `yaml:"models"`
 	// AllowInsecure lets prompts and key travel unencrypted to a host that is not this machine.

@@ -59,6 +59,7 @@ type Flowgate struct {
 	Concurrency Concurrency `yaml:"concurrency"`
 	Marks       Marks       `yaml:"marks"`
 	Admission   Admission   `yaml:"admission"`
+	Privacy     Privacy     `yaml:"privacy"`
 	Backends    Backends    `yaml:"backends"`
 	Probes      Probes      `yaml:"probes"`
 	Telemetry   Telemetry   `yaml:"telemetry"`
@@ -153,6 +154,7 @@ func defaultFlowgate() Flowgate {
 		Concurrency: Concurrency{AI: 64},
 		Marks:       Marks{RecorderLag: 5 * time.Minute, DiskFreeMB: 512, StreamPercent: 90, Backlog: 500_000, NextLayer: 2000},
 		Admission:   Admission{MinAuditReason: 10, AllowUnknownUser: true, AllowUnknownDepartment: true, AllowedModels: []string{}},
+		Privacy:     defaultPrivacy(),
 		Backends:    defaultBackends(),
 		Probes:      Probes{Interval: 30 * time.Second, Timeout: 5 * time.Second, Slow: time.Second},
 	}
@@ -219,6 +221,7 @@ func (f Flowgate) validate(out *faults, environments Environments) {
 	out.between("flowgate.admission.min_audit_reason", f.Admission.MinAuditReason, 1, 1000)
 	out.names("flowgate.admission.allowed_models", f.Admission.AllowedModels)
 	f.Marks.validate(out)
+	f.Privacy.validate(out)
 	f.Backends.validate(out)
 	f.Probes.validate(out)
 }

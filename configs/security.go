@@ -8,8 +8,9 @@ type Security struct {
 
 // SecurityData is how stored data are protected.
 type SecurityData struct {
-	EncryptCache       bool `yaml:"encrypt_cache" later:"there is no cache yet that could be encrypted"`
-	MaskSensitiveData  bool `yaml:"mask_sensitive_data" later:"logs and metrics never hold prompts, answers or secrets, whatever it says; masking inside of requests comes with the detection of personal data"`
+	EncryptCache bool `yaml:"encrypt_cache" later:"there is no cache yet that could be encrypted"`
+	// MaskSensitiveData false flags what flowgate.privacy would mask; logs and metrics never hold prompts, answers or secrets.
+	MaskSensitiveData  bool `yaml:"mask_sensitive_data"`
 	CacheRetentionDays int  `yaml:"cache_retention_days" later:"there is no cache yet whose files could be removed"`
 }
 
@@ -25,3 +26,5 @@ type RateLimit struct {
 	RequestsPerMinute int  `yaml:"requests_per_minute"`
 	RequestsPerHour   int  `yaml:"requests_per_hour"`
 }
+
+func defaultSecurity() Security { return Security{Data: SecurityData{MaskSensitiveData: true}} }

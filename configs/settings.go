@@ -48,7 +48,7 @@ func Default() Settings {
 	return Settings{
 		Flowgate: defaultFlowgate(), AWS: defaultAWS(), Retry: defaultRetry(), CostOptimization: defaultCostOptimization(),
 		Postgres: defaultPostgres(), S3: defaultS3(),
-		Batch: defaultBatch(), Logging: defaultLogging(), Performance: defaultPerformance(),
+		Batch: defaultBatch(), Logging: defaultLogging(), Performance: defaultPerformance(), Security: defaultSecurity(),
 		Integrations: Integrations{Prometheus: Prometheus{Port: 4280}},
 	}
 }
@@ -101,6 +101,9 @@ func (s Settings) warnings(given origins) []Warning {
 	add := func(key, text string) { w = append(w, Warning{Key: key, Line: given[key].Line, Text: text}) }
 	if !s.CostOptimization.Enabled {
 		add("cost_optimization.enabled", "no limit on money holds")
+	}
+	if !s.Security.Data.MaskSensitiveData {
+		add("security.data.mask_sensitive_data", "personal data and secrets reach models and answers: what flowgate.privacy masks is flagged only")
 	}
 	if s.Development.DevMode.UseMocks {
 		add("development.dev_mode.use_mocks", "no model is asked, whatever backends are configured")

@@ -96,7 +96,7 @@ func (r *Request) checkParameters() error {
 
 func (r *Request) checkTexts() error {
 	for _, f := range []struct{ field, value string }{
-		{"audit_reason", r.AuditReason}, {"user_id", r.UserID}, {"department", r.Department}, {"model", r.Model}, {"trigger", r.Trigger},
+		{"audit_reason", r.AuditReason}, {"purpose", r.Purpose}, {"user_id", r.UserID}, {"department", r.Department}, {"model", r.Model}, {"trigger", r.Trigger},
 	} {
 		if fault := textFault(f.field, f.value); fault != nil {
 			return fault

@@ -32,6 +32,8 @@ const (
 	ReasonAuditReasonTooShort  Reason = "audit_reason_too_short"
 	ReasonUserMissing          Reason = "user_missing"
 	ReasonDepartmentMissing    Reason = "department_missing"
+	ReasonPersonalData         Reason = "personal_data"
+	ReasonPersonalDataAnswer   Reason = "personal_data_in_answer"
 	ReasonModelUnknown         Reason = "model_unknown"
 	ReasonModelNotAllowed      Reason = "model_not_allowed"
 	ReasonLimitRequest         Reason = "limit_request"
@@ -85,6 +87,8 @@ func ReasonList() []ReasonInfo {
 		{ReasonAuditReasonTooShort, false, "audit_reason is shorter than the settings demand.", "Say it so that an auditor understands it."},
 		{ReasonUserMissing, false, "user_id is missing and the settings allow no unknown users.", "Name the user."},
 		{ReasonDepartmentMissing, false, "department is missing and the settings allow no unknown departments.", "Name the department."},
+		{ReasonPersonalData, false, "The request has personal data or secrets that no model may see for this purpose.", "Take out what the result names, or state a purpose that may use it."},
+		{ReasonPersonalDataAnswer, false, "The answer has personal data or secrets that may not be given to who asks for this purpose.", "Ask otherwise, or state a purpose that may use it."},
 		{ReasonModelUnknown, false, "The model has no price, so its cost cannot be bounded.", "Use a model of the price table, or add its price."},
 		{ReasonModelNotAllowed, false, "The model is not on the allow-list.", "Use an allowed model, or ask for this one to be allowed."},
 		{ReasonLimitRequest, false, "The request could cost more than one request may.", "Lower max_tokens, shorten the prompt or take a cheaper model."},

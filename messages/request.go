@@ -70,6 +70,8 @@ type Request struct {
 
 	// AuditReason says why the model is asked. An auditor reads it.
 	AuditReason string `json:"audit_reason"`
+	// Purpose says what the answer is for, in a word that the deployment's rules know, such as customer_support.
+	Purpose string `json:"purpose,omitempty"`
 	// UserID names who asks; left out it is unknown, where the settings allow that.
 	UserID string `json:"user_id,omitempty"`
 	// Department names whose request it is; left out it is unknown, where the settings allow that.

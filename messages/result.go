@@ -31,6 +31,10 @@ type Result struct {
 	// Answer is the model's text.
 	Answer   string          `json:"answer,omitempty"`
 	Metadata *ResultMetadata `json:"metadata,omitempty"`
+	// Findings count the personal data and secrets of the request, and say what was done with them.
+	Findings []Finding `json:"findings,omitempty"`
+	// AnswerFindings are those of the answer.
+	AnswerFindings []Finding `json:"answer_findings,omitempty"`
 
 	// TraceID is the W3C trace of the epoch, 32 hexadecimal digits.
 	TraceID     string    `json:"trace_id,omitempty"`
@@ -73,6 +77,15 @@ func Project(k Key, e *Envelope) Result {
 	r.Status, r.Reason, r.Field, r.Retry = e.End.Status, e.End.Reason, e.End.Field, info.Retry
 	r.FinishedAt = e.End.FinishedAt
 	r.Message = e.End.Message()
+	if e.Corporate != nil {
+		r.Findings = e.Corporate.Findings
+	}
+	if e.AI != nil && e.AI.Findings != nil { // they are for the backend that was asked
+		r.Findings = e.AI.Findings
+	}
+	if e.AI != nil {
+		r.AnswerFindings = e.AI.AnswerFindings
+	}
 	if ai := e.AI; ai != nil && (ai.Backend != "" || e.End.CostMicroUSD > 0) {
 		r.Metadata = &ResultMetadata{
 			Backend: ai.Backend, Model: ai.Model, CacheHit: ai.CacheHit,

@@ -49,6 +49,16 @@ type Check struct {
 	Detail string `json:"detail,omitempty"`
 }
 
+// Finding counts the personal data or secrets of one type that were found in a text, and says what was done with them. It never
+// has the data.
+type Finding struct {
+	// Type is one of those of flowgate scan.
+	Type  string `json:"type"`
+	Count int    `json:"count"`
+	// Action is pass, flag, mask or deny.
+	Action string `json:"action"`
+}
+
 // AgreementRef names the agreement that a request runs under, in the version that was checked.
 type AgreementRef struct {
 	Trigger string `json:"trigger"`
@@ -66,6 +76,10 @@ type CorporateSection struct {
 	Department  string   `json:"department"`
 	Priority    Priority `json:"priority"`
 	AuditReason string   `json:"audit_reason"`
+	// Purpose is what the request says it is for.
+	Purpose string `json:"purpose,omitempty"`
+	// Findings are of what a model would be asked, before it is known which.
+	Findings []Finding `json:"findings,omitempty"`
 
 	// Model is the exact id after aliases; RequestedModel what the request said.
 	Model          string  `json:"model,omitempty"`
@@ -128,6 +142,10 @@ type AISection struct {
 	// ProcessingSeconds is the time of the call that answered.
 	ProcessingSeconds float64 `json:"processing_seconds"`
 	Attempts          int     `json:"attempts"`
+	// Findings are of what the backend was asked.
+	Findings []Finding `json:"findings,omitempty"`
+	// AnswerFindings are of what it answered.
+	AnswerFindings []Finding `json:"answer_findings,omitempty"`
 
 	Agreement *AgreementRef `json:"agreement,omitempty"`
 }

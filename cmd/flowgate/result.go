@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -115,8 +116,23 @@ func writeResult(w io.Writer, g *globals, r messages.Result) error {
 		say("  backend   %s, model %s, %d attempt(s), %.3f s", m.Backend, printable(m.Model), m.Attempts, m.ProcessingTime)
 		say("  tokens    %d in, %d out; cost %s", m.Tokens.Input, m.Tokens.Output, dollars(m.CostMicroUSD))
 	}
+	if text := foundText(r.Findings); text != "" {
+		say("  found     %s", text)
+	}
+	if text := foundText(r.AnswerFindings); text != "" {
+		say("  answered  %s", text)
+	}
 	if r.Answer != "" {
 		say("\n%s", r.Answer)
 	}
 	return err
+}
+
+// foundText is what was found, and what was done with it.
+func foundText(findings []messages.Finding) string {
+	parts := make([]string, len(findings))
+	for i, f := range findings {
+		parts[i] = fmt.Sprintf("%s %d (%s)", printable(f.Type), f.Count, printable(f.Action))
+	}
+	return strings.Join(parts, ", ")
 }

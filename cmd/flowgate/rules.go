@@ -17,6 +17,7 @@ import (
 	"flowgate/pipelines/flow"
 	"flowgate/pipelines/optimizer"
 	"flowgate/pipelines/pricing"
+	"flowgate/pipelines/privacy"
 	"flowgate/worker"
 	"flowgate/worker/backends"
 	"flowgate/worker/handlers"
@@ -98,7 +99,9 @@ func (n *node) ai(context.Context) (worker.Layer, error) {
 	if err != nil {
 		return nil, err
 	}
-	processing := ai.Policy{Agreements: n.agreements, Prices: n.prices, Retry: retries(n.settings)}
+	processing := ai.Policy{
+		Agreements: n.agreements, Prices: n.prices, Retry: retries(n.settings), Privacy: privacy.NewGuard(n.settings.PrivacyRules()),
+	}
 	return &handlers.AI{
 		Backends: serving, Bodies: n.bodies(), Hop: n.hop, Policy: func() ai.Policy { return processing },
 		Worker: n.folder.WorkerID(), Now: time.Now, Probe: n.probe, Observer: n.observer, Control: n.control,
@@ -134,6 +137,7 @@ func governance(s configs.Settings, prices *pricing.Table, agreements *flow.Book
 		AllowUnknownDepartment: s.Flowgate.Admission.AllowUnknownDepartment,
 		DefaultModel:           s.AWS.Bedrock.DefaultModel, Aliases: s.AWS.Bedrock.ModelMapping, AllowedModels: allowed,
 		Models:           modelDefaults(s),
+		Privacy:          privacy.NewGuard(s.PrivacyRules()),
 		BillableAttempts: s.Flowgate.BillableAttempts,
 		Limits: corporate.Limits{
 			Request: limits.RequestLimit.MicroUSD(), Day: limits.DailyLimit.MicroUSD(), Month: limits.MonthlyLimit.MicroUSD(),
@@ -183,6 +187,9 @@ func (n *node) offlineServes() bool {
 	return !real || slices.Contains(b.Allowed, backends.OfflineName)
 }
 
+// localRegion is the region of a backend that is a part of this process.
+const localRegion = "local"
+
 // backends are those that settings allow and that can be used here, in the order in which they are tried.
 func (n *node) backends() ([]handlers.Serving, error) {
 	s := n.settings.Flowgate
@@ -204,13 +211,13 @@ func (n *node) backends() ([]handlers.Serving, error) {
 			for _, m := range s.Backends.OpenAI.Models {
 				models[m] = true
 			}
-			serving = append(serving, handlers.Serving{Backend: b, Models: models})
+			serving = append(serving, handlers.Serving{Backend: b, Models: models, Region: s.Backends.OpenAI.Region})
 		case name == backends.OfflineName && n.offlineServes():
 			b, err := backends.NewOffline(backends.OfflineOptions{Latency: s.Backends.Offline.Latency})
 			if err != nil {
 				return nil, usageError{err}
 			}
-			serving = append(serving, handlers.Serving{Backend: b})
+			serving = append(serving, handlers.Serving{Backend: b, Region: localRegion})
 		}
 	}
 	for _, b := range serving {

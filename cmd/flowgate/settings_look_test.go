@@ -22,6 +22,7 @@ import (
 	"flowgate/messages"
 	"flowgate/pipelines/ai"
 	"flowgate/pipelines/corporate"
+	"flowgate/pipelines/privacy"
 	"flowgate/worker"
 	"flowgate/worker/backends"
 	"flowgate/worker/postgres"
@@ -166,6 +167,14 @@ func seeDecision(t *testing.T, s configs.Settings) any {
 	return []any{string(text), err}
 }
 
+// seePrivacy is what a backend of a region is asked for a purpose, and what of its answer is given.
+func seePrivacy(_ *testing.T, s configs.Settings) any {
+	guard := privacy.NewGuard(s.PrivacyRules())
+	asked := guard.Request([]string{plantedMail + " " + plantedCard}, "support", "eu-west-1")
+	given := guard.Answer(asked, "<EMAIL_1> <CARD_1> "+plantedMadeUp, "support")
+	return []any{asked.Texts, asked.Findings, asked.Denied, given.Text, given.Findings, given.Denied}
+}
+
 func seeRetries(_ *testing.T, s configs.Settings) any {
 	return retries(s).For("anthropic.claude-3-sonnet")
 }
@@ -175,7 +184,7 @@ func seeBackends(t *testing.T, s configs.Settings) any {
 	serving, err := nodeOf(t, s).backends()
 	seen := []any{err}
 	for _, b := range serving {
-		seen = append(seen, b.Name(), b.Models)
+		seen = append(seen, b.Name(), b.Models, b.Region)
 		if offline, ok := b.Backend.(*backends.Offline); ok {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()

@@ -23,7 +23,8 @@ import (
 // submission is what the flags of submit say.
 type submission struct {
 	file, id, class                       string
-	reason, user, department, model       string
+	reason, purpose, user                 string
+	department, model                     string
 	priority, trigger, notBefore, expires string
 	maxTokens                             int
 	temperature                           float64
@@ -48,6 +49,7 @@ func newSubmit(g *globals) *cobra.Command {
 	f.StringVar(&s.id, "id", "", "request `id` (default: a new UUID)")
 	f.StringVar(&s.class, "class", "", "rt, std or batch (default: from the priority)")
 	f.StringVar(&s.reason, "reason", "", "audit reason: why the model is asked")
+	f.StringVar(&s.purpose, "purpose", "", "what the answer is for, in a `word` of the deployment's rules")
 	f.StringVar(&s.user, "user", "", "user id")
 	f.StringVar(&s.department, "department", "", "department")
 	f.StringVar(&s.model, "model", "", "model id or alias")
@@ -324,7 +326,7 @@ type field struct {
 
 func (s *submission) fields() map[string]field {
 	return map[string]field{
-		"reason": {"audit_reason", s.reason}, "user": {"user_id", s.user}, "department": {"department", s.department},
+		"reason": {"audit_reason", s.reason}, "purpose": {"purpose", s.purpose}, "user": {"user_id", s.user}, "department": {"department", s.department},
 		"model": {"model", s.model}, "priority": {"priority", s.priority}, "trigger": {"trigger", s.trigger},
 		"run-at": {"not_before", s.notBefore}, "not-after": {"not_after", s.expires},
 		"max-tokens": {"max_tokens", s.maxTokens}, "temperature": {"temperature", s.temperature},

@@ -6,6 +6,7 @@ package ai
 import (
 	"iter"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"flowgate/pipelines/corporate"
 	"flowgate/pipelines/flow"
 	"flowgate/pipelines/pricing"
+	"flowgate/pipelines/privacy"
 )
 
 // Policy is the rule by which the layer decides.
@@ -22,6 +24,8 @@ type Policy struct {
 	Prices     *pricing.Table
 	// Retry is the delay policy of a model, by family.
 	Retry Retries
+	// Privacy says what is done with personal data and secrets; nil: nothing.
+	Privacy *privacy.Guard
 }
 
 // Retries has the default delays and those of model families.
@@ -66,6 +70,8 @@ type BackendFact struct {
 	Models map[string]bool
 	// Paused keeps it from being asked.
 	Paused bool
+	// Region is where it processes what it is asked; empty: nobody said.
+	Region string
 }
 
 // Facts are what the handler gathered about one message.
@@ -87,6 +93,8 @@ type Plan struct {
 	// Backend is who to ask Call.
 	Backend BackendFact
 	Call    Call
+	// Screened is what the rules on personal data made of what is asked.
+	Screened privacy.Screened
 }
 
 // Decide plans the next attempt of a request.
@@ -97,18 +105,27 @@ func Decide(e *messages.Envelope, r *messages.Request, f Facts, p Policy) Plan {
 	if e.Kind != messages.KindPrompt {
 		return Plan{Pass: true}
 	}
-	paused := false
+	paused, conversation := false, corporate.Conversation(r)
+	var kept *privacy.Screened // from a backend that would serve it
 	for _, b := range f.Backends {
 		switch {
 		case len(b.Models) > 0 && !b.Models[e.Corporate.Model]:
 		case b.Paused:
 			paused = true
 		default:
-			return Plan{Backend: b, Call: call(e, r, f)}
+			s := p.Privacy.Request(corporate.Texts(conversation), e.Corporate.Purpose, b.Region)
+			if len(s.Denied) > 0 {
+				kept = &s
+				continue
+			}
+			return Plan{Backend: b, Call: call(e, r, f, masked(conversation, s.Texts, p.Privacy)), Screened: s}
 		}
 	}
-	if paused {
+	switch {
+	case paused:
 		return Plan{Paused: true}
+	case kept != nil:
+		return Plan{Screened: *kept, Refusal: pipelines.Deny(messages.ReasonPersonalData, "prompt", privacy.Describe(kept.Findings, kept.Denied))}
 	}
 	return Plan{Refusal: pipelines.Fail(messages.ReasonNoBackend, "no configured backend serves "+e.Corporate.Model)}
 }
@@ -128,10 +145,23 @@ func Validate(e *messages.Envelope, book *flow.Book, now time.Time) *pipelines.R
 	return nil
 }
 
-func call(e *messages.Envelope, r *messages.Request, f Facts) Call {
+// masked is a conversation with the texts that a backend may see. Speakers' names are of a form that has no room for a
+// placeholder: those with personal data are left out.
+func masked(conversation []messages.Message, texts []string, guard *privacy.Guard) []messages.Message {
+	seen := slices.Clone(conversation)
+	for i := range seen {
+		seen[i].Content = texts[i]
+		if name := seen[i].Name; guard.Redact(name, func(privacy.Type) bool { return true }) != name {
+			seen[i].Name = ""
+		}
+	}
+	return seen
+}
+
+func call(e *messages.Envelope, r *messages.Request, f Facts, conversation []messages.Message) Call {
 	c := Call{
 		Key: f.Key, Epoch: e.Epoch, Attempt: NextAttempt(e.History),
-		Model: e.Corporate.Model, Messages: corporate.Conversation(r),
+		Model: e.Corporate.Model, Messages: conversation,
 		Temperature: e.Corporate.Temperature, MaxTokens: e.Corporate.MaxTokens,
 		Metadata: make(map[string][]byte, len(r.Metadata)),
 	}

@@ -8,6 +8,7 @@ import (
 	"flowgate/messages"
 	"flowgate/pipelines/ai"
 	"flowgate/pipelines/flow"
+	"flowgate/pipelines/privacy"
 )
 
 var (
@@ -146,4 +147,48 @@ func encode(t testing.TB, v any) string {
 		t.Fatal(err)
 	}
 	return string(data)
+}
+
+func TestABackendSeesWhatItsRegionMay(t *testing.T) {
+	guard := privacy.NewGuard(privacy.Rules{
+		Request: privacy.Actions{"payment": "deny"}, Regions: map[string]privacy.Actions{"eu-*": {"payment": "mask", "contact": "pass"}},
+	})
+	for name, c := range map[string]struct {
+		prompt, purpose string
+		regions         [2]string
+		backend, asks   string
+		reason          messages.Reason
+	}{
+		"nothing to hide":            {"hi", "", [2]string{"us", "eu-west-1"}, "first", "hi", ""},
+		"masked where it goes first": {"a@example.com", "", [2]string{"us", "eu-west-1"}, "first", "<EMAIL_1>", ""},
+		"passed in its region":       {"a@example.com", "", [2]string{"eu-west-1", "us"}, "first", "a@example.com", ""},
+		"denied, so the next one":    {"card 4111111111111111", "", [2]string{"us", "eu-west-1"}, "second", "card <CARD_1>", ""},
+		"denied by all":              {"card 4111111111111111", "", [2]string{"us", "ap-south-1"}, "", "", messages.ReasonPersonalData},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, r, f, p := setup(t)
+			p.Privacy, r.Prompt = guard, c.prompt
+			f.Backends = []ai.BackendFact{{Name: "first", Region: c.regions[0]}, {Name: "second", Region: c.regions[1]}}
+			plan := ai.Decide(e, r, f, p)
+			if c.reason != "" {
+				if plan.Refusal == nil || plan.Refusal.Reason != c.reason || plan.Refusal.Status != messages.StatusDenied || plan.Refusal.Detail != "CREDIT_CARD (1)" || len(plan.Screened.Findings) != 1 {
+					t.Errorf("got %+v", plan)
+				}
+				return
+			}
+			if plan.Refusal != nil || plan.Backend.Name != c.backend || plan.Call.Messages[0].Content != c.asks {
+				t.Errorf("got %+v", plan)
+			}
+		})
+	}
+}
+
+func TestASpeakerWhoseNameIsPersonalDataHasNone(t *testing.T) {
+	e, _, f, p := setup(t)
+	p.Privacy = privacy.NewGuard(privacy.Rules{})
+	turns := []messages.Message{{Role: "user", Content: "hi", Name: "jo@example.com"}, {Role: "user", Content: "ho", Name: "jo"}}
+	got := ai.Decide(e, &messages.Request{Messages: turns}, f, p).Call.Messages
+	if got[0].Name != "" || got[1].Name != "jo" || turns[0].Name == "" {
+		t.Errorf("got %+v", got)
+	}
 }

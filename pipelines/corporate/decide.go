@@ -9,6 +9,7 @@ import (
 	"flowgate/messages"
 	"flowgate/pipelines"
 	"flowgate/pipelines/pricing"
+	"flowgate/pipelines/privacy"
 )
 
 type refusal = pipelines.Refusal
@@ -27,6 +28,7 @@ func Decide(r *messages.Request, f Facts, p Policy) Decision {
 		{"department", checkDepartment},
 		{"deadline", checkDeadline},
 		{"agreement", checkAgreement},
+		{"personal_data", checkPersonalData},
 		{"model", checkModel},
 		{"cost", checkCost},
 		{"pause", checkPause},
@@ -72,8 +74,8 @@ const (
 func begin(r *messages.Request, f Facts, p Policy) Decision {
 	d := Decision{Kind: r.Kind(), ResumeAt: messages.StateAI, Section: messages.CorporateSection{
 		Stay:   messages.Stay{StartedAt: f.Now},
-		UserID: orUnknown(r.UserID), Department: orUnknown(r.Department), Priority: r.Priority,
-		AuditReason: strings.TrimSpace(r.AuditReason), PolicyVersion: p.Version, RequestedModel: r.Model,
+		UserID: named(r.UserID, p), Department: named(r.Department, p), Priority: r.Priority,
+		AuditReason: told(r.AuditReason, p), Purpose: told(r.Purpose, p), PolicyVersion: p.Version, RequestedModel: r.Model,
 		Temperature: messages.DefaultTemperature, MaxTokens: messages.DefaultMaxTokens,
 	}}
 	if d.Section.Priority == "" {
@@ -104,11 +106,19 @@ func begin(r *messages.Request, f Facts, p Policy) Decision {
 	return d
 }
 
-func orUnknown(name string) string {
+// named is a name for the record: never a card's number nor a secret.
+func named(name string, p Policy) string {
 	if name = strings.TrimSpace(name); name == "" {
 		return UnknownName
 	}
-	return name
+	return p.Privacy.Redact(name, func(t privacy.Type) bool {
+		return t.Class() == privacy.ClassPayment || t.Class() == privacy.ClassSecret
+	})
+}
+
+// told is a text for the record, which keeps no personal data.
+func told(text string, p Policy) string {
+	return p.Privacy.Redact(strings.TrimSpace(text), func(privacy.Type) bool { return true })
 }
 
 // checkCancelled leaves no trace where nobody cancelled.
@@ -175,6 +185,23 @@ func checkAgreement(d *Decision, r *messages.Request, f Facts, p Policy) (string
 	return pass, ref.Version, nil
 }
 
+// checkPersonalData counts what a model would see, and refuses what none may. It leaves no trace where nothing is looked for.
+func checkPersonalData(d *Decision, r *messages.Request, _ Facts, p Policy) (string, string, *refusal) {
+	switch {
+	case p.Privacy == nil:
+		return "", "", nil
+	case d.Kind != messages.KindPrompt:
+		return notApplicable, "no model is asked", nil
+	}
+	seen := p.Privacy.Admit(Texts(Conversation(r)), d.Section.Purpose)
+	d.Section.Findings, d.growth = seen.Findings, seen.Growth
+	if len(seen.Denied) > 0 {
+		detail := privacy.Describe(seen.Findings, seen.Denied)
+		return fail, detail, pipelines.Deny(messages.ReasonPersonalData, "prompt", detail)
+	}
+	return pass, "", nil
+}
+
 func checkModel(d *Decision, r *messages.Request, _ Facts, p Policy) (string, string, *refusal) {
 	if d.Kind != messages.KindPrompt {
 		return notApplicable, "no model is asked", nil
@@ -210,7 +237,7 @@ func checkCost(d *Decision, r *messages.Request, f Facts, p Policy) (string, str
 	}
 	s := &d.Section
 	s.PriceVersion = row.Version
-	s.BoundMicroUSD = row.Bound(pricing.InputBound(Conversation(r)), int64(s.MaxTokens))
+	s.BoundMicroUSD = row.Bound(pricing.InputBound(Conversation(r))+int64(d.growth), int64(s.MaxTokens))
 	s.BillableAttempts = max(p.BillableAttempts, 1)
 	if limit := p.Limits.Request; limit > 0 {
 		if s.BoundMicroUSD > limit {
@@ -266,4 +293,13 @@ func Conversation(r *messages.Request) []messages.Message {
 		return r.Messages
 	}
 	return []messages.Message{{Role: "user", Content: r.Prompt}}
+}
+
+// Texts are the texts of a conversation.
+func Texts(conversation []messages.Message) []string {
+	texts := make([]string, len(conversation))
+	for i := range conversation {
+		texts[i] = conversation[i].Content
+	}
+	return texts
 }

@@ -13,6 +13,7 @@ import (
 	"flowgate/pipelines/corporate"
 	"flowgate/pipelines/flow"
 	"flowgate/pipelines/pricing"
+	"flowgate/pipelines/privacy"
 )
 
 var (
@@ -68,7 +69,10 @@ func TestRefusalsHaveTheirReasonFieldAndNothingReserved(t *testing.T) {
 		"an agreement nobody made":           {func(r *messages.Request, _ *corporate.Facts, _ *corporate.Policy) { r.Trigger = "[None]" }, messages.ReasonAgreementUnknown, "trigger", "agreement"},
 		"an agreement that has expired":      {func(r *messages.Request, _ *corporate.Facts, _ *corporate.Policy) { r.Trigger = "[Past]" }, messages.ReasonAgreementExpired, "trigger", "agreement"},
 		"an agreement of the future":         {func(r *messages.Request, _ *corporate.Facts, _ *corporate.Policy) { r.Trigger = "[Future]" }, messages.ReasonAgreementNotYetValid, "trigger", "agreement"},
-		"a model without a price":            {func(r *messages.Request, _ *corporate.Facts, _ *corporate.Policy) { r.Model = "gpt-9" }, messages.ReasonModelUnknown, "model", "cost"},
+		"data that nobody may see": {func(r *messages.Request, _ *corporate.Facts, p *corporate.Policy) {
+			r.Prompt, p.Privacy = "card 4111111111111111", privacy.NewGuard(privacy.Rules{Request: privacy.Actions{"payment": "deny"}})
+		}, messages.ReasonPersonalData, "prompt", "personal_data"},
+		"a model without a price": {func(r *messages.Request, _ *corporate.Facts, _ *corporate.Policy) { r.Model = "gpt-9" }, messages.ReasonModelUnknown, "model", "cost"},
 		"a model that is not allowed": {func(_ *messages.Request, _ *corporate.Facts, p *corporate.Policy) {
 			p.AllowedModels = map[string]bool{"other": true}
 		}, messages.ReasonModelNotAllowed, "model", "model"},
@@ -308,5 +312,34 @@ func TestDecisionSurvivesItsRecord(t *testing.T) {
 				t.Errorf("got  %+v\nwant %+v", back, d)
 			}
 		})
+	}
+}
+
+func TestPersonalDataAreCountedAndKeptOutOfTheRecord(t *testing.T) {
+	r, f, p := setup(t)
+	p.Privacy = privacy.NewGuard(privacy.Rules{Request: privacy.Actions{"contact": "flag"}})
+	r.Prompt, r.Purpose = "card 4111111111111111 of a@example.com, b@example.com", " support "
+	r.AuditReason, r.UserID, r.Department = "asked by a@example.com", "a@example.com", "4111 1111 1111 1111"
+	d := corporate.Decide(r, f, p)
+	s := d.Section
+	want := []messages.Finding{{Type: "CREDIT_CARD", Count: 1, Action: "mask"}, {Type: "EMAIL_ADDRESS", Count: 2, Action: "flag"}}
+	if d.Refusal != nil || !reflect.DeepEqual(s.Findings, want) {
+		t.Errorf("got %+v, %+v", s.Findings, d.Refusal)
+	}
+	if s.AuditReason != "asked by <EMAIL>" || s.UserID != "a@example.com" || s.Department != "<CARD>" || s.Purpose != "support" {
+		t.Errorf("the record has %+v", s)
+	}
+}
+
+// TestTheBoundCoversPlaceholders: what a model is asked may be longer than what was sent.
+func TestTheBoundCoversPlaceholders(t *testing.T) {
+	r, f, p := setup(t)
+	r.Prompt = strings.Repeat("a@b.co ", 500)
+	plain := corporate.Decide(r, f, p).Section.BoundMicroUSD
+	p.Privacy = privacy.NewGuard(privacy.Rules{})
+	bound := corporate.Decide(r, f, p).Section.BoundMicroUSD
+	asked := p.Privacy.Request([]string{r.Prompt}, "", "").Texts[0]
+	if bound-plain < int64(len(asked)-len(r.Prompt)) || len(asked) <= len(r.Prompt) { // $1 a million tokens of input
+		t.Errorf("bounds %d and %d; asked are %d bytes instead of %d", plain, bound, len(asked), len(r.Prompt))
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"flowgate/messages"
 	"flowgate/pipelines/flow"
 	"flowgate/pipelines/pricing"
+	"flowgate/pipelines/privacy"
 )
 
 // Policy is the versioned rule by which the layer decides.
@@ -27,9 +28,11 @@ type Policy struct {
 	Models map[string]ModelDefaults
 	// AllowedModels, where not empty, are the only exact ids that may be used.
 	AllowedModels map[string]bool
-	Prices        *pricing.Table
-	Agreements    *flow.Book
-	Limits        Limits
+	// Privacy says what is done with personal data and secrets; nil: nothing.
+	Privacy    *privacy.Guard
+	Prices     *pricing.Table
+	Agreements *flow.Book
+	Limits     Limits
 	// BillableAttempts is how many calls that may have been billed an epoch may make; the reservation covers them all.
 	BillableAttempts int
 	// Location is the time zone of days and months.
@@ -86,6 +89,8 @@ type Decision struct {
 	// Amount is to be reserved in every scope, in micro-dollars.
 	Amount int64   `json:"amount"`
 	Scopes []Scope `json:"scopes,omitempty"`
+	// growth is by how many bytes placeholders may make longer what is asked.
+	growth int
 	// ResumeAt is the state that an approved request goes to.
 	ResumeAt messages.State `json:"resume_at"`
 }

@@ -149,7 +149,7 @@ func TestAFileIsReadWhole(t *testing.T) {
 	}
 	for i, want := range []string{
 		`{"prompt":"<a> & b","audit_reason":"y"}`,
-		`{"audit_reason":"a test","max_tokens":9,"messages":[{"role":"user","content":"x"}],"metadata":{"purpose":"none"},"model":"m-1"}`,
+		`{"audit_reason":"a test","max_tokens":9,"messages":[{"role":"user","content":"x"}],"model":"m-1","purpose":"none"}`,
 	} {
 		if doc, err := f.Document(i); err != nil || string(doc) != want {
 			t.Errorf("document %d is\n%s (%v), want\n%s", i, doc, err, want)

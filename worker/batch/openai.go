@@ -33,9 +33,12 @@ const (
 	paramStream        = "stream"
 )
 
+// fieldPurpose is a key of metadata that producers had before it became a field of a request.
+const fieldPurpose = "purpose"
+
 // requestFields are the keys of a body's metadata that are fields of a request.
 func requestFields() []string {
-	return []string{"audit_reason", "user_id", "department", "priority", "trigger"}
+	return []string{"audit_reason", fieldPurpose, "user_id", "department", "priority", "trigger"}
 }
 
 // parseOpenAI converts a line of an OpenAI batch file. What the gateway has no field for is refused by name, never dropped.
@@ -165,6 +168,9 @@ func putMetadata(request map[string]json.RawMessage, raw json.RawMessage, from m
 			continue
 		}
 		if _, err := text(value, paramMetadata+"."+name); err != nil {
+			if name == fieldPurpose { // it is the producer's own
+				continue
+			}
 			return err
 		}
 		request[name], from[name] = value, paramMetadata+"."+name

@@ -14,6 +14,7 @@ import (
 	"flowgate/pipelines"
 	"flowgate/pipelines/ai"
 	"flowgate/pipelines/pricing"
+	"flowgate/pipelines/privacy"
 	"flowgate/worker"
 )
 
@@ -22,6 +23,8 @@ type Serving struct {
 	worker.Backend
 
 	Models map[string]bool
+	// Region is where it processes what it is asked; empty: nobody said.
+	Region string
 }
 
 // AI is layer 2.
@@ -91,6 +94,8 @@ func (a *AI) one(ctx context.Context, t *worker.Task) worker.Verdict {
 	case x.plan.Paused:
 		return worker.Verdict{Action: worker.ActionWait}
 	case x.plan.Refusal != nil:
+		t.Envelope.AI = a.refusing(t, x.plan.Refusal)
+		t.Envelope.AI.Findings = x.plan.Screened.Findings
 		return a.end(ctx, t, x.plan.Refusal)
 	case x.plan.Pass:
 		t.Envelope.AI = a.section(t, messages.VerdictNotApplicable, messages.ReasonOK)
@@ -115,7 +120,7 @@ func (a *AI) one(ctx context.Context, t *worker.Task) worker.Verdict {
 func (a *AI) facts() []ai.BackendFact {
 	facts := make([]ai.BackendFact, len(a.Backends))
 	for i, b := range a.Backends {
-		facts[i] = ai.BackendFact{Name: b.Name(), Billable: b.Billable(), Models: b.Models, Paused: a.backendPaused(b.Name())}
+		facts[i] = ai.BackendFact{Name: b.Name(), Billable: b.Billable(), Models: b.Models, Paused: a.backendPaused(b.Name()), Region: b.Region}
 	}
 	return facts
 }
@@ -287,13 +292,20 @@ func (a *AI) answered(ctx context.Context, x *turn, attempt messages.Attempt, an
 	x.Open = nil
 	s := a.section(x.Task, messages.VerdictProcessed, messages.ReasonOK)
 	s.Backend, s.Model, s.FinishReason, s.ProviderRequestID = x.plan.Backend.Name, x.plan.Call.Model, answer.FinishReason, answer.ProviderRequestID
-	s.Answer, s.AnswerLength, s.Usage = answer.Text, utf8.RuneCountInString(answer.Text), answer.Usage
-	sum := sha256.Sum256([]byte(answer.Text))
+	out := x.policy.Privacy.Answer(x.plan.Screened, answer.Text, e.Corporate.Purpose)
+	s.Answer, s.AnswerLength, s.Usage = out.Text, utf8.RuneCountInString(out.Text), answer.Usage
+	s.Findings, s.AnswerFindings = x.plan.Screened.Findings, out.Findings
+	sum := sha256.Sum256([]byte(out.Text))
 	s.AnswerSHA256 = hex.EncodeToString(sum[:])
 	s.CostMicroUSD, s.PriceVersion = attempt.CostMicroUSD, x.row.Version
 	s.ProcessingSeconds = float64(attempt.DurationMS) / 1000
 	s.Attempts = attempts(e.History)
 	e.AI = s
+	if len(out.Denied) > 0 { // it is paid for, and nobody gets it
+		s.Answer, s.AnswerLength, s.AnswerSHA256 = "", 0, ""
+		s.Verdict, s.Reason = messages.VerdictDenied, messages.ReasonPersonalDataAnswer
+		return a.end(ctx, x.Task, pipelines.Deny(messages.ReasonPersonalDataAnswer, "", privacy.Describe(out.Findings, out.Denied)))
+	}
 	if answer.Refused {
 		s.Verdict, s.Reason = messages.VerdictDenied, messages.ReasonBackendRefused
 		return a.end(ctx, x.Task, pipelines.Deny(messages.ReasonBackendRefused, "", ""))
@@ -328,12 +340,18 @@ func (a *AI) next(ctx context.Context, t *worker.Task, state messages.State) wor
 // end closes the request here.
 func (a *AI) end(ctx context.Context, t *worker.Task, r *pipelines.Refusal) worker.Verdict {
 	if t.Envelope.AI == nil {
-		v := messages.VerdictFailed
-		if r.Status == messages.StatusDenied {
-			v = messages.VerdictDenied
-		}
-		t.Envelope.AI = a.section(t, v, r.Reason)
-		t.Envelope.AI.Attempts = attempts(t.Envelope.History)
+		t.Envelope.AI = a.refusing(t, r)
 	}
 	return refused(ctx, a.Bodies, t, a.Name(), r, a.Now())
+}
+
+// refusing is the section of a request that gets no answer.
+func (a *AI) refusing(t *worker.Task, r *pipelines.Refusal) *messages.AISection {
+	v := messages.VerdictFailed
+	if r.Status == messages.StatusDenied {
+		v = messages.VerdictDenied
+	}
+	s := a.section(t, v, r.Reason)
+	s.Attempts = attempts(t.Envelope.History)
+	return s
 }

@@ -1,10 +1,13 @@
 package postgres
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"flowgate/messages"
 )
 
 // steps tells an epoch in one line each, in order of time.
@@ -31,7 +34,7 @@ func (e *EpochTimeline) steps() []Step {
 	}
 	for i := range e.Layers {
 		if l := &e.Layers[i]; l.FinishedAt != nil {
-			add(*l.FinishedAt, l.Layer+" "+l.Verdict, value(l.Reason))
+			add(*l.FinishedAt, l.Layer+" "+l.Verdict, joined([]string{value(l.Reason), findingsText(l.Section)}))
 		}
 	}
 	for i := range e.Events {
@@ -49,6 +52,25 @@ func (e *EpochTimeline) steps() []Step {
 	}
 	slices.SortStableFunc(steps, func(a, b Step) int { return a.At.Compare(b.At) })
 	return steps
+}
+
+// findingsText is what a layer's section has on personal data.
+func findingsText(section []byte) string {
+	var s struct {
+		Findings       []messages.Finding `json:"findings"`
+		AnswerFindings []messages.Finding `json:"answer_findings"`
+	}
+	if json.Unmarshal(section, &s) != nil {
+		return ""
+	}
+	var parts []string
+	for _, f := range s.Findings {
+		parts = append(parts, fmt.Sprintf("found %s %d: %s", f.Type, f.Count, f.Action))
+	}
+	for _, f := range s.AnswerFindings {
+		parts = append(parts, fmt.Sprintf("answered %s %d: %s", f.Type, f.Count, f.Action))
+	}
+	return joined(parts)
 }
 
 func admissionText(a *Admission) string {

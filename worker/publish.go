@@ -160,26 +160,37 @@ func (h *Hop) await(ctx context.Context, p *Publication, future jetstream.PubAck
 	}
 }
 
-// errLags says that a stream showed an older state than the one that was acted on: its leader was just elected and has not
-// stored yet all that was acknowledged.
-var errLags = errors.New("the stream's leader lags behind")
+var (
+	// errLags says that a stream showed an older state than the one that was acted on, or none: its leader was just elected and
+	// has not stored yet all that was acknowledged.
+	errLags = errors.New("the stream's leader lags behind")
+	// errUnmoved says that a stream refused to go on from the very state that it shows as the newest: its leader counted what it
+	// had only proposed, such as this publication when it was sent before, or did not know the state yet.
+	errUnmoved = errors.New("the stream's leader refused, and nobody moved the request")
+)
 
-// resolve finds out after a mismatch whether this very publication had succeeded before, or somebody else's.
+// resolve finds out after a mismatch whether this very publication had succeeded before, or somebody else's. Only what is shown
+// counts: a leader that is being cut off, or was just elected, refuses on account of what others never see.
 func (h *Hop) resolve(ctx context.Context, p *Publication) Receipt {
+	const rounds = 5
 	for round := 1; ; round++ {
 		newest, found, err := h.Leader.Newest(ctx, p.P, p.Key)
 		switch {
-		case err == nil && found && newest.Token() == p.token:
+		case err != nil:
+		case found && newest.Token() == p.token:
 			return Receipt{Fate: FateStored, Seq: newest.Seq}
-		case err == nil && found && newest.Seq < p.Expect: // whoever refused and answered lags, or lost it
-			if err = errLags; round >= 5 {
-				return Receipt{Fate: FateUnknown, Err: err}
-			}
-		case err == nil && found:
+		case found && newest.Seq > p.Expect:
 			return Receipt{Fate: FateMoved, Newest: newest}
-		case err == nil && round >= 5:
+		case found && newest.Seq == p.Expect:
+			err = errUnmoved
+		case p.Expect > 0: // the input is not acknowledged, so its state was not purged
+			err = errLags
+		case round >= rounds:
 			// Purged between refusal and reading: everybody else's state is gone, and so is ours.
 			return Receipt{Fate: FateMoved}
+		}
+		if round >= rounds && (errors.Is(err, errLags) || errors.Is(err, errUnmoved)) {
+			return Receipt{Fate: FateUnknown, Err: err} // it is published again
 		}
 		if !h.Backoff.Pause(ctx, round) {
 			return Receipt{Fate: FateUnknown, Err: errors.Join(err, ctx.Err())}

@@ -201,7 +201,7 @@ func (a *AI) announce(ctx context.Context, x *turn, attempt messages.Attempt) (w
 		x.Expect, x.Open = receipt.Seq, &attempt
 		return worker.Verdict{}, false
 	case worker.FateMoved:
-		if n := receipt.Newest; n != nil && n.State == messages.StateCalling {
+		if n := receipt.Newest; n == nil || n.State == messages.StateCalling { // who calls may die; what is gone may come back
 			return worker.Verdict{Action: worker.ActionLeave, Spent: x.spent}, true
 		}
 		return worker.Verdict{Action: worker.ActionAck, Spent: x.spent}, true

@@ -39,6 +39,13 @@ func (d Dollars) String() string {
 // MarshalText writes the amount as String does.
 func (d Dollars) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
+// ParseDollars reads an amount as a file has it.
+func ParseDollars(text string) (Dollars, error) {
+	var d Dollars
+	err := d.fromText(text)
+	return d, err
+}
+
 func (d *Dollars) fromText(text string) error {
 	if text == "none" {
 		*d = NoLimit

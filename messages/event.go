@@ -1,6 +1,9 @@
 package messages
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // EventKind is the kind of an event.
 type EventKind string
@@ -20,6 +23,10 @@ const (
 	// EventPaused and EventResumed: an operator stopped something, or let it go on.
 	EventPaused  EventKind = "paused"
 	EventResumed EventKind = "resumed"
+	// EventPolicyActivated: an operator put a policy in force.
+	EventPolicyActivated EventKind = "policy_activated"
+	// EventBudgetSet: an operator set, raised or removed a budget.
+	EventBudgetSet EventKind = "budget_set"
 	// EventStreamLost: a recorded stream lost messages that the record may lack: it was made anew, or set back.
 	EventStreamLost EventKind = "stream_lost"
 )
@@ -42,6 +49,10 @@ type Event struct {
 	Worker string   `json:"worker,omitempty"`
 	// Pause is set for paused and resumed.
 	Pause *PauseNote `json:"pause,omitempty"`
+	// Policy is set for policy_activated.
+	Policy *PolicyNote `json:"policy,omitempty"`
+	// Budget is set for budget_set.
+	Budget *BudgetNote `json:"budget,omitempty"`
 }
 
 // SystemTenant is under whose name an event of the whole deployment is published.
@@ -55,6 +66,36 @@ type PauseNote struct {
 	Reason string    `json:"reason"`
 	By     string    `json:"by,omitempty"`
 	Since  time.Time `json:"since"`
+	// Version is the revision of the entry in the control bucket.
+	Version uint64 `json:"version"`
+}
+
+// PolicyNote says which policy was put in force.
+type PolicyNote struct {
+	Name string `json:"name"`
+	// Version names the bundle by its content; Previous is the version that was in force before, empty for none.
+	Version  string `json:"version"`
+	Previous string `json:"previous,omitempty"`
+	Reason   string `json:"reason"`
+	By       string `json:"by,omitempty"`
+	// Bundle is the whole bundle, so that its decisions can be made again.
+	Bundle json.RawMessage `json:"bundle"`
+}
+
+// BudgetNote says what somebody may spend from now on. Limits are in micro-dollars; 0 is none.
+type BudgetNote struct {
+	// Kind is tenant, department, user or agreement.
+	Kind    string `json:"kind"`
+	Name    string `json:"name"`
+	Removed bool   `json:"removed,omitempty"`
+	Request int64  `json:"request_microusd"`
+	Day     int64  `json:"day_microusd"`
+	Month   int64  `json:"month_microusd"`
+	// Until is when a raise ends; Approver approved it.
+	Until    time.Time `json:"until,omitzero"`
+	Approver string    `json:"approver,omitempty"`
+	Reason   string    `json:"reason"`
+	By       string    `json:"by,omitempty"`
 	// Version is the revision of the entry in the control bucket.
 	Version uint64 `json:"version"`
 }

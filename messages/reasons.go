@@ -36,9 +36,14 @@ const (
 	ReasonPersonalDataAnswer   Reason = "personal_data_in_answer"
 	ReasonModelUnknown         Reason = "model_unknown"
 	ReasonModelNotAllowed      Reason = "model_not_allowed"
+	ReasonPolicyDenied         Reason = "policy_denied"
+	ReasonPolicyError          Reason = "policy_error"
 	ReasonLimitRequest         Reason = "limit_request"
 	ReasonLimitDay             Reason = "limit_day"
 	ReasonLimitMonth           Reason = "limit_month"
+	ReasonLimitUser            Reason = "limit_user"
+	ReasonLimitDepartment      Reason = "limit_department"
+	ReasonLimitAgreement       Reason = "limit_agreement"
 	ReasonAgreementUnknown     Reason = "agreement_unknown"
 	ReasonAgreementNotYetValid Reason = "agreement_not_yet_valid"
 	ReasonAgreementExpired     Reason = "agreement_expired"
@@ -92,8 +97,13 @@ func ReasonList() []ReasonInfo {
 		{ReasonModelUnknown, false, "The model has no price, so its cost cannot be bounded.", "Use a model of the price table, or add its price."},
 		{ReasonModelNotAllowed, false, "The model is not on the allow-list.", "Use an allowed model, or ask for this one to be allowed."},
 		{ReasonLimitRequest, false, "The request could cost more than one request may.", "Lower max_tokens, shorten the prompt or take a cheaper model."},
+		{ReasonPolicyDenied, false, "A rule of the deployment's policy denies the request.", "Change what the rule names, or ask whoever owns the policy."},
+		{ReasonPolicyError, true, "A rule of the deployment's policy could not be evaluated, which denies.", "Have the policy mended; its rule is named."},
 		{ReasonLimitDay, true, "The money of the day is spent.", "Send it again tomorrow, or have the limit raised."},
 		{ReasonLimitMonth, true, "The money of the month is spent.", "Send it again next month, or have the limit raised."},
+		{ReasonLimitUser, true, "The user's money of the day or month is spent.", "Send it again in the next period, or have the budget raised."},
+		{ReasonLimitDepartment, true, "The department's money of the day or month is spent.", "Send it again in the next period, or have the budget raised."},
+		{ReasonLimitAgreement, true, "The agreement's money of the day or month is spent.", "Send it again in the next period, or have the budget raised."},
 		{ReasonAgreementUnknown, false, "No agreement has this trigger.", "Use a trigger of configs/agreements.yaml."},
 		{ReasonAgreementNotYetValid, true, "The agreement is not valid yet.", "Send it again when the agreement is valid."},
 		{ReasonAgreementExpired, false, "The agreement has expired.", "Have the agreement renewed."},

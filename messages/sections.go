@@ -97,6 +97,10 @@ type CorporateSection struct {
 	PriceVersion string `json:"price_version,omitempty"`
 	// PolicyVersion is the version of the settings that decided.
 	PolicyVersion string `json:"policy_version"`
+	// BundleVersion is the version of the policy's bundle of rules that decided; empty: none was in force.
+	BundleVersion string `json:"bundle_version,omitempty"`
+	// Flags are the rules of the bundle that flag the request.
+	Flags []string `json:"flags,omitempty"`
 
 	Agreement *AgreementRef `json:"agreement,omitempty"`
 }

@@ -20,6 +20,7 @@ import (
 	"flowgate/pipelines/privacy"
 	"flowgate/worker"
 	"flowgate/worker/backends"
+	"flowgate/worker/control"
 	"flowgate/worker/handlers"
 	"flowgate/worker/postgres"
 )
@@ -84,9 +85,15 @@ func (n *node) corporate(ctx context.Context) (worker.Layer, error) {
 	rules := governance(n.settings, n.prices, n.agreements)
 	return &handlers.Corporate{
 		Ledger: n.db, Admissions: n.db, Dead: deadLetters{n.db}, Bodies: n.bodies(), Leader: n.leader,
-		Policy: func() corporate.Policy { return rules }, Ingress: ingress.Incarnation(), Partitions: 1,
+		Policy: func() corporate.Policy { return rules }, Rules: n.control.Policy, Budgets: n.budget,
+		Ingress: ingress.Incarnation(), Partitions: 1,
 		Now: time.Now, Probe: n.probe, Control: n.control, LongestPark: longestPark(n.settings.Flowgate.Hold),
 	}, nil
+}
+
+// budget is what somebody may spend now, by the control bucket.
+func (n *node) budget(tenant string, kind corporate.BudgetKind, name string, now time.Time) (corporate.Limits, bool, error) {
+	return n.control.Budget(control.BudgetKey{Tenant: tenant, Kind: kind, Name: name}, now)
 }
 
 // bodies move what is too large for a message.

@@ -31,6 +31,7 @@ func Decide(r *messages.Request, f Facts, p Policy) Decision {
 		{"personal_data", checkPersonalData},
 		{"model", checkModel},
 		{"cost", checkCost},
+		{"policy", checkPolicy},
 		{"pause", checkPause},
 	} {
 		state, detail, refused := c.check(&d, r, f, p)
@@ -39,7 +40,7 @@ func Decide(r *messages.Request, f Facts, p Policy) Decision {
 		}
 		if refused != nil {
 			d.Refusal = refused
-			d.Amount, d.Scopes = 0, nil
+			d.Amount, d.Scopes, d.Section.ReservedMicroUSD, d.Section.Scopes = 0, nil, 0, nil
 			return d
 		}
 	}
@@ -239,7 +240,7 @@ func checkCost(d *Decision, r *messages.Request, f Facts, p Policy) (string, str
 	s.PriceVersion = row.Version
 	s.BoundMicroUSD = row.Bound(pricing.InputBound(Conversation(r))+int64(d.growth), int64(s.MaxTokens))
 	s.BillableAttempts = max(p.BillableAttempts, 1)
-	if limit := p.Limits.Request; limit > 0 {
+	if limit := requestLimit(f, p); limit > 0 {
 		if s.BoundMicroUSD > limit {
 			detail := fmt.Sprintf("it could cost %d micro-dollars, one request may cost %d", s.BoundMicroUSD, limit)
 			return fail, detail, pipelines.Deny(messages.ReasonLimitRequest, "max_tokens", detail)
@@ -266,25 +267,6 @@ func checkPause(d *Decision, _ *messages.Request, f Facts, _ Policy) (string, st
 		d.NotBefore = look
 	}
 	return waits, f.Paused, nil
-}
-
-// reserve names the amount and the scopes of money. Without limits nothing is reserved.
-func reserve(d *Decision, f Facts, p Policy) {
-	day := f.Now.In(p.Location)
-	if p.Limits.Day > 0 {
-		d.Scopes = append(d.Scopes, Scope{"tenant:" + f.Tenant + ":day:" + day.Format("2006-01-02"), p.Limits.Day, messages.ReasonLimitDay})
-	}
-	if p.Limits.Month > 0 {
-		d.Scopes = append(d.Scopes, Scope{"tenant:" + f.Tenant + ":month:" + day.Format("2006-01"), p.Limits.Month, messages.ReasonLimitMonth})
-	}
-	if len(d.Scopes) == 0 {
-		return
-	}
-	d.Amount = d.Section.BoundMicroUSD * int64(d.Section.BillableAttempts)
-	d.Section.ReservedMicroUSD = d.Amount
-	for _, s := range d.Scopes {
-		d.Section.Scopes = append(d.Section.Scopes, s.Name)
-	}
 }
 
 // Conversation is what a model is asked: the request's messages, or its prompt as the one message of a user.

@@ -343,3 +343,29 @@ func TestTheBoundCoversPlaceholders(t *testing.T) {
 		t.Errorf("bounds %d and %d; asked are %d bytes instead of %d", plain, bound, len(asked), len(r.Prompt))
 	}
 }
+
+func TestARequestCountsInEveryBudget(t *testing.T) {
+	r, f, p := setup(t)
+	f.Budgets = []corporate.Budget{
+		{Kind: corporate.BudgetTenant, Name: "acme", Limits: corporate.Limits{Day: 7_000_000}},
+		{Kind: corporate.BudgetDepartment, Name: "finance", Limits: corporate.Limits{Month: 6_000_000}},
+		{Kind: corporate.BudgetUser, Name: "u1", Limits: corporate.Limits{Request: 5000, Day: 5_000_000, Month: 50_000_000}},
+		{Kind: corporate.BudgetAgreement, Name: "[Always]", Limits: corporate.Limits{Day: 4_000_000}},
+	}
+	r.MaxTokens = new(1000)
+	d := corporate.Decide(r, f, p)
+	want := []corporate.Scope{
+		{Name: "tenant:acme:day:2026-01-31", Limit: 7_000_000, Reason: messages.ReasonLimitDay},
+		{Name: "department:acme/finance:month:2026-01", Limit: 6_000_000, Reason: messages.ReasonLimitDepartment},
+		{Name: "user:acme/u1:day:2026-01-31", Limit: 5_000_000, Reason: messages.ReasonLimitUser},
+		{Name: "user:acme/u1:month:2026-01", Limit: 50_000_000, Reason: messages.ReasonLimitUser},
+		{Name: "agreement:acme/[Always]:day:2026-01-31", Limit: 4_000_000, Reason: messages.ReasonLimitAgreement},
+	}
+	if d.Refusal != nil || !reflect.DeepEqual(d.Scopes, want) || d.Amount != 2*2033 {
+		t.Errorf("%d in %+v (%+v)", d.Amount, d.Scopes, d.Refusal)
+	}
+	f.Budgets[2].Request = 2032
+	if d := corporate.Decide(r, f, p); d.Refusal == nil || d.Refusal.Reason != messages.ReasonLimitRequest {
+		t.Errorf("got %+v", d.Refusal)
+	}
+}

@@ -8,6 +8,7 @@ import (
 
 	"flowgate/messages"
 	"flowgate/pipelines/flow"
+	"flowgate/pipelines/policy"
 	"flowgate/pipelines/pricing"
 	"flowgate/pipelines/privacy"
 )
@@ -35,6 +36,8 @@ type Policy struct {
 	Limits     Limits
 	// BillableAttempts is how many calls that may have been billed an epoch may make; the reservation covers them all.
 	BillableAttempts int
+	// Rules are the company's policy; nil: there is none.
+	Rules *policy.Policy
 	// Location is the time zone of days and months.
 	Location *time.Location
 }
@@ -61,6 +64,8 @@ type Facts struct {
 	Cancelled *refusal
 	// Paused says what keeps the request waiting, and why; empty: nothing.
 	Paused string
+	// Budgets are those that operators set for whose request it is.
+	Budgets []Budget
 }
 
 // UnknownName stands for a user or department that nobody named.

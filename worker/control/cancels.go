@@ -152,7 +152,7 @@ func (c *Cancels) List(ctx context.Context) ([]Cancellation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing cancellations: %w", err)
 	}
-	defer func() { _ = watch.Stop() }()
+	defer func() { _ = stop(watch) }()
 	var all []Cancellation
 	for {
 		select {

@@ -1,9 +1,9 @@
-// Package control is the control plane: what operators paused or cancelled, in the bucket flowgate_control, watched by every
-// process.
+// Package control is the control plane: what operators paused or cancelled, and the policy in force, in the bucket
+// flowgate_control, watched by every process.
 //
-// An entry is `pause.<kind>.<name>`, `cancel.<tenant>.<id>.<epoch>` or `cancel.<tenant>.<batch>.batch`, with a JSON value. The
-// key `heartbeat` proves that the bucket can be written and heard: a process that has not heard it for a while writes it.
-// Nothing here needs Postgres.
+// An entry is `pause.<kind>.<name>`, `cancel.<tenant>.<id>.<epoch>` or `cancel.<tenant>.<batch>.batch`, with a JSON value;
+// `policy.active` is the policy in force. The key `heartbeat` proves that the bucket can be written and heard: a process that
+// has not heard it for a while writes it. Nothing here needs Postgres.
 //
-// Read next: pauses.go (setting, clearing, listing), cancels.go, watch.go (how a process knows).
+// Read next: pauses.go (setting, clearing, listing), cancels.go, policies.go, watch.go (how a process knows).
 package control

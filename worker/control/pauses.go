@@ -180,7 +180,7 @@ func List(ctx context.Context, js jetstream.JetStream) ([]Pause, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing pauses: %w", err)
 	}
-	defer func() { _ = watch.Stop() }()
+	defer func() { _ = stop(watch) }()
 	var pauses []Pause
 	for {
 		select {

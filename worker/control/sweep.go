@@ -64,7 +64,7 @@ func marksOf(ctx context.Context, kv jetstream.KeyValue, before time.Time) (mark
 	if err != nil {
 		return nil, fmt.Errorf("listing what was removed: %w", err)
 	}
-	defer func() { err = errors.Join(err, watch.Stop()) }()
+	defer func() { err = errors.Join(err, stop(watch)) }()
 	newest := uint64(0)
 	for {
 		select {

@@ -55,12 +55,18 @@ type id struct {
 type said struct {
 	pauses  map[id]Pause
 	cancels map[about]Cancellation
+	budgets map[BudgetKey]knownBudget
+	*inForce
 }
 
-func newSaid() said { return said{make(map[id]Pause), make(map[about]Cancellation)} }
+func newSaid() said {
+	return said{make(map[id]Pause), make(map[about]Cancellation), make(map[BudgetKey]knownBudget), new(inForce)}
+}
 
 // many tells that it is more than may be kept.
-func (s said) many() bool { return len(s.pauses) > 2*MaxPauses || len(s.cancels) > 2*MaxCancels }
+func (s said) many() bool {
+	return len(s.pauses) > 2*MaxPauses || len(s.cancels) > 2*MaxCancels || len(s.budgets) > 2*MaxBudgets
+}
 
 var _ worker.Control = (*Watch)(nil)
 
@@ -174,11 +180,11 @@ func (w *Watch) follow(ctx context.Context) (heard bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	watcher, err := kv.WatchFiltered(ctx, []string{allPauses, allCancels, heartbeatKey})
+	watcher, err := kv.WatchFiltered(ctx, []string{allPauses, allCancels, allBudgets, policyKey, heartbeatKey})
 	if err != nil {
 		return false, fmt.Errorf("beginning to watch: %w", err)
 	}
-	defer func() { _ = watcher.Stop() }()
+	defer func() { _ = stop(watcher) }()
 	fresh, version := newSaid(), uint64(0)
 	beat := time.NewTimer(w.jittered())
 	defer beat.Stop()
@@ -286,7 +292,14 @@ func (w *Watch) forget(now time.Time) {
 
 // put writes an entry into what is known, which it lets grow no further than one over its bounds.
 func (w *Watch) put(into said, entry jetstream.KeyValueEntry) {
-	if entry.Key() == heartbeatKey {
+	switch entry.Key() {
+	case heartbeatKey:
+		return
+	case policyKey:
+		*into.inForce = readPolicy(entry)
+		if err := into.unusable; err != nil {
+			w.log.Error("no request is decided on until another policy is activated, or this process is upgraded", zap.Uint64("revision", entry.Revision()), zap.Error(err))
+		}
 		return
 	}
 	if a, err := parseCancelKey(entry.Key()); err == nil {
@@ -297,9 +310,13 @@ func (w *Watch) put(into said, entry jetstream.KeyValueEntry) {
 		}
 		return
 	}
+	if k, err := parseBudgetKey(entry.Key()); err == nil {
+		w.putBudget(into, k, entry)
+		return
+	}
 	kind, name, err := parseKey(entry.Key())
 	if err != nil {
-		w.log.Error("an entry of the control bucket is neither a pause nor a cancellation", zap.Int("key_bytes", len(entry.Key())), zap.Uint64("revision", entry.Revision()), zap.Error(err))
+		w.log.Error("an entry of the control bucket is none that is known", zap.Int("key_bytes", len(entry.Key())), zap.Uint64("revision", entry.Revision()), zap.Error(err))
 		return
 	}
 	at := id{kind, name}
@@ -313,5 +330,36 @@ func (w *Watch) put(into said, entry jetstream.KeyValueEntry) {
 	}
 	if _, known := into.pauses[at]; known || len(into.pauses) <= 2*MaxPauses {
 		into.pauses[at] = p
+	}
+}
+
+func (w *Watch) putBudget(into said, k BudgetKey, entry jetstream.KeyValueEntry) {
+	if entry.Operation() != jetstream.KeyValuePut {
+		delete(into.budgets, k)
+		return
+	}
+	b, err := decodeBudget(k, entry)
+	if err != nil {
+		w.log.Error("requests that count in a budget wait until it can be read", zap.String("kind", string(k.Kind)), zap.Uint64("revision", entry.Revision()), zap.Error(err))
+	}
+	if _, known := into.budgets[k]; known || len(into.budgets) <= 2*MaxBudgets {
+		into.budgets[k] = knownBudget{b, err}
+	}
+}
+
+// stop ends a watch and takes what it still has to tell: whoever is about to tell would else wait for a listener for ever.
+func stop(watch jetstream.KeyWatcher) error {
+	err := watch.Stop()
+	late := time.NewTimer(5 * time.Second)
+	defer late.Stop()
+	for {
+		select {
+		case _, open := <-watch.Updates():
+			if !open {
+				return err
+			}
+		case <-late.C:
+			return err
+		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"flowgate/messages"
 	"flowgate/pipelines"
 	"flowgate/pipelines/corporate"
+	"flowgate/pipelines/policy"
 	"flowgate/worker"
 )
 
@@ -36,6 +37,10 @@ type Corporate struct {
 	Leader     *worker.Leader
 	// Policy is read once a micro-batch.
 	Policy func() corporate.Policy
+	// Rules is the company's policy in force, read once a micro-batch; an error keeps the layer from deciding. May be nil.
+	Rules func() (*policy.Policy, error)
+	// Budgets tells what somebody may spend now; may be nil. An error keeps the request from being decided on.
+	Budgets func(tenant string, kind corporate.BudgetKind, name string, now time.Time) (corporate.Limits, bool, error)
 	// Ingress is the incarnation of the ingress stream.
 	Ingress string
 	// Partitions is how many WORK streams new requests are spread over.
@@ -68,10 +73,14 @@ type candidate struct {
 // Handle admits a micro-batch in one statement.
 func (c *Corporate) Handle(ctx context.Context, tasks []*worker.Task) []worker.Verdict {
 	verdicts := make([]worker.Verdict, len(tasks))
-	policy := c.Policy()
+	p, err := c.policy()
 	var candidates []*candidate
 	for i, t := range tasks {
-		entrant, v := c.gather(ctx, t, policy)
+		if err != nil {
+			verdicts[i] = worker.Park(c.Now().Add(unusablePark), err)
+			continue
+		}
+		entrant, v := c.gather(ctx, t, p)
 		if entrant == nil {
 			verdicts[i] = v
 			continue
@@ -81,6 +90,20 @@ func (c *Corporate) Handle(ctx context.Context, tasks []*worker.Task) []worker.V
 	}
 	c.admit(ctx, candidates, verdicts)
 	return verdicts
+}
+
+// unusablePark is when a layer looks again that has a policy in force which it cannot use.
+const unusablePark = 5 * time.Second
+
+// policy is the policy with the company's rules.
+func (c *Corporate) policy() (corporate.Policy, error) {
+	p := c.Policy()
+	if c.Rules == nil {
+		return p, nil
+	}
+	var err error
+	p.Rules, err = c.Rules()
+	return p, err
 }
 
 // End ends a task that the runtime cannot let go on. The ledger is asked all the same: a first decision always has a row.
@@ -116,7 +139,11 @@ func (c *Corporate) gather(ctx context.Context, t *worker.Task, p corporate.Poli
 		return c.gatherReplay(ctx, t, p)
 	}
 	e := c.fresh(t)
-	return c.candidate(t, e, c.decide(t, e, t.Data, p)), worker.Verdict{}
+	d, err := c.decide(t, e, t.Data, p)
+	if err != nil {
+		return nil, worker.Park(c.Now().Add(unusablePark), err)
+	}
+	return c.candidate(t, e, d), worker.Verdict{}
 }
 
 func (c *Corporate) facts(t *worker.Task) corporate.Facts {
@@ -140,7 +167,7 @@ func (c *Corporate) fresh(t *worker.Task) *messages.Envelope {
 }
 
 // decide reads the document and lets the layer decide. What cannot be read is kept as malformed.
-func (c *Corporate) decide(t *worker.Task, e *messages.Envelope, document []byte, p corporate.Policy) corporate.Decision {
+func (c *Corporate) decide(t *worker.Task, e *messages.Envelope, document []byte, p corporate.Policy) (corporate.Decision, error) {
 	f := c.facts(t)
 	sum := sha256.Sum256(document)
 	e.RequestSHA256 = hex.EncodeToString(sum[:])
@@ -157,12 +184,15 @@ func (c *Corporate) decide(t *worker.Task, e *messages.Envelope, document []byte
 		if json.Valid(document) && t.SubjectErr == nil {
 			e.Request = document
 		}
-		return corporate.Unreadable(err, f, p)
+		return corporate.Unreadable(err, f, p), nil
 	}
 	e.Request = document
 	timeless(&r, e)
 	f.Paused = c.paused(t, &r, p)
-	return corporate.Decide(&r, f, p)
+	if f.Budgets, err = c.budgets(t, &r, p); err != nil {
+		return corporate.Decision{}, err
+	}
+	return corporate.Decide(&r, f, p), nil
 }
 
 // timeless drops the times of a request that is replayed as it was: they were meant for its first epoch.

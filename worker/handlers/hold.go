@@ -20,6 +20,9 @@ func (c *Corporate) gatherHold(ctx context.Context, t *worker.Task, p corporate.
 	case err == nil:
 		timeless(r, t.Envelope)
 		f.Paused = c.paused(t, r, p)
+		if f.Budgets, err = c.budgets(t, r, p); err != nil {
+			return nil, worker.Park(c.Now().Add(unusablePark), err)
+		}
 		d = corporate.Decide(r, f, p)
 	case errors.As(err, &field):
 		d = corporate.Unreadable(err, f, p)

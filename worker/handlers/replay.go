@@ -45,7 +45,10 @@ func (c *Corporate) gatherReplay(ctx context.Context, t *worker.Task, p corporat
 		}
 		return nil, replayRefused(t, "the stored body of the request is gone: replay with a request")
 	}
-	d := c.decide(t, e, document, p)
+	d, err := c.decide(t, e, document, p)
+	if err != nil {
+		return nil, worker.Park(c.Now().Add(unusablePark), err)
+	}
 	corporate.Resume(&d, old, ask.ResumeAt, e.Replay.Edited)
 	if old.AI != nil { // dropped again where the stored decision resumes before the model
 		carried := *old.AI

@@ -1,0 +1,63 @@
+package corporate
+
+import (
+	"fmt"
+	"slices"
+	"unicode/utf8"
+
+	"flowgate/messages"
+	"flowgate/pipelines"
+	"flowgate/pipelines/policy"
+	"flowgate/pipelines/privacy"
+)
+
+// checkPolicy judges by the company's rules. It leaves no trace where there are none.
+func checkPolicy(d *Decision, r *messages.Request, f Facts, p Policy) (string, string, *refusal) {
+	if p.Rules == nil {
+		return "", "", nil
+	}
+	d.Section.BundleVersion = p.Rules.Version()
+	facts := FactsOf(d, r, f)
+	out := p.Rules.Decide(&facts)
+	d.Section.Flags = out.Flagged
+	switch {
+	case out.Failed != nil: // what it says may hold what was asked: the rule's name is enough
+		detail := "rule " + out.Denied
+		return fail, detail, pipelines.Deny(messages.ReasonPolicyError, "", detail)
+	case out.Denied != "":
+		detail := "rule " + out.Denied
+		if out.Because != "" {
+			detail = fmt.Sprintf("rule %s: %s", out.Denied, out.Because)
+		}
+		return fail, detail, pipelines.Deny(messages.ReasonPolicyDenied, "", detail)
+	}
+	return pass, p.Rules.Bundle().Name, nil
+}
+
+// FactsOf are the facts that rules judge by.
+func FactsOf(d *Decision, r *messages.Request, f Facts) policy.Facts {
+	s := &d.Section
+	facts := policy.Facts{
+		Tenant: f.Tenant, ID: f.ID, Class: string(f.Class), Kind: string(d.Kind), Priority: string(s.Priority),
+		User: s.UserID, Department: s.Department, Purpose: s.Purpose, ReasonLength: int64(utf8.RuneCountInString(s.AuditReason)),
+		Trigger: r.Trigger, Model: s.Model, Temperature: s.Temperature, MaxTokens: int64(s.MaxTokens), BoundMicroUSD: s.BoundMicroUSD,
+		Now: f.Now, Submitted: f.SubmittedAt,
+	}
+	if d.Kind == messages.KindPrompt {
+		conversation := Conversation(r)
+		facts.Turns = int64(len(conversation))
+		for i := range conversation {
+			facts.PromptBytes += int64(len(conversation[i].Content))
+		}
+	}
+	for _, found := range s.Findings {
+		if facts.Findings == nil {
+			facts.Findings = make(map[string]int64, len(s.Findings))
+		}
+		facts.Findings[found.Type] = int64(found.Count)
+		if c := string(privacy.Type(found.Type).Class()); !slices.Contains(facts.Data, c) {
+			facts.Data = append(facts.Data, c)
+		}
+	}
+	return facts
+}

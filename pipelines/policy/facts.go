@@ -1,0 +1,121 @@
+package policy
+
+import (
+	"time"
+
+	"cel.dev/cel-go/cel"
+)
+
+// Facts are what rules may speak of, by the names of their JSON keys. A case leaves out what it does not care about.
+type Facts struct {
+	Tenant string `json:"tenant,omitempty"`
+	ID     string `json:"id,omitempty"`
+	// Class is rt, std or batch; Kind prompt, workflow or action; Priority low, normal or high.
+	Class    string `json:"class,omitempty"`
+	Kind     string `json:"kind,omitempty"`
+	Priority string `json:"priority,omitempty"`
+	// User and Department are "unknown" where nobody is named.
+	User       string `json:"user,omitempty"`
+	Department string `json:"department,omitempty"`
+	Purpose    string `json:"purpose,omitempty"`
+	// ReasonLength is that of the audit reason, in characters.
+	ReasonLength int64 `json:"reason_length,omitempty"`
+	// Trigger is that of the agreement that the request runs under.
+	Trigger string `json:"trigger,omitempty"`
+	// Model is the exact id.
+	Model       string  `json:"model,omitempty"`
+	Temperature float64 `json:"temperature,omitempty"`
+	MaxTokens   int64   `json:"max_tokens,omitempty"`
+	// PromptBytes are those of the whole conversation, which has so many Turns.
+	PromptBytes int64 `json:"prompt_bytes,omitempty"`
+	Turns       int64 `json:"turns,omitempty"`
+	// BoundMicroUSD is the worst case of one call, in micro-dollars.
+	BoundMicroUSD int64 `json:"bound_microusd,omitempty"`
+	// Findings count personal data and secrets by type; Data are the classes of what was found.
+	Findings map[string]int64 `json:"findings,omitempty"`
+	Data     []string         `json:"data,omitempty"`
+	// Now is when the request is decided on, Submitted when it was accepted.
+	Now       time.Time `json:"now,omitzero"`
+	Submitted time.Time `json:"submitted,omitzero"`
+}
+
+// Bounds of facts, by which the cost of an expression is estimated.
+const (
+	maxTextFact = 1024
+	maxFindings = 64
+	maxData     = 8
+)
+
+// variable is a fact as an expression sees it.
+type variable struct {
+	name string
+	kind *cel.Type
+	of   func(*Facts) any
+	// Does says what it is.
+	does string
+}
+
+func variables() []variable {
+	text := func(name, does string, of func(*Facts) string) variable {
+		return variable{name, cel.StringType, func(f *Facts) any { return of(f) }, does}
+	}
+	number := func(name, does string, of func(*Facts) int64) variable {
+		return variable{name, cel.IntType, func(f *Facts) any { return of(f) }, does}
+	}
+	moment := func(name, does string, of func(*Facts) time.Time) variable {
+		return variable{name, cel.TimestampType, func(f *Facts) any { return of(f) }, does}
+	}
+	return []variable{
+		text("tenant", "the tenant of the subject", func(f *Facts) string { return f.Tenant }),
+		text("id", "the request's id", func(f *Facts) string { return f.ID }),
+		text("class", "rt, std or batch", func(f *Facts) string { return f.Class }),
+		text("kind", "prompt, workflow or action", func(f *Facts) string { return f.Kind }),
+		text("priority", "low, normal or high", func(f *Facts) string { return f.Priority }),
+		text("user", "who asks; unknown where nobody is named", func(f *Facts) string { return f.User }),
+		text("department", "whose request it is; unknown where none is named", func(f *Facts) string { return f.Department }),
+		text("purpose", "what the answer is for; empty where nothing is said", func(f *Facts) string { return f.Purpose }),
+		number("reason_length", "characters of the audit reason", func(f *Facts) int64 { return f.ReasonLength }),
+		text("trigger", "that of the agreement; empty where it runs under none", func(f *Facts) string { return f.Trigger }),
+		text("model", "the exact id of the model; empty where none is asked", func(f *Facts) string { return f.Model }),
+		{"temperature", cel.DoubleType, func(f *Facts) any { return f.Temperature }, "0 to 2"},
+		number("max_tokens", "the bound of the answer", func(f *Facts) int64 { return f.MaxTokens }),
+		number("prompt_bytes", "bytes of the whole conversation", func(f *Facts) int64 { return f.PromptBytes }),
+		number("turns", "messages of the conversation", func(f *Facts) int64 { return f.Turns }),
+		number("bound_microusd", "what one call may cost at most, in micro-dollars", func(f *Facts) int64 { return f.BoundMicroUSD }),
+		{"findings", cel.MapType(cel.StringType, cel.IntType), func(f *Facts) any { return orEmpty(f.Findings) }, "personal data and secrets, counted by type"},
+		{"data", cel.ListType(cel.StringType), func(f *Facts) any { return orNone(f.Data) }, "the classes of what was found: contact, identity, network, payment, secret"},
+		moment("now", "when the request is decided on", func(f *Facts) time.Time { return f.Now }),
+		moment("submitted", "when it was accepted", func(f *Facts) time.Time { return f.Submitted }),
+	}
+}
+
+func orEmpty(m map[string]int64) map[string]int64 {
+	if m == nil {
+		return map[string]int64{}
+	}
+	return m
+}
+
+func orNone(s []string) []string {
+	if s == nil {
+		return []string{}
+	}
+	return s
+}
+
+// FactInfo tells people of a fact.
+type FactInfo struct {
+	Name string `json:"name"`
+	Type string `json:"type"`
+	Does string `json:"does"`
+}
+
+// FactList lists what rules may speak of.
+func FactList() []FactInfo {
+	all := variables()
+	list := make([]FactInfo, len(all))
+	for i, v := range all {
+		list[i] = FactInfo{v.name, v.kind.String(), v.does}
+	}
+	return list
+}

@@ -76,8 +76,14 @@ type CorporateSection struct {
 	Department  string   `json:"department"`
 	Priority    Priority `json:"priority"`
 	AuditReason string   `json:"audit_reason"`
+	// ReasonLength is that of the audit reason as it came, in characters.
+	ReasonLength int `json:"reason_length,omitempty"`
 	// Purpose is what the request says it is for.
 	Purpose string `json:"purpose,omitempty"`
+	// PromptBytes are those of the conversation, which has so many Turns and is at most InputBound tokens.
+	PromptBytes int64 `json:"prompt_bytes,omitempty"`
+	Turns       int   `json:"turns,omitempty"`
+	InputBound  int64 `json:"input_bound_tokens,omitempty"`
 	// Findings are of what a model would be asked, before it is known which.
 	Findings []Finding `json:"findings,omitempty"`
 

@@ -76,9 +76,16 @@ func begin(r *messages.Request, f Facts, p Policy) Decision {
 	d := Decision{Kind: r.Kind(), ResumeAt: messages.StateAI, Section: messages.CorporateSection{
 		Stay:   messages.Stay{StartedAt: f.Now},
 		UserID: named(r.UserID, p), Department: named(r.Department, p), Priority: r.Priority,
-		AuditReason: told(r.AuditReason, p), Purpose: told(r.Purpose, p), PolicyVersion: p.Version, RequestedModel: r.Model,
+		AuditReason: told(r.AuditReason, p), ReasonLength: utf8.RuneCountInString(strings.TrimSpace(r.AuditReason)), Purpose: told(r.Purpose, p), PolicyVersion: p.Version, RequestedModel: r.Model,
 		Temperature: messages.DefaultTemperature, MaxTokens: messages.DefaultMaxTokens,
 	}}
+	if d.Kind == messages.KindPrompt {
+		conversation := Conversation(r)
+		d.Section.Turns, d.Section.InputBound = len(conversation), pricing.InputBound(conversation)
+		for i := range conversation {
+			d.Section.PromptBytes += int64(len(conversation[i].Content))
+		}
+	}
 	if d.Section.Priority == "" {
 		d.Section.Priority = messages.PriorityNormal
 	}
@@ -138,7 +145,7 @@ func checkIdentity(_ *Decision, r *messages.Request, f Facts, _ Policy) (string,
 }
 
 func checkAuditReason(d *Decision, _ *messages.Request, _ Facts, p Policy) (string, string, *refusal) {
-	n := utf8.RuneCountInString(d.Section.AuditReason)
+	n := d.Section.ReasonLength
 	switch {
 	case n == 0:
 		return fail, "", pipelines.Deny(messages.ReasonAuditReasonMissing, "audit_reason", "")
@@ -195,7 +202,8 @@ func checkPersonalData(d *Decision, r *messages.Request, _ Facts, p Policy) (str
 		return notApplicable, "no model is asked", nil
 	}
 	seen := p.Privacy.Admit(Texts(Conversation(r)), d.Section.Purpose)
-	d.Section.Findings, d.growth = seen.Findings, seen.Growth
+	d.Section.Findings = seen.Findings
+	d.Section.InputBound += int64(seen.Growth)
 	if len(seen.Denied) > 0 {
 		detail := privacy.Describe(seen.Findings, seen.Denied)
 		return fail, detail, pipelines.Deny(messages.ReasonPersonalData, "prompt", detail)
@@ -238,7 +246,7 @@ func checkCost(d *Decision, r *messages.Request, f Facts, p Policy) (string, str
 	}
 	s := &d.Section
 	s.PriceVersion = row.Version
-	s.BoundMicroUSD = row.Bound(pricing.InputBound(Conversation(r))+int64(d.growth), int64(s.MaxTokens))
+	s.BoundMicroUSD = row.Bound(s.InputBound, int64(s.MaxTokens))
 	s.BillableAttempts = max(p.BillableAttempts, 1)
 	if limit := requestLimit(f, p); limit > 0 {
 		if s.BoundMicroUSD > limit {

@@ -94,8 +94,6 @@ type Decision struct {
 	// Amount is to be reserved in every scope, in micro-dollars.
 	Amount int64   `json:"amount"`
 	Scopes []Scope `json:"scopes,omitempty"`
-	// growth is by how many bytes placeholders may make longer what is asked.
-	growth int
 	// ResumeAt is the state that an approved request goes to.
 	ResumeAt messages.State `json:"resume_at"`
 }

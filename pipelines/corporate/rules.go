@@ -3,7 +3,6 @@ package corporate
 import (
 	"fmt"
 	"slices"
-	"unicode/utf8"
 
 	"flowgate/messages"
 	"flowgate/pipelines"
@@ -12,12 +11,12 @@ import (
 )
 
 // checkPolicy judges by the company's rules. It leaves no trace where there are none.
-func checkPolicy(d *Decision, r *messages.Request, f Facts, p Policy) (string, string, *refusal) {
+func checkPolicy(d *Decision, _ *messages.Request, f Facts, p Policy) (string, string, *refusal) {
 	if p.Rules == nil {
 		return "", "", nil
 	}
 	d.Section.BundleVersion = p.Rules.Version()
-	facts := FactsOf(d, r, f)
+	facts := FactsOf(d.Kind, &d.Section, f)
 	out := p.Rules.Decide(&facts)
 	d.Section.Flags = out.Flagged
 	switch {
@@ -34,21 +33,16 @@ func checkPolicy(d *Decision, r *messages.Request, f Facts, p Policy) (string, s
 	return pass, p.Rules.Bundle().Name, nil
 }
 
-// FactsOf are the facts that rules judge by.
-func FactsOf(d *Decision, r *messages.Request, f Facts) policy.Facts {
-	s := &d.Section
+// FactsOf are the facts that rules judge by. All of them are in the record, so that a decision can be made again.
+func FactsOf(kind messages.Kind, s *messages.CorporateSection, f Facts) policy.Facts {
 	facts := policy.Facts{
-		Tenant: f.Tenant, ID: f.ID, Class: string(f.Class), Kind: string(d.Kind), Priority: string(s.Priority),
-		User: s.UserID, Department: s.Department, Purpose: s.Purpose, ReasonLength: int64(utf8.RuneCountInString(s.AuditReason)),
-		Trigger: r.Trigger, Model: s.Model, Temperature: s.Temperature, MaxTokens: int64(s.MaxTokens), BoundMicroUSD: s.BoundMicroUSD,
-		Now: f.Now, Submitted: f.SubmittedAt,
+		Tenant: f.Tenant, ID: f.ID, Class: string(f.Class), Kind: string(kind), Priority: string(s.Priority),
+		User: s.UserID, Department: s.Department, Purpose: s.Purpose, ReasonLength: int64(s.ReasonLength),
+		Model: s.Model, Temperature: s.Temperature, MaxTokens: int64(s.MaxTokens), BoundMicroUSD: s.BoundMicroUSD,
+		PromptBytes: s.PromptBytes, Turns: int64(s.Turns), Now: f.Now, Submitted: f.SubmittedAt,
 	}
-	if d.Kind == messages.KindPrompt {
-		conversation := Conversation(r)
-		facts.Turns = int64(len(conversation))
-		for i := range conversation {
-			facts.PromptBytes += int64(len(conversation[i].Content))
-		}
+	if s.Agreement != nil {
+		facts.Trigger = s.Agreement.Trigger
 	}
 	for _, found := range s.Findings {
 		if facts.Findings == nil {

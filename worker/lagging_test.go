@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -77,7 +78,9 @@ func TestWhatIsRefusedOnAccountOfNothingIsPublishedAgain(t *testing.T) {
 		newest    uint64
 	}{
 		"the input is still the newest":      {5, []string{refused, stored}, []string{shows(5, messages.StateAI)}, worker.FateStored, 0},
-		"nothing is shown at first":          {5, []string{refused, stored}, []string{none}, worker.FateStored, 0},
+		"nothing is shown at first":          {5, []string{refused, stored}, []string{none, none, shows(5, messages.StateAI)}, worker.FateStored, 0},
+		"the expected state is purged":       {5, []string{refused}, []string{none}, worker.FateMoved, 0},
+		"it is refused for ever":             {5, slices.Repeat([]string{refused}, 10), []string{shows(5, messages.StateAI)}, worker.FateUnknown, 0},
 		"an older state is shown":            {5, []string{refused, refused, stored}, []string{shows(3, messages.StateHold)}, worker.FateStored, 0},
 		"nothing, and then somebody's call":  {5, []string{refused}, []string{none, shows(5, messages.StateAI), shows(7, messages.StateCalling)}, worker.FateMoved, 7},
 		"a first state, and all are purged":  {0, []string{refused}, []string{none}, worker.FateMoved, 0},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -88,6 +89,9 @@ func (h *Hop) Publish(ctx context.Context, pubs []*Publication) []Receipt {
 	for round := 1; len(pending) > 0; round++ {
 		pending = h.round(ctx, pubs, receipts, pending)
 		leave()
+		if round >= mostRefusals {
+			pending = slices.DeleteFunc(pending, func(i int) bool { return unfounded(receipts[i].Err) })
+		}
 		if len(pending) > 0 && !h.Backoff.Pause(ctx, round) {
 			for _, i := range pending {
 				receipts[i] = Receipt{Fate: FateUnknown, Err: errors.Join(receipts[i].Err, ctx.Err())}
@@ -97,6 +101,13 @@ func (h *Hop) Publish(ctx context.Context, pubs []*Publication) []Receipt {
 	}
 	return receipts
 }
+
+// mostRefusals is how often a publication is repeated that is refused on account of what nobody shows: then its input is taken up
+// again, and judged by what stands by then.
+const mostRefusals = 10
+
+// unfounded tells whether a publication was refused on account of what nobody shows.
+func unfounded(err error) bool { return errors.Is(err, errLags) || errors.Is(err, errUnmoved) }
 
 // together lets publications go with those of others, where there is a group. What is pending then goes out singly; leave
 // MUST be called when that was tried once, since others wait for it.
@@ -161,8 +172,8 @@ func (h *Hop) await(ctx context.Context, p *Publication, future jetstream.PubAck
 }
 
 var (
-	// errLags says that a stream showed an older state than the one that was acted on, or none: its leader was just elected and
-	// has not stored yet all that was acknowledged.
+	// errLags says that a stream showed an older state than the one that was acted on: its leader was just elected and has not
+	// stored yet all that was acknowledged.
 	errLags = errors.New("the stream's leader lags behind")
 	// errUnmoved says that a stream refused to go on from the very state that it shows as the newest: its leader counted what it
 	// had only proposed, such as this publication when it was sent before, or did not know the state yet.
@@ -183,13 +194,14 @@ func (h *Hop) resolve(ctx context.Context, p *Publication) Receipt {
 			return Receipt{Fate: FateMoved, Newest: newest}
 		case found && newest.Seq == p.Expect:
 			err = errUnmoved
-		case p.Expect > 0: // the input is not acknowledged, so its state was not purged
+		case found:
 			err = errLags
 		case round >= rounds:
-			// Purged between refusal and reading: everybody else's state is gone, and so is ours.
+			// Purged between refusal and reading, what was expected or what somebody wrote; or not there yet. Nobody may
+			// acknowledge on account of what is not shown.
 			return Receipt{Fate: FateMoved}
 		}
-		if round >= rounds && (errors.Is(err, errLags) || errors.Is(err, errUnmoved)) {
+		if round >= rounds && unfounded(err) {
 			return Receipt{Fate: FateUnknown, Err: err} // it is published again
 		}
 		if !h.Backoff.Pause(ctx, round) {

@@ -147,7 +147,7 @@ func requestRules(s *jsonschema.Schema) {
 	turns.MinItems, turns.MaxItems = new(uint64(1)), new(uint64(messages.MaxMessages))
 	turns.Contains = &jsonschema.Schema{Properties: jsonschema.NewProperties(), Required: []string{"role"}}
 	turns.Contains.Properties.Set("role", &jsonschema.Schema{Const: "user"})
-	for _, name := range []string{"model", "trigger", "audit_reason", "user_id", "department"} {
+	for _, name := range []string{"model", "trigger", "audit_reason", "purpose", "user_id", "department"} {
 		text(field(s, name))
 	}
 	field(s, "audit_reason").MinLength = new(uint64(1))

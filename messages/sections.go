@@ -103,6 +103,8 @@ type CorporateSection struct {
 	PriceVersion string `json:"price_version,omitempty"`
 	// PolicyVersion is the version of the settings that decided.
 	PolicyVersion string `json:"policy_version"`
+	// PrivacyVersion is the version of the rules on personal data by which Findings were judged.
+	PrivacyVersion string `json:"privacy_version,omitempty"`
 	// BundleVersion is the version of the policy's bundle of rules that decided; empty: none was in force.
 	BundleVersion string `json:"bundle_version,omitempty"`
 	// Flags are the rules of the bundle that flag the request.
@@ -154,6 +156,8 @@ type AISection struct {
 	Attempts          int     `json:"attempts"`
 	// Findings are of what the backend was asked.
 	Findings []Finding `json:"findings,omitempty"`
+	// PrivacyVersion is the version of the rules on personal data that masked the request and judged the answer.
+	PrivacyVersion string `json:"privacy_version,omitempty"`
 	// AnswerFindings are of what it answered.
 	AnswerFindings []Finding `json:"answer_findings,omitempty"`
 

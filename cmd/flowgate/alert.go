@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -43,8 +44,8 @@ func alerts(s configs.Settings, db spending, log *zap.Logger, now func() time.Ti
 			if err != nil {
 				return err
 			}
-			for _, o := range over {
-				if !warned[o.Scope] {
+			for _, o := range over { // of tenants: a name of a person is for no log
+				if strings.HasPrefix(o.Scope, "tenant:") && !warned[o.Scope] {
 					warned[o.Scope] = true
 					log.Warn("a limit on money is near", zap.String("limit", o.Scope), zap.Int64("spent_microusd", o.Settled),
 						zap.Int64("reserved_microusd", o.Reserved), zap.Int64("limit_microusd", int64(bound.limit)))

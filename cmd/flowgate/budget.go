@@ -21,9 +21,9 @@ func newBudget(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "budget", Short: "Set, raise, show and forecast what tenants, departments, users and agreements may spend",
 		Long: "A budget bounds what one request, a day and a month may cost of a tenant, a department, a user or an agreement (by its\n" +
-			"trigger). The name * is the budget of each who has none of its own. The tenant's takes the place of the settings' limits. It\n" +
-			"holds in every process within a second; days and months begin in flowgate.timezone. A request counts in every budget that it\n" +
-			"falls under, and none is ever overspent.",
+			"trigger). The name * is the budget of each who has none of its own. What the tenant's says takes the place of the settings'\n" +
+			"limit. A budget holds in every process within a second and counts from then on; days and months begin in flowgate.timezone. A\n" +
+			"request counts in every budget that it falls under.",
 		Example: "  flowgate budget set department research --day 20 --month 300 --reason \"plan of 2026\"\n" +
 			"  flowgate budget set user '*' --day 5 --reason \"plan of 2026\"\n" +
 			"  flowgate budget raise user anna --day 15 --until +48h --approver maria --reason \"end of quarter\"\n" +
@@ -131,11 +131,21 @@ func newBudgetRaise(g *globals) *cobra.Command {
 			now := time.Now().UTC()
 			r := control.Raise{Reason: strings.TrimSpace(b.reason), By: whoever(b.by), Approver: strings.TrimSpace(b.approver)}
 			_, day, month, err := b.amounts()
-			if err == nil && b.until == "" {
+			switch {
+			case err != nil:
+			case b.until == "":
 				err = errors.New("flag --until is missing: a raise ends")
-			}
-			if err == nil {
+			case r.Reason == "":
+				err = errors.New("flag --reason is missing: say why")
+			case r.Approver == "" || r.Approver == r.By:
+				err = errors.New("flag --approver must name another person than who asks (--by)")
+			case day == 0 && month == 0:
+				err = errors.New("flag --day or --month is missing: say what may be spent until then")
+			default:
 				r.Until, err = moment("until", b.until, now)
+			}
+			if err == nil && !now.Before(r.Until) {
+				err = errors.New("flag --until must be in the future")
 			}
 			if err != nil {
 				return usageError{err}
@@ -178,11 +188,10 @@ func newBudgetClear(g *globals) *cobra.Command {
 			if err != nil {
 				return bucketError(err)
 			}
-			if cleared {
-				note := messages.BudgetNote{Kind: string(k.Kind), Name: k.Name, Removed: true, Reason: strings.TrimSpace(b.reason), By: whoever(b.by)}
-				if err := c.tellBudget(cmd.Context(), k.Tenant, note); err != nil {
-					return fmt.Errorf("it is removed, but the record was not told: %w", err)
-				}
+			// Told again where it is gone already: the first word may have been lost.
+			note := messages.BudgetNote{Kind: string(k.Kind), Name: k.Name, Removed: true, Reason: strings.TrimSpace(b.reason), By: whoever(b.by)}
+			if err := c.tellBudget(cmd.Context(), k.Tenant, note); err != nil {
+				return fmt.Errorf("it is removed, but the record was not told: say it again: %w", err)
 			}
 			if g.json {
 				return printJSON(cmd.OutOrStdout(), map[string]any{"budget": k, "cleared": cleared})

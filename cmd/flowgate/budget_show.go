@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -160,7 +161,9 @@ func windowsOf(tenant string, budgets []control.Budget, limits configs.CostLimit
 		Day: limits.DailyLimit.MicroUSD(), Month: limits.MonthlyLimit.MicroUSD(),
 	}}
 	for _, b := range budgets {
-		of[b.BudgetKey] = b.Limits(now)
+		l, settings := b.Limits(now), of[b.BudgetKey] // of the tenant
+		l.Day, l.Month = cmp.Or(l.Day, settings.Day), cmp.Or(l.Month, settings.Month)
+		of[b.BudgetKey] = l
 	}
 	seen := map[control.BudgetKey]bool{}
 	var all []window

@@ -43,7 +43,7 @@ func TestBudgetsBoundWhoseRequestsTheyAre(t *testing.T) {
 			return r.Status == messages.StatusDenied && r.Reason == c.reason
 		})
 	}
-	g.say("budget", "raise", "user", "anna", "--day", "1", "--until", "+1h", "--approver", "ops", "--by", "ops", "--reason", "x").wants(t, exitFailed, "another person")
+	g.say("budget", "raise", "user", "anna", "--day", "1", "--until", "+1h", "--approver", "ops", "--by", "ops", "--reason", "x").wants(t, exitUsage, "another person")
 	g.say("budget", "raise", "user", "anna", "--day", "1", "--until", "+1h", "--approver", "maria", "--by", "ops", "--reason", "quarter").wants(t, exitDone, "$1.00 a day")
 	tries := 0
 	eventually(t, "anna may again", func() bool {

@@ -197,7 +197,7 @@ func newPolicyActivate(g *globals) *cobra.Command {
 // tellPolicy tells the record which policy is in force. Said again, it is told again: the first word may have been lost.
 func (c *client) tellPolicy(ctx context.Context, now control.ActivePolicy, previous string, changed bool) error {
 	if !changed {
-		previous = now.Version
+		previous = "" // it was told before
 	}
 	bundle, err := json.Marshal(now.Bundle)
 	if err != nil {

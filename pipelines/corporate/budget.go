@@ -1,6 +1,7 @@
 package corporate
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -70,19 +71,24 @@ func Names(r *messages.Request, p Policy) (user, department string) {
 	return named(r.UserID, p), named(r.Department, p)
 }
 
-// budgets are those that a request counts in. The tenant's own takes the place of the settings' limits.
+// budgets are those that a request counts in. What the tenant's own says takes the place of the settings' limits.
 func budgets(f Facts, p Policy) []Budget {
-	all := make([]Budget, 0, len(f.Budgets)+1)
-	if !slices.ContainsFunc(f.Budgets, func(b Budget) bool { return b.Kind == BudgetTenant }) {
-		all = append(all, Budget{Kind: BudgetTenant, Limits: p.Limits})
+	tenant := Budget{Kind: BudgetTenant, Limits: p.Limits}
+	all := []Budget{tenant}
+	for _, b := range f.Budgets {
+		if b.Kind != BudgetTenant {
+			all = append(all, b)
+			continue
+		}
+		all[0].Request, all[0].Day, all[0].Month = cmp.Or(b.Request, tenant.Request), cmp.Or(b.Day, tenant.Day), cmp.Or(b.Month, tenant.Month)
 	}
-	return append(all, f.Budgets...)
+	return all
 }
 
-// requestLimit is what one request may cost: the least of the budgets' words, and of the settings'.
+// requestLimit is what one request may cost: the least of the words of its budgets; 0: none says anything.
 func requestLimit(f Facts, p Policy) int64 {
-	least := p.Limits.Request
-	for _, b := range f.Budgets {
+	least := int64(0)
+	for _, b := range budgets(f, p) {
 		if b.Request > 0 && (least == 0 || b.Request < least) {
 			least = b.Request
 		}

@@ -61,11 +61,30 @@ func Resume(d *Decision, old *messages.Envelope, asked messages.State, edited bo
 		}
 	}
 	answered := old.AI != nil && (old.AI.Verdict == messages.VerdictProcessed || old.AI.Verdict == messages.VerdictCarriedOver)
-	changed := edited || old.Corporate == nil || old.Corporate.Model != d.Section.Model
+	changed := edited || old.Corporate == nil || old.Corporate.Model != d.Section.Model ||
+		answered && old.AI.PrivacyVersion != d.Section.PrivacyVersion // what was answered may not be given any more
 	if at != messages.StateOptimizer || changed || !answered {
 		d.ResumeAt = messages.StateAI
 		return
 	}
 	d.ResumeAt = messages.StateOptimizer
+	d.free()
+}
+
+// ResumeHeld is Resume for a replay that was held back meanwhile: it goes on where it was to, unless the model or the rules on
+// personal data have changed since its answer.
+func ResumeHeld(d *Decision, e *messages.Envelope) {
+	if e.Replay == nil || e.Replay.ResumeAt != messages.StateOptimizer {
+		return
+	}
+	if e.AI == nil || e.Corporate == nil || e.Corporate.Model != d.Section.Model || e.AI.PrivacyVersion != d.Section.PrivacyVersion {
+		return
+	}
+	d.ResumeAt = messages.StateOptimizer
+	d.free()
+}
+
+// free reserves nothing: no model is asked.
+func (d *Decision) free() {
 	d.Amount, d.Scopes, d.Section.ReservedMicroUSD, d.Section.Scopes = 0, nil, 0, nil
 }

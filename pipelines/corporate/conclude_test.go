@@ -71,6 +71,8 @@ func TestReplayResumesWhereItMay(t *testing.T) {
 		}
 	}
 	answered := died(messages.LayerOptimizer, messages.VerdictProcessed, model)
+	otherwise := died(messages.LayerOptimizer, messages.VerdictProcessed, model)
+	otherwise.AI.PrivacyVersion = "other rules"
 	for name, c := range map[string]struct {
 		old    *messages.Envelope
 		asked  messages.State
@@ -87,6 +89,7 @@ func TestReplayResumesWhereItMay(t *testing.T) {
 		"never behind the model when edited":             {answered, optimizer, true, ai},
 		"never behind the model when edited and unasked": {answered, "", true, ai},
 		"never behind another model":                     {died(messages.LayerOptimizer, messages.VerdictProcessed, "other"), optimizer, false, ai},
+		"never an answer under other rules":              {otherwise, optimizer, false, ai},
 		"without an envelope of the old":                 {&messages.Envelope{}, optimizer, false, ai},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -100,6 +103,32 @@ func TestReplayResumesWhereItMay(t *testing.T) {
 				t.Errorf("reserves %d in %v: a resume at the optimizer calls nobody, every other may", d.Amount, d.Scopes)
 			}
 		})
+	}
+}
+
+func TestAHeldReplayReservesNothingForAnAnswerThatIsThere(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*messages.Envelope)
+		want   messages.State
+	}{
+		"as it was":             {func(*messages.Envelope) {}, messages.StateOptimizer},
+		"to the model":          {func(e *messages.Envelope) { e.Replay.ResumeAt = messages.StateAI }, messages.StateAI},
+		"another model":         {func(e *messages.Envelope) { e.Corporate.Model = "other" }, messages.StateAI},
+		"other rules":           {func(e *messages.Envelope) { e.AI.PrivacyVersion = "other" }, messages.StateAI},
+		"without an answer":     {func(e *messages.Envelope) { e.AI = nil }, messages.StateAI},
+		"not a replay at all":   {func(e *messages.Envelope) { e.Replay = nil }, messages.StateAI},
+		"not decided on so far": {func(e *messages.Envelope) { e.Corporate = nil }, messages.StateAI},
+	} {
+		r, f, p := setup(t)
+		d := corporate.Decide(r, f, p)
+		e := &messages.Envelope{
+			Corporate: &messages.CorporateSection{Model: model}, AI: &messages.AISection{}, Replay: &messages.ReplayOrigin{ResumeAt: messages.StateOptimizer},
+		}
+		c.change(e)
+		corporate.ResumeHeld(&d, e)
+		if reserves := d.Amount > 0; d.ResumeAt != c.want || reserves != (c.want == messages.StateAI) {
+			t.Errorf("%s: resumes at %s with %d held", name, d.ResumeAt, d.Amount)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package corporate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -76,8 +77,9 @@ func begin(r *messages.Request, f Facts, p Policy) Decision {
 	d := Decision{Kind: r.Kind(), ResumeAt: messages.StateAI, Section: messages.CorporateSection{
 		Stay:   messages.Stay{StartedAt: f.Now},
 		UserID: named(r.UserID, p), Department: named(r.Department, p), Priority: r.Priority,
-		AuditReason: told(r.AuditReason, p), ReasonLength: utf8.RuneCountInString(strings.TrimSpace(r.AuditReason)), Purpose: told(r.Purpose, p), PolicyVersion: p.Version, RequestedModel: r.Model,
-		Temperature: messages.DefaultTemperature, MaxTokens: messages.DefaultMaxTokens,
+		AuditReason: told(r.AuditReason, p), ReasonLength: utf8.RuneCountInString(strings.TrimSpace(r.AuditReason)), Purpose: told(r.Purpose, p), PolicyVersion: p.Version, PrivacyVersion: p.Privacy.Version(),
+		RequestedModel: r.Model,
+		Temperature:    messages.DefaultTemperature, MaxTokens: messages.DefaultMaxTokens,
 	}}
 	if d.Kind == messages.KindPrompt {
 		conversation := Conversation(r)
@@ -114,13 +116,13 @@ func begin(r *messages.Request, f Facts, p Policy) Decision {
 	return d
 }
 
-// named is a name for the record: never a card's number nor a secret.
+// named is a name for the record: never a card's or a person's number, nor a secret. Addresses stay: people are known by them.
 func named(name string, p Policy) string {
 	if name = strings.TrimSpace(name); name == "" {
 		return UnknownName
 	}
 	return p.Privacy.Redact(name, func(t privacy.Type) bool {
-		return t.Class() == privacy.ClassPayment || t.Class() == privacy.ClassSecret
+		return slices.Contains([]privacy.Class{privacy.ClassPayment, privacy.ClassSecret, privacy.ClassIdentity}, t.Class())
 	})
 }
 

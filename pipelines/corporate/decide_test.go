@@ -319,14 +319,14 @@ func TestPersonalDataAreCountedAndKeptOutOfTheRecord(t *testing.T) {
 	r, f, p := setup(t)
 	p.Privacy = privacy.NewGuard(privacy.Rules{Request: privacy.Actions{"contact": "flag"}})
 	r.Prompt, r.Purpose = "card 4111111111111111 of a@example.com, b@example.com", " support "
-	r.AuditReason, r.UserID, r.Department = "asked by a@example.com", "a@example.com", "4111 1111 1111 1111"
+	r.AuditReason, r.UserID, r.Department = "asked by a@example.com", "a@example.com 536-90-4399", "4111 1111 1111 1111"
 	d := corporate.Decide(r, f, p)
 	s := d.Section
 	want := []messages.Finding{{Type: "CREDIT_CARD", Count: 1, Action: "mask"}, {Type: "EMAIL_ADDRESS", Count: 2, Action: "flag"}}
 	if d.Refusal != nil || !reflect.DeepEqual(s.Findings, want) {
 		t.Errorf("got %+v, %+v", s.Findings, d.Refusal)
 	}
-	if s.AuditReason != "asked by <EMAIL>" || s.UserID != "a@example.com" || s.Department != "<CARD>" || s.Purpose != "support" {
+	if s.AuditReason != "asked by <EMAIL>" || s.UserID != "a@example.com <SSN>" || s.Department != "<CARD>" || s.Purpose != "support" {
 		t.Errorf("the record has %+v", s)
 	}
 }
@@ -347,7 +347,7 @@ func TestTheBoundCoversPlaceholders(t *testing.T) {
 func TestARequestCountsInEveryBudget(t *testing.T) {
 	r, f, p := setup(t)
 	f.Budgets = []corporate.Budget{
-		{Kind: corporate.BudgetTenant, Name: "acme", Limits: corporate.Limits{Day: 7_000_000}},
+		{Kind: corporate.BudgetTenant, Name: "acme", Limits: corporate.Limits{Day: 7_000_000, Request: 2_000_000}},
 		{Kind: corporate.BudgetDepartment, Name: "finance", Limits: corporate.Limits{Month: 6_000_000}},
 		{Kind: corporate.BudgetUser, Name: "u1", Limits: corporate.Limits{Request: 5000, Day: 5_000_000, Month: 50_000_000}},
 		{Kind: corporate.BudgetAgreement, Name: "[Always]", Limits: corporate.Limits{Day: 4_000_000}},
@@ -356,6 +356,7 @@ func TestARequestCountsInEveryBudget(t *testing.T) {
 	d := corporate.Decide(r, f, p)
 	want := []corporate.Scope{
 		{Name: "tenant:acme:day:2026-01-31", Limit: 7_000_000, Reason: messages.ReasonLimitDay},
+		{Name: "tenant:acme:month:2026-01", Limit: 3_000_000_000, Reason: messages.ReasonLimitMonth}, // the settings' own
 		{Name: "department:acme/finance:month:2026-01", Limit: 6_000_000, Reason: messages.ReasonLimitDepartment},
 		{Name: "user:acme/u1:day:2026-01-31", Limit: 5_000_000, Reason: messages.ReasonLimitUser},
 		{Name: "user:acme/u1:month:2026-01", Limit: 50_000_000, Reason: messages.ReasonLimitUser},
@@ -363,6 +364,10 @@ func TestARequestCountsInEveryBudget(t *testing.T) {
 	}
 	if d.Refusal != nil || !reflect.DeepEqual(d.Scopes, want) || d.Amount != 2*2033 {
 		t.Errorf("%d in %+v (%+v)", d.Amount, d.Scopes, d.Refusal)
+	}
+	p.Limits.Request = 2032 // the tenant's own takes its place
+	if d := corporate.Decide(r, f, p); d.Refusal != nil {
+		t.Errorf("got %+v", d.Refusal)
 	}
 	f.Budgets[2].Request = 2032
 	if d := corporate.Decide(r, f, p); d.Refusal == nil || d.Refusal.Reason != messages.ReasonLimitRequest {

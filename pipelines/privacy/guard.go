@@ -15,10 +15,21 @@ type Guard struct {
 	Rules Rules
 
 	scanner *Scanner
+	version string
 }
 
 // NewGuard makes a guard.
-func NewGuard(rules Rules) *Guard { return &Guard{Rules: rules, scanner: New()} }
+func NewGuard(rules Rules) *Guard {
+	return &Guard{Rules: rules, scanner: New(), version: rules.version()}
+}
+
+// Version names the rules by their content: 12 hexadecimal digits, the same on every machine; empty of a nil guard.
+func (g *Guard) Version() string {
+	if g == nil {
+		return ""
+	}
+	return g.version
+}
 
 // Screened is what a guard made of the texts of one request.
 type Screened struct {

@@ -1,6 +1,9 @@
 package privacy
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -62,6 +65,16 @@ type Rules struct {
 	// Regions are exceptions by the region of the backend that is asked; a * at the end stands for anything. Where purpose and
 	// region both say something of a datum, the stricter counts.
 	Regions map[string]Actions `json:"regions,omitempty"`
+}
+
+// version names the rules by their content.
+func (r Rules) version() string {
+	data, err := json.Marshal(r)
+	if err != nil {
+		panic(err) // plain data
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:6])
 }
 
 // RuleFault is a rule that says nothing sensible.

@@ -14,6 +14,7 @@ import (
 
 	"flowgate/messages"
 	"flowgate/pipelines/corporate"
+	"flowgate/worker"
 )
 
 // MaxBudgets is how many budgets may be kept, maxRaises how many raises of one.
@@ -245,10 +246,12 @@ func ClearBudget(ctx context.Context, js jetstream.JetStream, k BudgetKey) (clea
 	if err != nil {
 		return false, err
 	}
-	if _, err := kv.Get(ctx, budgetKey(k)); errors.Is(err, jetstream.ErrKeyNotFound) {
-		return false, nil
-	} else if err != nil {
+	newest, found, err := (&worker.Leader{JS: js}).Last(ctx, "KV_"+Bucket, "$KV."+Bucket+"."+budgetKey(k))
+	if err != nil {
 		return false, fmt.Errorf("reading a budget: %w", err)
+	}
+	if !found || newest.Header.Get("KV-Operation") != "" { // what was removed leaves its mark
+		return false, nil
 	}
 	if err := kv.Delete(ctx, budgetKey(k)); err != nil {
 		return false, fmt.Errorf("removing a budget: %w", err)
@@ -298,7 +301,7 @@ func ListBudgets(ctx context.Context, js jetstream.JetStream, tenant string) ([]
 func decodeBudget(k BudgetKey, entry jetstream.KeyValueEntry) (Budget, error) {
 	var v budgetValue
 	if len(entry.Value()) > 64<<10 || json.Unmarshal(entry.Value(), &v) != nil || v.V != version {
-		return Budget{BudgetKey: k, Version: entry.Revision()}, fmt.Errorf("the budget of %s %s cannot be read here: set it again, or upgrade", k.Kind, k.Name)
+		return Budget{BudgetKey: k, Version: entry.Revision()}, fmt.Errorf("the budget of a %s cannot be read here: set it again, or upgrade", k.Kind)
 	}
 	v.BudgetKey, v.Version = k, entry.Revision()
 	return v.Budget, v.Check()

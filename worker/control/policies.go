@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"flowgate/pipelines/policy"
+	"flowgate/worker"
 )
 
 // policyKey is where the policy in force stands.
@@ -102,7 +103,10 @@ func Activate(ctx context.Context, js jetstream.JetStream, p *policy.Policy, rea
 		return now, before, false, fmt.Errorf("reading the policy in force: %w", err)
 	default:
 		if before, err = decodeActive(entry); err == nil && before.Version == now.Version {
-			return before, before, false, nil
+			if newest, err := newestRevision(ctx, js, policyKey); err != nil || newest == entry.Revision() {
+				return before, before, false, err
+			}
+			return now, before, false, fmt.Errorf("%w: look at it with `flowgate policy show`, then activate again", ErrActivatedMeanwhile)
 		}
 	}
 	bundle, err := json.Marshal(now.Bundle)
@@ -125,6 +129,15 @@ func Activate(ctx context.Context, js jetstream.JetStream, p *policy.Policy, rea
 		return now, before, false, fmt.Errorf("activating the policy: %w", err)
 	}
 	return now, before, true, nil
+}
+
+// newestRevision asks the bucket's leader: a replica that lags would show what was in force before. 0: there is none.
+func newestRevision(ctx context.Context, js jetstream.JetStream, key string) (uint64, error) {
+	m, found, err := (&worker.Leader{JS: js}).Last(ctx, "KV_"+Bucket, "$KV."+Bucket+"."+key)
+	if err != nil || !found {
+		return 0, err
+	}
+	return m.Seq, nil
 }
 
 // failing names the cases that a policy fails.

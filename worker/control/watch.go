@@ -273,10 +273,18 @@ func (w *Watch) replace(all said, version uint64, created time.Time) bool {
 
 // hear takes one change over.
 func (w *Watch) hear(entry jetstream.KeyValueEntry) {
+	fresh := newSaid()
+	if entry.Key() == policyKey { // compiled and tried out before anybody waits for it
+		w.put(fresh, entry)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.heard, w.version = time.Now(), max(w.version, entry.Revision())
-	w.put(w.said, entry)
+	if entry.Key() == policyKey {
+		*w.inForce = *fresh.inForce
+	} else {
+		w.put(w.said, entry)
+	}
 	w.over = w.many()
 }
 

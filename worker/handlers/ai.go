@@ -294,7 +294,7 @@ func (a *AI) answered(ctx context.Context, x *turn, attempt messages.Attempt, an
 	s.Backend, s.Model, s.FinishReason, s.ProviderRequestID = x.plan.Backend.Name, x.plan.Call.Model, answer.FinishReason, answer.ProviderRequestID
 	out := x.policy.Privacy.Answer(x.plan.Screened, answer.Text, e.Corporate.Purpose)
 	s.Answer, s.AnswerLength, s.Usage = out.Text, utf8.RuneCountInString(out.Text), answer.Usage
-	s.Findings, s.AnswerFindings = x.plan.Screened.Findings, out.Findings
+	s.Findings, s.AnswerFindings, s.PrivacyVersion = x.plan.Screened.Findings, out.Findings, x.policy.Privacy.Version()
 	sum := sha256.Sum256([]byte(out.Text))
 	s.AnswerSHA256 = hex.EncodeToString(sum[:])
 	s.CostMicroUSD, s.PriceVersion = attempt.CostMicroUSD, x.row.Version

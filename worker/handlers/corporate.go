@@ -77,7 +77,7 @@ func (c *Corporate) Handle(ctx context.Context, tasks []*worker.Task) []worker.V
 	var candidates []*candidate
 	for i, t := range tasks {
 		if err != nil {
-			verdicts[i] = worker.Park(c.Now().Add(unusablePark), err)
+			verdicts[i] = c.undecided(ctx, t, err)
 			continue
 		}
 		entrant, v := c.gather(ctx, t, p)
@@ -94,6 +94,22 @@ func (c *Corporate) Handle(ctx context.Context, tasks []*worker.Task) []worker.V
 
 // unusablePark is when a layer looks again that has a policy in force which it cannot use.
 const unusablePark = 5 * time.Second
+
+// undecided is the verdict about a task that cannot be judged, since a policy or budget in force cannot be read here. What has
+// ended by itself, or was cancelled, ends all the same; what is held goes on being held, so that the stream is purged behind it.
+func (c *Corporate) undecided(ctx context.Context, t *worker.Task, why error) worker.Verdict {
+	f := c.facts(t)
+	if f.Cancelled != nil {
+		return c.End(ctx, t, f.Cancelled)
+	}
+	if t.Envelope != nil {
+		if refused := pipelines.Expired(t.Envelope, f.Now); refused != nil {
+			return c.End(ctx, t, refused)
+		}
+		return worker.Verdict{Action: worker.ActionWait}
+	}
+	return worker.Park(c.Now().Add(unusablePark), why)
+}
 
 // policy is the policy with the company's rules.
 func (c *Corporate) policy() (corporate.Policy, error) {
@@ -141,7 +157,7 @@ func (c *Corporate) gather(ctx context.Context, t *worker.Task, p corporate.Poli
 	e := c.fresh(t)
 	d, err := c.decide(t, e, t.Data, p)
 	if err != nil {
-		return nil, worker.Park(c.Now().Add(unusablePark), err)
+		return nil, c.undecided(ctx, t, err)
 	}
 	return c.candidate(t, e, d), worker.Verdict{}
 }

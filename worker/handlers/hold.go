@@ -21,7 +21,7 @@ func (c *Corporate) gatherHold(ctx context.Context, t *worker.Task, p corporate.
 		timeless(r, t.Envelope)
 		f.Paused = c.paused(t, r, p)
 		if f.Budgets, err = c.budgets(t, r, p); err != nil {
-			return nil, worker.Park(c.Now().Add(unusablePark), err)
+			return nil, c.undecided(ctx, t, err)
 		}
 		d = corporate.Decide(r, f, p)
 	case errors.As(err, &field):
@@ -34,8 +34,8 @@ func (c *Corporate) gatherHold(ctx context.Context, t *worker.Task, p corporate.
 	if t.Envelope.Corporate != nil {
 		d.Section.StartedAt = t.Envelope.Corporate.StartedAt
 	}
-	if o := t.Envelope.Replay; o != nil && o.ResumeAt == messages.StateOptimizer {
-		d.ResumeAt = messages.StateOptimizer
+	if d.Refusal == nil {
+		corporate.ResumeHeld(&d, t.Envelope)
 	}
 	entrant := c.candidate(t, t.Envelope, d)
 	entrant.member.Hold = true

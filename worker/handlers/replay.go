@@ -47,7 +47,7 @@ func (c *Corporate) gatherReplay(ctx context.Context, t *worker.Task, p corporat
 	}
 	d, err := c.decide(t, e, document, p)
 	if err != nil {
-		return nil, worker.Park(c.Now().Add(unusablePark), err)
+		return nil, c.undecided(ctx, t, err)
 	}
 	corporate.Resume(&d, old, ask.ResumeAt, e.Replay.Edited)
 	if old.AI != nil { // dropped again where the stored decision resumes before the model

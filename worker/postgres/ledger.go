@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -211,7 +210,7 @@ func (db *DB) Waiting(ctx context.Context, scopes []string, limit int) ([]worker
 		return w, err
 	}, waitingSQL, scopes, limit)
 	if err != nil {
-		return nil, fmt.Errorf("listing who waits in %s: %w", strings.Join(scopes, ", "), err)
+		return nil, fmt.Errorf("listing who waits in %d scopes of money: %w", len(scopes), err)
 	}
 	return waiters, nil
 }

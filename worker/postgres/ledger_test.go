@@ -220,6 +220,24 @@ func TestAdmitQueuesBehindOldWaiters(t *testing.T) {
 	b.wantChecked(t)
 }
 
+// TestWhoWaitsForItsOwnBudgetHoldsUpNobodyElse: it queues where it has no room, not in what it shares with others.
+func TestWhoWaitsForItsOwnBudgetHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	day, anna := scope("day", 1000), scope("anna", 100)
+	w := member("w", 2, 60, day, anna)
+	wantGrants(t, b.admit(t, member("a", 1, 60, day, anna), w), approved, waiting)
+	b.sql(t, "UPDATE flowgate.waiter SET since = since - interval '2 minutes'")
+	wantGrants(t, b.admit(t, member("bob", 3, 60, day), member("other", 4, 10, day, anna)), approved, waiting)
+	wantGrants(t, b.admit(t, hold(w)), waiting)
+	if n := count[int](t, b, "SELECT count(*) FROM flowgate.waiter"); n != 2 {
+		t.Errorf("%d rows of waiters", n)
+	}
+	b.end(t, "a", 30, 0, "day", "anna")
+	wantGrants(t, b.admit(t, member("late", 5, 10, day, anna), hold(w)), waiting, approved)
+	b.wantChecked(t)
+}
+
 func TestAdmitReplays(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

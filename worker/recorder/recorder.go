@@ -271,6 +271,15 @@ func (r *Recorder) commit(ctx context.Context, batch worker.RecordBatch) error {
 	}
 }
 
+// tenantOf is the tenant of a scope of money: tenant:acme:day:2026-01-31, or user:acme/anna:day:2026-01-31.
+func tenantOf(scope string) string {
+	_, rest, _ := strings.Cut(scope, ":")
+	if end := strings.IndexAny(rest, ":/"); end >= 0 {
+		return rest[:end]
+	}
+	return ""
+}
+
 // afterwards does what may be lost: waking those who wait for money, dropping bodies that nobody needs any more.
 func (r *Recorder) afterwards(ctx context.Context, batch worker.RecordBatch, done worker.Committed) {
 	for _, key := range done.Second {
@@ -278,9 +287,8 @@ func (r *Recorder) afterwards(ctx context.Context, batch worker.RecordBatch, don
 	}
 	byTenant := make(map[string][]string)
 	for _, scope := range done.Freed {
-		parts := strings.SplitN(scope, ":", 3)
-		if len(parts) == 3 && messages.CheckTenant(parts[1]) == nil {
-			byTenant[parts[1]] = append(byTenant[parts[1]], scope)
+		if tenant := tenantOf(scope); messages.CheckTenant(tenant) == nil {
+			byTenant[tenant] = append(byTenant[tenant], scope)
 		}
 	}
 	for tenant, scopes := range byTenant {

@@ -113,6 +113,22 @@ func mutants() []mutant {
 			tests:  []string{"TestASleeperEndsNothingASecondTime"},
 		},
 		{
+			bug:    "a refusal moves the request although its newest state is the one that was expected",
+			file:   "worker/publish.go",
+			before: "case found && newest.Seq > p.Expect:",
+			after:  "case found && newest.Seq >= p.Expect:",
+			pkg:    "./worker",
+			tests:  []string{"TestWhatIsRefusedOnAccountOfNothingIsPublishedAgain"},
+		},
+		{
+			bug:    "a submission believes that it is there already although nobody shows it",
+			file:   "cmd/flowgate/submit.go",
+			before: "if shown {",
+			after:  "if shown || asked == nil {",
+			pkg:    "./cmd/flowgate",
+			tests:  []string{"TestAlreadyThereIsBelievedWhenItIsShown"},
+		},
+		{
 			bug:    "an atomic batch has two members of one family",
 			file:   "worker/group.go",
 			before: "!families[p.Key] && ",

@@ -27,7 +27,7 @@ func newPolicy(g *globals) *cobra.Command {
 		Example: "  flowgate policy check policy.yaml\n  flowgate policy diff policy.yaml\n" +
 			"  flowgate policy activate policy.yaml --reason \"ticket 4711: no cards to models\"",
 	}
-	cmd.AddCommand(newPolicyFacts(g), newPolicyCheck(g), newPolicyTest(g), newPolicyDiff(g), newPolicyActivate(g), newPolicyShow(g), newPolicyHistory(g))
+	cmd.AddCommand(newPolicyFacts(g), newPolicyCheck(g), newPolicyTest(g), newPolicyDiff(g), newPolicyTry(g), newPolicyActivate(g), newPolicyShow(g), newPolicyHistory(g))
 	return cmd
 }
 

@@ -85,6 +85,20 @@ func TestAnActivatedPolicyDecidesAndIsInTheRecord(t *testing.T) {
 	eventually(t, "the record is complete", func() bool { return g.say("audit", "check").code == exitDone })
 	story := g.say("audit", "show", "review", "--json")
 	story.wants(t, exitDone, `"bundle_version": "`+active.Active.Version+`"`)
+	// The record alone gives the same decisions again, and tells what other rules would have decided.
+	var again trial
+	g.say("policy", "try", "good.yaml", "--reason", "policy_denied", "--json").read(t, &again)
+	if again.Requests == 0 || again.Same != again.Requests {
+		t.Errorf("the same rules decide %+v", again)
+	}
+	g.file("stricter.yaml", []byte(strings.Replace(policyFile, `&& purpose != "fraud_review"`, "", 1)))
+	g.say("policy", "check", "stricter.yaml").wants(t, exitFailed)
+	try := g.say("policy", "try", "stricter.yaml", "--json")
+	try.read(t, &again)
+	if try.code != exitFailed || again.Denied < 1 || again.DeniedMicroUSD == 0 || again.Passed != 0 || again.NotRecomputable != 0 || len(again.Examples) == 0 {
+		t.Errorf("stricter rules decide %+v", again)
+	}
+	g.say("policy", "try", "good.yaml", "--since", "x").wants(t, exitUsage)
 	g.say("policy", "history").wants(t, exitDone, active.Active.Version, "ticket 4711", "ops")
 
 	// What cannot be used keeps everything waiting, and loses nothing.

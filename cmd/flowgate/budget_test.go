@@ -108,7 +108,9 @@ func TestWindowsAreOfBudgetsSettingsAndWhoSpent(t *testing.T) {
 	}
 	budgets := []control.Budget{{BudgetKey: key(corporate.BudgetUser, "anna"), Day: 5}, {BudgetKey: key(corporate.BudgetUser, control.Everybody), Day: 3}, {BudgetKey: key(corporate.BudgetDepartment, "hr"), Month: 9}}
 	spent := []postgres.Spent{
-		{Scope: "tenant:acme:day:2026-01-31", Settled: 8}, {Scope: "user:acme/bob:c/d:day:2026-01-31", Settled: 2, Reserved: 1}, {Scope: "tenant:other:day:2026-01-31", Settled: 8},
+		{Scope: "tenant:acme:day:2026-01-31", Settled: 8},
+		{Scope: "user:acme/bob:c/d:day:2026-01-31", Settled: 2, Reserved: 1},
+		{Scope: "tenant:other:day:2026-01-31", Settled: 8},
 		{Scope: "user:other/x:day:2026-01-31", Settled: 1},
 	}
 	var got []string

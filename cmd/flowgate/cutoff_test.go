@@ -1,4 +1,4 @@
-package broker_test
+package main
 
 import (
 	"context"
@@ -48,7 +48,7 @@ func TestALeaderThatIsCutOffCountsWhatItProposed(t *testing.T) {
 	}
 	options := broker.DefaultTopologyOptions()
 	options.Replicas = 3
-	topology, err := broker.NewTopology(options, queues())
+	topology, err := broker.NewTopology(options, []broker.LayerQueue{{Name: "corporate"}, {Name: "ai", State: messages.StateAI}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,17 +66,17 @@ func TestALeaderThatIsCutOffCountsWhatItProposed(t *testing.T) {
 		}
 	}
 	subject := messages.RequestSubject(messages.ClassStd, messages.Key{Tenant: "acme", ID: "r1"})
-	submit := func(js jetstream.JetStream) error {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	submit := func(js jetstream.JetStream, wait time.Duration) error {
+		ctx, cancel := context.WithTimeout(t.Context(), wait)
 		defer cancel()
 		_, err := js.Publish(ctx, subject, []byte("{}"))
 		return err
 	}
-	if err := submit(js); !errors.Is(err, context.DeadlineExceeded) {
+	if err := submit(js, 500*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("without a majority it is answered with %v", err)
 	}
 	var refused *jetstream.APIError
-	if err := submit(js); !errors.As(err, &refused) || refused.Description != "maximum messages per subject exceeded" {
+	if err := submit(js, 5*time.Second); !errors.As(err, &refused) || refused.Description != "maximum messages per subject exceeded" {
 		t.Fatalf("sent again it is answered with %v", err)
 	}
 	members[leader].Shutdown()
@@ -94,7 +94,7 @@ func TestALeaderThatIsCutOffCountsWhatItProposed(t *testing.T) {
 	if _, found, err := (&worker.Leader{JS: js}).Last(t.Context(), worker.IngressStream, subject); found || err != nil {
 		t.Fatalf("it is there: %v (%v)", found, err)
 	}
-	if err := submit(js); err != nil {
+	if err := submit(js, time.Minute); err != nil {
 		t.Errorf("sent once more: %v", err)
 	}
 }
@@ -143,7 +143,9 @@ func memberJS(t *testing.T, m *broker.Member) jetstream.JetStream {
 // leads waits until a server leads the ingress stream and tells which.
 func leads(t *testing.T, js jetstream.JetStream) string {
 	t.Helper()
-	for {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for ; ; <-tick.C {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		stream, err := js.Stream(ctx, worker.IngressStream)
 		cancel()

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -248,12 +247,5 @@ func noteOf(b control.Budget) messages.BudgetNote {
 func (c *client) tellBudget(ctx context.Context, tenant string, note messages.BudgetNote) error {
 	e := messages.Event{V: messages.Version, Kind: messages.EventBudgetSet, At: time.Now().UTC(), Worker: note.By, Budget: &note}
 	e.Tenant = tenant
-	data, err := json.Marshal(&e)
-	if err != nil {
-		return err
-	}
-	hop := worker.Hop{JS: c.js, Backoff: worker.DefaultDelays()}
-	ctx, cancel := context.WithTimeout(ctx, publishPatience)
-	defer cancel()
-	return hop.PublishEvent(ctx, data, messages.EventSubject(tenant, e.Kind))
+	return c.tell(ctx, e)
 }

@@ -223,6 +223,11 @@ func (c *client) tellPause(ctx context.Context, kind messages.EventKind, p contr
 	if p.Kind == worker.PauseTenant {
 		e.Tenant = p.Name
 	}
+	return c.tell(ctx, e)
+}
+
+// tell tells the record what an operator did.
+func (c *client) tell(ctx context.Context, e messages.Event) error {
 	data, err := json.Marshal(&e)
 	if err != nil {
 		return err
@@ -230,7 +235,7 @@ func (c *client) tellPause(ctx context.Context, kind messages.EventKind, p contr
 	hop := worker.Hop{JS: c.js, Backoff: worker.DefaultDelays()}
 	ctx, cancel := context.WithTimeout(ctx, publishPatience)
 	defer cancel()
-	return hop.PublishEvent(ctx, data, messages.EventSubject(e.Tenant, kind))
+	return hop.PublishEvent(ctx, data, messages.EventSubject(e.Tenant, e.Kind))
 }
 
 // bucketError marks a missing bucket as the machine's fault.

@@ -14,7 +14,6 @@ import (
 	"flowgate/configs"
 	"flowgate/messages"
 	"flowgate/pipelines/policy"
-	"flowgate/worker"
 	"flowgate/worker/control"
 )
 
@@ -208,14 +207,7 @@ func (c *client) tellPolicy(ctx context.Context, now control.ActivePolicy, previ
 		Policy: &messages.PolicyNote{Name: now.Bundle.Name, Version: now.Version, Previous: previous, Reason: now.Reason, By: now.By, Bundle: bundle},
 	}
 	e.Tenant = messages.SystemTenant
-	data, err := json.Marshal(&e)
-	if err != nil {
-		return err
-	}
-	hop := worker.Hop{JS: c.js, Backoff: worker.DefaultDelays()}
-	ctx, cancel := context.WithTimeout(ctx, publishPatience)
-	defer cancel()
-	return hop.PublishEvent(ctx, data, messages.EventSubject(e.Tenant, e.Kind))
+	return c.tell(ctx, e)
 }
 
 func newPolicyShow(g *globals) *cobra.Command {

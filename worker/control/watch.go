@@ -273,15 +273,17 @@ func (w *Watch) replace(all said, version uint64, created time.Time) bool {
 
 // hear takes one change over.
 func (w *Watch) hear(entry jetstream.KeyValueEntry) {
-	fresh := newSaid()
+	var changed *inForce
 	if entry.Key() == policyKey { // compiled and tried out before anybody waits for it
+		fresh := newSaid()
 		w.put(fresh, entry)
+		changed = fresh.inForce
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.heard, w.version = time.Now(), max(w.version, entry.Revision())
-	if entry.Key() == policyKey {
-		*w.inForce = *fresh.inForce
+	if changed != nil {
+		*w.inForce = *changed
 	} else {
 		w.put(w.said, entry)
 	}

@@ -8,27 +8,6 @@ import (
 	"flowgate/worker"
 )
 
-func BenchmarkAdmit(b *testing.B) {
-	const size = 200
-	db := open(b)
-	day, user := scope("tenant:acme:day:2026-01-31", 1<<50), scope("user:acme:ann:day:2026-01-31", 1<<50)
-	decision := []byte(strings.Repeat("decision ", 100))
-	batches := 0
-	for b.Loop() {
-		members := make([]worker.Member, size)
-		for i := range members {
-			n := batches*size + i
-			members[i] = member(fmt.Sprintf("0197f0c2-%012x-%d", n*7919, n), uint64(n+1), 1000, day, user)
-			members[i].Decision = decision
-		}
-		if _, err := db.Admit(b.Context(), members); err != nil {
-			b.Fatal(err)
-		}
-		batches++
-	}
-	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(batches*size), "µs/member")
-}
-
 func BenchmarkCommit(b *testing.B) {
 	const size = 500
 	db := open(b)

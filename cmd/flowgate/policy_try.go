@@ -93,7 +93,7 @@ func try(p *policy.Policy, decisions []postgres.Decided) trial {
 			continue
 		}
 		facts := corporate.Facts{Address: messages.Address{Key: d.Key, Class: d.Class}, Now: d.Section.StartedAt, SubmittedAt: d.SubmittedAt}
-		word, was, now := corporate.Judge(d.Kind, d.Section, facts, p)
+		word, was, now := corporate.JudgeRules(d.Kind, d.Section, facts, p)
 		switch word {
 		case corporate.AgainSame:
 			t.Same++

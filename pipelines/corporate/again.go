@@ -26,9 +26,9 @@ const (
 	AgainUnknown
 )
 
-// Judge makes the decision of a policy on a request again, out of the record alone. was and now are what rules decided then and
+// JudgeRules makes the decision of a policy on a request again, out of the record alone. was and now are what rules decided then and
 // would decide now.
-func Judge(kind messages.Kind, s *messages.CorporateSection, f Facts, p *policy.Policy) (word Again, was, now policy.Outcome) {
+func JudgeRules(kind messages.Kind, s *messages.CorporateSection, f Facts, p *policy.Policy) (word Again, was, now policy.Outcome) {
 	was.Flagged = s.Flags
 	for _, c := range s.Checks {
 		switch {

@@ -62,7 +62,7 @@ func TestTheRecordAloneGivesTheSameDecisionAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		again := corporate.Facts{Address: f.Address, Now: stored.StartedAt, SubmittedAt: f.SubmittedAt}
-		word, was, now := corporate.Judge(d.Kind, &stored, again, p.Rules)
+		word, was, now := corporate.JudgeRules(d.Kind, &stored, again, p.Rules)
 		if word != corporate.AgainSame {
 			t.Fatalf("%d: was %+v, now %+v, for %s", word, was, now, data)
 		}
@@ -94,7 +94,7 @@ func TestARecordIsJudgedByWhatItHas(t *testing.T) {
 		"refused before":             {early, all, corporate.AgainEarlier},
 		"of a version without facts": {old, all, corporate.AgainUnknown},
 	} {
-		if word, was, now := corporate.Judge(messages.KindPrompt, &c.section, f, c.rules); word != c.want {
+		if word, was, now := corporate.JudgeRules(messages.KindPrompt, &c.section, f, c.rules); word != c.want {
 			t.Errorf("%s: %d, was %+v, now %+v", name, word, was, now)
 		}
 	}

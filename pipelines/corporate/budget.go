@@ -66,11 +66,6 @@ func DayWindow(at time.Time) string { return ":day:" + at.Format("2006-01-02") }
 // MonthWindow names the month of a moment.
 func MonthWindow(at time.Time) string { return ":month:" + at.Format("2006-01") }
 
-// Names are whose request it is, as the record and the budgets name them.
-func Names(r *messages.Request, p Policy) (user, department string) {
-	return named(r.UserID, p), named(r.Department, p)
-}
-
 // budgets are those that a request counts in. What the tenant's own says takes the place of the settings' limits.
 func budgets(f Facts, p Policy) []Budget {
 	tenant := Budget{Kind: BudgetTenant, Limits: p.Limits}

@@ -1,27 +1,32 @@
 package corporate
 
 import (
+	"cmp"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"flowgate/messages"
 	"flowgate/pipelines"
-	"flowgate/pipelines/pricing"
 	"flowgate/pipelines/privacy"
 )
 
 type refusal = pipelines.Refusal
 
-// Decide judges a request that could be read. The checks run in a fixed order; the first that fails refuses.
+// Decide reads a request and judges it.
 func Decide(r *messages.Request, f Facts, p Policy) Decision {
-	d := begin(r, f, p)
+	seen := Read(r, f.Address, p.Privacy)
+	return Judge(&seen, f, p)
+}
+
+// Judge decides by what was read of a request and by facts, never by texts. The checks run in a fixed order; the first that fails
+// refuses.
+func Judge(s *Seen, f Facts, p Policy) Decision {
+	d := begin(s, f, p)
 	for _, c := range []struct {
 		name  string
-		check func(*Decision, *messages.Request, Facts, Policy) (state, detail string, refused *refusal)
+		check func(*Decision, *Seen, Facts, Policy) (state, detail string, refused *refusal)
 	}{
+		{"document", checkDocument},
 		{"cancelled", checkCancelled},
 		{"identity", checkIdentity},
 		{"audit_reason", checkAuditReason},
@@ -35,13 +40,13 @@ func Decide(r *messages.Request, f Facts, p Policy) Decision {
 		{"policy", checkPolicy},
 		{"pause", checkPause},
 	} {
-		state, detail, refused := c.check(&d, r, f, p)
+		state, detail, refused := c.check(&d, s, f, p)
 		if state != "" {
 			d.Section.Checks = append(d.Section.Checks, messages.Check{Name: c.name, State: state, Detail: detail})
 		}
 		if refused != nil {
 			d.Refusal = refused
-			d.Amount, d.Scopes, d.Section.ReservedMicroUSD, d.Section.Scopes = 0, nil, 0, nil
+			d.free()
 			return d
 		}
 	}
@@ -50,17 +55,16 @@ func Decide(r *messages.Request, f Facts, p Policy) Decision {
 
 // Unreadable is the decision about bytes that are no request (err says why).
 func Unreadable(err error, f Facts, p Policy) Decision {
-	d := begin(&messages.Request{}, f, p)
-	d.Kind = messages.KindUnknown
-	d.Refusal = pipelines.Invalid(err)
-	d.Section.Checks = []messages.Check{{Name: "document", State: fail, Detail: d.Refusal.Field + ": " + d.Refusal.Detail}}
-	return d
+	why := pipelines.Invalid(err)
+	s := Read(&messages.Request{}, f.Address, p.Privacy)
+	s.Fault = &messages.FieldError{Field: why.Field, Rule: why.Detail, Reason: why.Reason}
+	return Judge(&s, f, p)
 }
 
 // Ended is the decision about a message that the runtime cannot let go on, for the reason that the refusal gives.
 func Ended(r *pipelines.Refusal, f Facts, p Policy) Decision {
-	d := begin(&messages.Request{}, f, p)
-	d.Kind = messages.KindUnknown
+	s := Read(&messages.Request{}, f.Address, p.Privacy)
+	d := begin(&s, f, p)
 	d.Refusal = r
 	return d
 }
@@ -73,29 +77,20 @@ const (
 	waits         = "waits"
 )
 
-func begin(r *messages.Request, f Facts, p Policy) Decision {
-	d := Decision{Kind: r.Kind(), ResumeAt: messages.StateAI, Section: messages.CorporateSection{
+func begin(s *Seen, f Facts, p Policy) Decision {
+	d := Decision{Kind: s.Kind, ResumeAt: messages.StateAI, Section: messages.CorporateSection{
 		Stay:   messages.Stay{StartedAt: f.Now},
-		UserID: named(r.UserID, p), Department: named(r.Department, p), Priority: r.Priority,
-		AuditReason: told(r.AuditReason, p), ReasonLength: utf8.RuneCountInString(strings.TrimSpace(r.AuditReason)), Purpose: told(r.Purpose, p), PolicyVersion: p.Version, PrivacyVersion: p.Privacy.Version(),
-		RequestedModel: r.Model,
-		Temperature:    messages.DefaultTemperature, MaxTokens: messages.DefaultMaxTokens,
+		UserID: s.UserID, Department: s.Department, Priority: cmp.Or(s.Priority, messages.PriorityNormal),
+		AuditReason: s.AuditReason, ReasonLength: s.ReasonLength, Purpose: s.Purpose,
+		PromptBytes: s.PromptBytes, Turns: s.Turns, InputBound: s.InputBound,
+		PolicyVersion: p.Version, PrivacyVersion: p.Privacy.Version(), RequestedModel: s.Model,
+		Temperature: messages.DefaultTemperature, MaxTokens: messages.DefaultMaxTokens,
 	}}
-	if d.Kind == messages.KindPrompt {
-		conversation := Conversation(r)
-		d.Section.Turns, d.Section.InputBound = len(conversation), pricing.InputBound(conversation)
-		for i := range conversation {
-			d.Section.PromptBytes += int64(len(conversation[i].Content))
-		}
+	if s.Temperature != nil {
+		d.Section.Temperature = *s.Temperature
 	}
-	if d.Section.Priority == "" {
-		d.Section.Priority = messages.PriorityNormal
-	}
-	if r.Temperature != nil {
-		d.Section.Temperature = *r.Temperature
-	}
-	if r.MaxTokens != nil {
-		d.Section.MaxTokens = *r.MaxTokens
+	if s.MaxTokens != nil {
+		d.Section.MaxTokens = *s.MaxTokens
 	}
 	lifetime := messages.DefaultLifetime
 	if f.Class == messages.ClassBatch {
@@ -103,50 +98,44 @@ func begin(r *messages.Request, f Facts, p Policy) Decision {
 	}
 	// A request that may not start yet would else be born dead.
 	from := f.SubmittedAt
-	if r.NotBefore != nil && r.NotBefore.After(from) {
-		from = *r.NotBefore
+	if s.NotBefore != nil && s.NotBefore.After(from) {
+		from = *s.NotBefore
 	}
 	d.NotAfter = from.Add(lifetime)
-	if r.NotAfter != nil {
-		d.NotAfter = *r.NotAfter
+	if s.NotAfter != nil {
+		d.NotAfter = *s.NotAfter
 	}
-	if r.NotBefore != nil && r.NotBefore.After(f.Now) {
-		d.NotBefore = *r.NotBefore
+	if s.NotBefore != nil && s.NotBefore.After(f.Now) {
+		d.NotBefore = *s.NotBefore
 	}
 	return d
 }
 
-// named is a name for the record: never a card's or a person's number, nor a secret. Addresses stay: people are known by them.
-func named(name string, p Policy) string {
-	if name = strings.TrimSpace(name); name == "" {
-		return UnknownName
+// checkDocument leaves no trace where there is a request.
+func checkDocument(_ *Decision, s *Seen, _ Facts, _ Policy) (string, string, *refusal) {
+	if s.Fault == nil {
+		return "", "", nil
 	}
-	return p.Privacy.Redact(name, func(t privacy.Type) bool {
-		return slices.Contains([]privacy.Class{privacy.ClassPayment, privacy.ClassSecret, privacy.ClassIdentity}, t.Class())
-	})
-}
-
-// told is a text for the record, which keeps no personal data.
-func told(text string, p Policy) string {
-	return p.Privacy.Redact(strings.TrimSpace(text), func(privacy.Type) bool { return true })
+	why := pipelines.Invalid(s.Fault)
+	return fail, why.Field + ": " + why.Detail, why
 }
 
 // checkCancelled leaves no trace where nobody cancelled.
-func checkCancelled(_ *Decision, _ *messages.Request, f Facts, _ Policy) (string, string, *refusal) {
+func checkCancelled(_ *Decision, _ *Seen, f Facts, _ Policy) (string, string, *refusal) {
 	if f.Cancelled == nil {
 		return "", "", nil
 	}
 	return fail, f.Cancelled.Detail, f.Cancelled
 }
 
-func checkIdentity(_ *Decision, r *messages.Request, f Facts, _ Policy) (string, string, *refusal) {
-	if err := r.CheckAgainst(f.Address); err != nil {
-		return fail, err.Error(), pipelines.Invalid(err)
+func checkIdentity(_ *Decision, s *Seen, _ Facts, _ Policy) (string, string, *refusal) {
+	if s.Stranger != nil {
+		return fail, s.Stranger.Error(), pipelines.Invalid(s.Stranger)
 	}
 	return pass, "", nil
 }
 
-func checkAuditReason(d *Decision, _ *messages.Request, _ Facts, p Policy) (string, string, *refusal) {
+func checkAuditReason(d *Decision, _ *Seen, _ Facts, p Policy) (string, string, *refusal) {
 	n := d.Section.ReasonLength
 	switch {
 	case n == 0:
@@ -158,32 +147,32 @@ func checkAuditReason(d *Decision, _ *messages.Request, _ Facts, p Policy) (stri
 	return pass, "", nil
 }
 
-func checkUser(d *Decision, _ *messages.Request, _ Facts, p Policy) (string, string, *refusal) {
+func checkUser(d *Decision, _ *Seen, _ Facts, p Policy) (string, string, *refusal) {
 	if d.Section.UserID == UnknownName && !p.AllowUnknownUser {
 		return fail, "", pipelines.Deny(messages.ReasonUserMissing, "user_id", "")
 	}
 	return pass, "", nil
 }
 
-func checkDepartment(d *Decision, _ *messages.Request, _ Facts, p Policy) (string, string, *refusal) {
+func checkDepartment(d *Decision, _ *Seen, _ Facts, p Policy) (string, string, *refusal) {
 	if d.Section.Department == UnknownName && !p.AllowUnknownDepartment {
 		return fail, "", pipelines.Deny(messages.ReasonDepartmentMissing, "department", "")
 	}
 	return pass, "", nil
 }
 
-func checkDeadline(d *Decision, _ *messages.Request, f Facts, _ Policy) (string, string, *refusal) {
+func checkDeadline(d *Decision, _ *Seen, f Facts, _ Policy) (string, string, *refusal) {
 	if r := pipelines.Expired(&messages.Envelope{NotAfter: d.NotAfter}, f.Now); r != nil {
 		return fail, d.NotAfter.UTC().Format(time.RFC3339), r
 	}
 	return pass, "", nil
 }
 
-func checkAgreement(d *Decision, r *messages.Request, f Facts, p Policy) (string, string, *refusal) {
-	if r.Trigger == "" {
+func checkAgreement(d *Decision, s *Seen, f Facts, p Policy) (string, string, *refusal) {
+	if s.Trigger == "" {
 		return notApplicable, "no trigger", nil
 	}
-	a, found := p.Agreements.Find(r.Trigger)
+	a, found := p.Agreements.Find(s.Trigger)
 	if !found {
 		return fail, "", pipelines.Deny(messages.ReasonAgreementUnknown, "trigger", "")
 	}
@@ -196,28 +185,28 @@ func checkAgreement(d *Decision, r *messages.Request, f Facts, p Policy) (string
 }
 
 // checkPersonalData counts what a model would see, and refuses what none may. It leaves no trace where nothing is looked for.
-func checkPersonalData(d *Decision, r *messages.Request, _ Facts, p Policy) (string, string, *refusal) {
+func checkPersonalData(d *Decision, s *Seen, _ Facts, p Policy) (string, string, *refusal) {
 	switch {
 	case p.Privacy == nil:
 		return "", "", nil
 	case d.Kind != messages.KindPrompt:
 		return notApplicable, "no model is asked", nil
 	}
-	seen := p.Privacy.Admit(Texts(Conversation(r)), d.Section.Purpose)
-	d.Section.Findings = seen.Findings
-	d.Section.InputBound += int64(seen.Growth)
-	if len(seen.Denied) > 0 {
-		detail := privacy.Describe(seen.Findings, seen.Denied)
+	findings, denied := p.Privacy.Judge(s.Found, s.Purpose)
+	d.Section.Findings = findings
+	d.Section.InputBound += s.Growth
+	if len(denied) > 0 {
+		detail := privacy.Describe(findings, denied)
 		return fail, detail, pipelines.Deny(messages.ReasonPersonalData, "prompt", detail)
 	}
 	return pass, "", nil
 }
 
-func checkModel(d *Decision, r *messages.Request, _ Facts, p Policy) (string, string, *refusal) {
+func checkModel(d *Decision, s *Seen, _ Facts, p Policy) (string, string, *refusal) {
 	if d.Kind != messages.KindPrompt {
 		return notApplicable, "no model is asked", nil
 	}
-	model := r.Model
+	model := s.Model
 	if model == "" {
 		model = p.DefaultModel
 	}
@@ -229,16 +218,16 @@ func checkModel(d *Decision, r *messages.Request, _ Facts, p Policy) (string, st
 	}
 	d.Section.Model = model
 	own := p.Models[model]
-	if r.MaxTokens == nil && own.MaxTokens != nil {
+	if s.MaxTokens == nil && own.MaxTokens != nil {
 		d.Section.MaxTokens = *own.MaxTokens
 	}
-	if r.Temperature == nil && own.Temperature != nil {
+	if s.Temperature == nil && own.Temperature != nil {
 		d.Section.Temperature = *own.Temperature
 	}
 	return pass, model, nil
 }
 
-func checkCost(d *Decision, r *messages.Request, f Facts, p Policy) (string, string, *refusal) {
+func checkCost(d *Decision, _ *Seen, f Facts, p Policy) (string, string, *refusal) {
 	if d.Kind != messages.KindPrompt {
 		return notApplicable, "no model is asked", nil
 	}
@@ -268,7 +257,7 @@ func checkCost(d *Decision, r *messages.Request, f Facts, p Policy) (string, str
 const pauseLook = 30 * time.Second
 
 // checkPause lets a request wait that nothing else keeps from going on. It leaves no trace where nothing is paused.
-func checkPause(d *Decision, _ *messages.Request, f Facts, _ Policy) (string, string, *refusal) {
+func checkPause(d *Decision, _ *Seen, f Facts, _ Policy) (string, string, *refusal) {
 	if f.Paused == "" {
 		return "", "", nil
 	}
@@ -277,21 +266,4 @@ func checkPause(d *Decision, _ *messages.Request, f Facts, _ Policy) (string, st
 		d.NotBefore = look
 	}
 	return waits, f.Paused, nil
-}
-
-// Conversation is what a model is asked: the request's messages, or its prompt as the one message of a user.
-func Conversation(r *messages.Request) []messages.Message {
-	if len(r.Messages) > 0 {
-		return r.Messages
-	}
-	return []messages.Message{{Role: "user", Content: r.Prompt}}
-}
-
-// Texts are the texts of a conversation.
-func Texts(conversation []messages.Message) []string {
-	texts := make([]string, len(conversation))
-	for i := range conversation {
-		texts[i] = conversation[i].Content
-	}
-	return texts
 }

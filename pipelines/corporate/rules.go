@@ -11,7 +11,7 @@ import (
 )
 
 // checkPolicy judges by the company's rules. It leaves no trace where there are none.
-func checkPolicy(d *Decision, _ *messages.Request, f Facts, p Policy) (string, string, *refusal) {
+func checkPolicy(d *Decision, _ *Seen, f Facts, p Policy) (string, string, *refusal) {
 	if p.Rules == nil {
 		return "", "", nil
 	}

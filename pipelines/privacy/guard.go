@@ -45,16 +45,26 @@ type Screened struct {
 	names names
 }
 
-// Admit looks at the texts of a request before it is known which backend will be asked: it denies what no region allows, and
-// masks nothing.
-func (g *Guard) Admit(texts []string, purpose string) Screened {
-	return g.screen(texts, false, func(t Type) Action {
+// Look finds what is in the texts of a request, whatever the rules say of it: its findings have no action.
+func (g *Guard) Look(texts []string) Screened {
+	return g.screen(texts, false, func(Type) Action { return "" })
+}
+
+// Judge says what is done with what Look found, before it is known which backend will be asked: denied is what no region allows.
+func (g *Guard) Judge(found []messages.Finding, purpose string) (judged []messages.Finding, denied []Type) {
+	for _, f := range found {
+		t := Type(f.Type)
 		action := g.Rules.forRequest(t, purpose, "", true)
-		if action == ActionDeny && !g.Rules.everywhereDenied(t, purpose) {
-			return ActionFlag // layer 2 has the word
+		switch {
+		case action == ActionDeny && !g.Rules.everywhereDenied(t, purpose):
+			action = ActionFlag // layer 2 has the word
+		case action == ActionDeny:
+			denied = append(denied, t)
 		}
-		return action
-	})
+		f.Action = string(action)
+		judged = append(judged, f)
+	}
+	return judged, denied
 }
 
 // Request prepares the texts of a request for a backend of a region.

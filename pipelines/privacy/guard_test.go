@@ -99,13 +99,15 @@ func TestTheMostSpecificRuleCounts(t *testing.T) {
 		if len(s.Findings) != 1 || s.Findings[0].Action != c.want || (len(s.Denied) > 0) != (c.want == "deny") {
 			t.Errorf("%q for %q in %q: %+v, denied %v", c.text, c.purpose, c.region, s.Findings, s.Denied)
 		}
-		a := g.Admit([]string{c.text}, c.purpose)
-		if admitted := len(a.Denied) == 0; admitted != c.admitted || a.Texts[0] != c.text {
-			t.Errorf("%q for %q: admitted is %v", c.text, c.purpose, admitted)
+		looked := g.Look([]string{c.text})
+		judged, denied := g.Judge(looked.Findings, c.purpose)
+		if admitted := len(denied) == 0; admitted != c.admitted || looked.Texts[0] != c.text || len(judged) != 1 || looked.Findings[0].Action != "" {
+			t.Errorf("%q for %q: admitted is %v, found %+v", c.text, c.purpose, admitted, judged)
 		}
 	}
-	if a := privacy.NewGuard(privacy.Rules{Request: privacy.Actions{"secret": "deny"}}).Admit([]string{token}, ""); len(a.Denied) != 1 {
-		t.Errorf("no region makes an exception, and it was admitted: %+v", a.Findings)
+	strict := privacy.NewGuard(privacy.Rules{Request: privacy.Actions{"secret": "deny"}})
+	if judged, denied := strict.Judge(strict.Look([]string{token}).Findings, ""); len(denied) != 1 {
+		t.Errorf("no region makes an exception, and it was admitted: %+v", judged)
 	}
 }
 
@@ -175,7 +177,7 @@ func TestAnAnswerOfPlaceholdersStaysBounded(t *testing.T) {
 func TestNobodyWhoGuardsNothing(t *testing.T) {
 	var g *privacy.Guard
 	s := g.Request([]string{mail}, "", "")
-	if s.Texts[0] != mail || g.Answer(s, card, "").Text != card || g.Admit([]string{token}, "").Findings != nil || g.Redact(card, func(privacy.Type) bool { return true }) != card {
+	if s.Texts[0] != mail || g.Answer(s, card, "").Text != card || g.Look([]string{token}).Findings != nil || g.Redact(card, func(privacy.Type) bool { return true }) != card {
 		t.Error("it did something")
 	}
 }
@@ -220,7 +222,7 @@ func undone(t interface{ Fatalf(string, ...any) }, g *privacy.Guard, texts []str
 		}
 		was, is = was+len(text), is+len(s.Texts[i])
 	}
-	if growth := g.Admit(texts, "").Growth; is > was+growth {
+	if growth := g.Look(texts).Growth; is > was+growth {
 		t.Fatalf("%q grew by %d bytes, %d were foreseen", texts, is-was, growth)
 	}
 }

@@ -1,19 +1,19 @@
 package handlers
 
 import (
-	"flowgate/messages"
 	"flowgate/pipelines/corporate"
 	"flowgate/worker"
 )
 
 // budgets are those that a request counts in, as operators set them.
-func (c *Corporate) budgets(t *worker.Task, r *messages.Request, p corporate.Policy) ([]corporate.Budget, error) {
+func (c *Corporate) budgets(t *worker.Task, s *corporate.Seen, p corporate.Policy) ([]corporate.Budget, error) {
 	if c.Budgets == nil {
 		return nil, nil
 	}
-	names := map[corporate.BudgetKind]string{corporate.BudgetTenant: t.Tenant}
-	names[corporate.BudgetUser], names[corporate.BudgetDepartment] = corporate.Names(r, p)
-	if a, found := p.Agreements.Find(r.Trigger); found {
+	names := map[corporate.BudgetKind]string{
+		corporate.BudgetTenant: t.Tenant, corporate.BudgetUser: s.UserID, corporate.BudgetDepartment: s.Department,
+	}
+	if a, found := p.Agreements.Find(s.Trigger); found {
 		names[corporate.BudgetAgreement] = a.Trigger
 	}
 	var all []corporate.Budget

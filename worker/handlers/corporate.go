@@ -203,12 +203,18 @@ func (c *Corporate) decide(t *worker.Task, e *messages.Envelope, document []byte
 		return corporate.Unreadable(err, f, p), nil
 	}
 	e.Request = document
-	timeless(&r, e)
-	f.Paused = c.paused(t, &r, p)
-	if f.Budgets, err = c.budgets(t, &r, p); err != nil {
-		return corporate.Decision{}, err
+	return c.judge(t, e, &r, f, p)
+}
+
+// judge gathers the facts about a request that could be read, and lets the layer decide.
+func (c *Corporate) judge(t *worker.Task, e *messages.Envelope, r *messages.Request, f corporate.Facts, p corporate.Policy) (d corporate.Decision, err error) {
+	timeless(r, e)
+	seen := corporate.Read(r, t.Address, p.Privacy)
+	f.Paused = c.paused(t, &seen, p)
+	if f.Budgets, err = c.budgets(t, &seen, p); err != nil {
+		return d, err
 	}
-	return corporate.Decide(&r, f, p), nil
+	return corporate.Judge(&seen, f, p), nil
 }
 
 // timeless drops the times of a request that is replayed as it was: they were meant for its first epoch.

@@ -18,12 +18,9 @@ func (c *Corporate) gatherHold(ctx context.Context, t *worker.Task, p corporate.
 	var d corporate.Decision
 	switch {
 	case err == nil:
-		timeless(r, t.Envelope)
-		f.Paused = c.paused(t, r, p)
-		if f.Budgets, err = c.budgets(t, r, p); err != nil {
+		if d, err = c.judge(t, t.Envelope, r, f, p); err != nil {
 			return nil, c.undecided(ctx, t, err)
 		}
-		d = corporate.Decide(r, f, p)
 	case errors.As(err, &field):
 		d = corporate.Unreadable(err, f, p)
 	case gone(err, t):

@@ -3,24 +3,23 @@ package handlers
 import (
 	"time"
 
-	"flowgate/messages"
 	"flowgate/pipelines"
 	"flowgate/pipelines/corporate"
 	"flowgate/worker"
 )
 
 // paused says what keeps a request from being let through, and why; empty: nothing. Layer and class are the runtime's.
-func (c *Corporate) paused(t *worker.Task, r *messages.Request, p corporate.Policy) string {
+func (c *Corporate) paused(t *worker.Task, s *corporate.Seen, p corporate.Policy) string {
 	if c.Control == nil {
 		return ""
 	}
 	if pause, paused := c.Control.Paused(worker.PauseTenant, t.Tenant); paused {
 		return pause.Why()
 	}
-	if r.Trigger == "" {
+	if s.Trigger == "" {
 		return ""
 	}
-	trigger := r.Trigger
+	trigger := s.Trigger
 	if a, found := p.Agreements.Find(trigger); found {
 		trigger = a.Trigger
 	}

@@ -1,0 +1,94 @@
+package corporate
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"flowgate/messages"
+	"flowgate/pipelines/pricing"
+	"flowgate/pipelines/privacy"
+)
+
+// Seen is all that a decision needs of a document, and none of its texts: what goes into the record, or is made again out of it.
+// Whoever adds a check that needs more of the document adds it here and, where no section has it yet, to the record's facts.
+type Seen struct {
+	Kind messages.Kind
+	// Fault is why there is no request; Stranger is what it says of its own identity against its subject's.
+	Fault, Stranger *messages.FieldError
+	// UserID, Department, AuditReason and Purpose are as the record has them.
+	UserID, Department, AuditReason, Purpose string
+	// ReasonLength is that of the audit reason as it came, in characters, after trimming.
+	ReasonLength int
+	Priority     messages.Priority
+	// Model, Trigger, Temperature, MaxTokens and the times are as the request has them; nil and empty where it says nothing.
+	Model, Trigger      string
+	Temperature         *float64
+	MaxTokens           *int
+	NotBefore, NotAfter *time.Time
+	// PromptBytes are those of the conversation, which has so many Turns and is at most InputBound tokens.
+	PromptBytes int64
+	Turns       int
+	InputBound  int64
+	// Found counts personal data and secrets in the conversation, by type and without an action; Growth is by how many bytes
+	// placeholders can make it longer. Both are empty where nothing is looked for.
+	Found  []messages.Finding
+	Growth int64
+}
+
+// Read sees what decisions need of a request. A nil guard looks for nothing.
+func Read(r *messages.Request, at messages.Address, guard *privacy.Guard) Seen {
+	s := Seen{
+		Kind: r.Kind(), UserID: named(r.UserID, guard), Department: named(r.Department, guard),
+		AuditReason: told(r.AuditReason, guard), Purpose: told(r.Purpose, guard),
+		ReasonLength: utf8.RuneCountInString(strings.TrimSpace(r.AuditReason)), Priority: r.Priority,
+		Model: r.Model, Trigger: r.Trigger, Temperature: r.Temperature, MaxTokens: r.MaxTokens,
+		NotBefore: r.NotBefore, NotAfter: r.NotAfter,
+	}
+	errors.As(r.CheckAgainst(at), &s.Stranger)
+	if s.Kind != messages.KindPrompt {
+		return s
+	}
+	conversation := Conversation(r)
+	s.Turns, s.InputBound = len(conversation), pricing.InputBound(conversation)
+	for i := range conversation {
+		s.PromptBytes += int64(len(conversation[i].Content))
+	}
+	looked := guard.Look(Texts(conversation))
+	s.Found, s.Growth = looked.Findings, int64(looked.Growth)
+	return s
+}
+
+// named is a name for the record: never a card's or a person's number, nor a secret. Addresses stay: people are known by them.
+func named(name string, guard *privacy.Guard) string {
+	if name = strings.TrimSpace(name); name == "" {
+		return UnknownName
+	}
+	return guard.Redact(name, func(t privacy.Type) bool {
+		return slices.Contains([]privacy.Class{privacy.ClassPayment, privacy.ClassSecret, privacy.ClassIdentity}, t.Class())
+	})
+}
+
+// told is a text for the record, which keeps no personal data.
+func told(text string, guard *privacy.Guard) string {
+	return guard.Redact(strings.TrimSpace(text), func(privacy.Type) bool { return true })
+}
+
+// Conversation is what a model is asked: the request's messages, or its prompt as the one message of a user.
+func Conversation(r *messages.Request) []messages.Message {
+	if len(r.Messages) > 0 {
+		return r.Messages
+	}
+	return []messages.Message{{Role: "user", Content: r.Prompt}}
+}
+
+// Texts are the texts of a conversation.
+func Texts(conversation []messages.Message) []string {
+	texts := make([]string, len(conversation))
+	for i := range conversation {
+		texts[i] = conversation[i].Content
+	}
+	return texts
+}

@@ -32,10 +32,20 @@ const (
 	ReasonAuditReasonTooShort  Reason = "audit_reason_too_short"
 	ReasonUserMissing          Reason = "user_missing"
 	ReasonDepartmentMissing    Reason = "department_missing"
+	ReasonUserUnknown          Reason = "user_unknown"
+	ReasonUserSuspended        Reason = "user_suspended"
+	ReasonRoleMissing          Reason = "role_missing"
+	ReasonDepartmentUnknown    Reason = "department_unknown"
+	ReasonDepartmentMismatch   Reason = "department_mismatch"
+	ReasonPurposeMissing       Reason = "purpose_missing"
+	ReasonPurposeNotAllowed    Reason = "purpose_not_allowed"
 	ReasonPersonalData         Reason = "personal_data"
 	ReasonPersonalDataAnswer   Reason = "personal_data_in_answer"
+	ReasonDataNotAllowed       Reason = "data_not_allowed"
 	ReasonModelUnknown         Reason = "model_unknown"
 	ReasonModelNotAllowed      Reason = "model_not_allowed"
+	ReasonBackendNotAllowed    Reason = "backend_not_allowed"
+	ReasonRegionNotAllowed     Reason = "region_not_allowed"
 	ReasonPolicyDenied         Reason = "policy_denied"
 	ReasonPolicyError          Reason = "policy_error"
 	ReasonLimitRequest         Reason = "limit_request"
@@ -92,10 +102,20 @@ func ReasonList() []ReasonInfo {
 		{ReasonAuditReasonTooShort, false, "audit_reason is shorter than the settings demand.", "Say it so that an auditor understands it."},
 		{ReasonUserMissing, false, "user_id is missing and the settings allow no unknown users.", "Name the user."},
 		{ReasonDepartmentMissing, false, "department is missing and the settings allow no unknown departments.", "Name the department."},
+		{ReasonUserUnknown, false, "The user is not in the directory of people, and the tenant lets nobody else ask.", "Name a user of the directory, or have this one added."},
+		{ReasonUserSuspended, false, "The user is suspended.", "Ask whoever suspended them; `flowgate people show` names them."},
+		{ReasonRoleMissing, false, "The user has not the role producer.", "Have the role given to them."},
+		{ReasonDepartmentUnknown, false, "The department is not in the directory of people, and the tenant lets no other ask.", "Name a department of the directory, or have this one added."},
+		{ReasonDepartmentMismatch, false, "The department is not the user's.", "Leave the department out, or name the user's own."},
+		{ReasonPurposeMissing, false, "The request states no purpose, and only stated ones are allowed.", "State a purpose of the allow-list."},
+		{ReasonPurposeNotAllowed, false, "The purpose is not on the tenant's or the department's allow-list.", "State an allowed purpose, or ask for this one to be allowed."},
 		{ReasonPersonalData, false, "The request has personal data or secrets that no model may see for this purpose.", "Take out what the result names, or state a purpose that may use it."},
 		{ReasonPersonalDataAnswer, false, "The answer has personal data or secrets that may not be given to who asks for this purpose.", "Ask otherwise, or state a purpose that may use it."},
+		{ReasonDataNotAllowed, false, "The request has data of a class that is not on the tenant's or the department's allow-list.", "Take out what the result names, or ask for its class to be allowed."},
 		{ReasonModelUnknown, false, "The model has no price, so its cost cannot be bounded.", "Use a model of the price table, or add its price."},
 		{ReasonModelNotAllowed, false, "The model is not on the allow-list.", "Use an allowed model, or ask for this one to be allowed."},
+		{ReasonBackendNotAllowed, false, "No backend that serves the model is on the tenant's or the department's allow-list.", "Use a model that an allowed backend serves, or ask for this backend to be allowed."},
+		{ReasonRegionNotAllowed, false, "No backend that serves the model is in a region of the tenant's or the department's allow-list.", "Use a model that is served in an allowed region, or ask for this region to be allowed."},
 		{ReasonLimitRequest, false, "The request could cost more than one request may.", "Lower max_tokens, shorten the prompt or take a cheaper model."},
 		{ReasonPolicyDenied, false, "A rule of the deployment's policy denies the request.", "Change what the rule names, or ask whoever owns the policy."},
 		{ReasonPolicyError, true, "A rule of the deployment's policy could not be evaluated, which denies.", "Have the policy mended; its rule is named."},

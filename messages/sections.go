@@ -110,6 +110,16 @@ type CorporateSection struct {
 	// Flags are the rules of the bundle that flag the request.
 	Flags []string `json:"flags,omitempty"`
 
+	// Credential names the broker's user that published the request; empty: not known.
+	Credential string `json:"credential,omitempty"`
+	// Defaults are the fields that the request left out and its credential's defaults filled.
+	Defaults []string `json:"defaults,omitempty"`
+	// Directory is what the directory of people said; absent where the tenant has none.
+	Directory *DirectoryNote `json:"directory,omitempty"`
+	// AllowedBackends and AllowedRegions, where not empty, are the only ones that layer 2 may ask.
+	AllowedBackends []string `json:"allowed_backends,omitempty"`
+	AllowedRegions  []string `json:"allowed_regions,omitempty"`
+
 	Agreement *AgreementRef `json:"agreement,omitempty"`
 }
 

@@ -4,6 +4,7 @@
 package ai
 
 import (
+	"cmp"
 	"iter"
 	"maps"
 	"slices"
@@ -106,10 +107,15 @@ func Decide(e *messages.Envelope, r *messages.Request, f Facts, p Policy) Plan {
 		return Plan{Pass: true}
 	}
 	paused, conversation := false, corporate.Conversation(r)
+	var barred messages.Reason // why a backend that serves the model may not be asked
 	var kept *privacy.Screened // from a backend that would serve it
 	for _, b := range f.Backends {
 		switch {
 		case len(b.Models) > 0 && !b.Models[e.Corporate.Model]:
+		case !allowed(e.Corporate.AllowedBackends, b.Name):
+			barred = cmp.Or(barred, messages.ReasonBackendNotAllowed)
+		case !allowed(e.Corporate.AllowedRegions, b.Region):
+			barred = messages.ReasonRegionNotAllowed
 		case b.Paused:
 			paused = true
 		default:
@@ -126,8 +132,15 @@ func Decide(e *messages.Envelope, r *messages.Request, f Facts, p Policy) Plan {
 		return Plan{Paused: true}
 	case kept != nil:
 		return Plan{Screened: *kept, Refusal: pipelines.Deny(messages.ReasonPersonalData, "prompt", privacy.Describe(kept.Findings, kept.Denied))}
+	case barred != "":
+		return Plan{Refusal: pipelines.Deny(barred, "", "")}
 	}
 	return Plan{Refusal: pipelines.Fail(messages.ReasonNoBackend, "no configured backend serves "+e.Corporate.Model)}
+}
+
+// allowed tells whether a list has a word; an empty one has every word. A region that nobody named is on no list.
+func allowed(list []string, word string) bool {
+	return len(list) == 0 || slices.Contains(list, word)
 }
 
 // Validate checks an agreement again, as every layer does before it acts.

@@ -192,3 +192,43 @@ func TestASpeakerWhoseNameIsPersonalDataHasNone(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+func TestOnlyAllowedBackendsAndRegionsAreAsked(t *testing.T) {
+	for name, c := range map[string]struct {
+		backends, regions []string
+		paused            bool
+		want              string // a backend, or a reason
+	}{
+		"no lists":                          {nil, nil, false, "anthropic"},
+		"the second":                        {[]string{"offline"}, nil, false, "offline"},
+		"by region":                         {nil, []string{"local"}, false, "offline"},
+		"another backend":                   {[]string{"bedrock"}, nil, false, "backend_not_allowed"},
+		"another region":                    {nil, []string{"eu"}, false, "region_not_allowed"},
+		"a region of a barred one":          {[]string{"offline"}, []string{"us"}, false, "region_not_allowed"},
+		"one that does not serve the model": {[]string{"titans"}, nil, false, "backend_not_allowed"},
+		"the one allowed is paused":         {[]string{"anthropic"}, nil, true, "paused"},
+		"a barred one is paused":            {[]string{"bedrock"}, nil, true, "backend_not_allowed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, r, f, p := setup(t)
+			f.Backends[1].Region, f.Backends[1].Paused, f.Backends[2].Region = "us", c.paused, "local"
+			e.Corporate.AllowedBackends, e.Corporate.AllowedRegions = c.backends, c.regions
+			plan := ai.Decide(e, r, f, p)
+			got := plan.Backend.Name
+			switch {
+			case plan.Refusal != nil && plan.Refusal.Status == messages.StatusDenied:
+				got = string(plan.Refusal.Reason)
+			case plan.Paused:
+				got = "paused"
+			}
+			if got != c.want {
+				t.Errorf("got %q, %+v", got, plan.Refusal)
+			}
+		})
+	}
+	e, r, f, p := setup(t)
+	e.Corporate.AllowedRegions = []string{"us"}
+	if plan := ai.Decide(e, r, f, p); plan.Refusal == nil || plan.Refusal.Reason != messages.ReasonRegionNotAllowed {
+		t.Errorf("a region that nobody named: %+v", plan)
+	}
+}

@@ -32,10 +32,16 @@ func Judge(s *Seen, f Facts, p Policy) Decision {
 		{"audit_reason", checkAuditReason},
 		{"user", checkUser},
 		{"department", checkDepartment},
+		{"person", checkPerson},
+		{"membership", checkMembership},
+		{"purpose", checkPurpose},
 		{"deadline", checkDeadline},
 		{"agreement", checkAgreement},
 		{"personal_data", checkPersonalData},
+		{"data", checkData},
 		{"model", checkModel},
+		{"allowed_model", checkAllowedModel},
+		{"allowed_backend", checkAllowedBackend},
 		{"cost", checkCost},
 		{"policy", checkPolicy},
 		{"pause", checkPause},
@@ -85,6 +91,7 @@ func begin(s *Seen, f Facts, p Policy) Decision {
 		PromptBytes: s.PromptBytes, Turns: s.Turns, InputBound: s.InputBound,
 		PolicyVersion: p.Version, PrivacyVersion: p.Privacy.Version(), RequestedModel: s.Model,
 		Temperature: messages.DefaultTemperature, MaxTokens: messages.DefaultMaxTokens,
+		Credential: f.Credential, Defaults: f.Defaults, Directory: f.Directory.note(s.UserID, s.Department),
 	}}
 	if s.Temperature != nil {
 		d.Section.Temperature = *s.Temperature

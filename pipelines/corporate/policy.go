@@ -66,6 +66,12 @@ type Facts struct {
 	Paused string
 	// Budgets are those that operators set for whose request it is.
 	Budgets []Budget
+	// Credential names the broker's user that published the request; empty: not known.
+	Credential string
+	// Defaults are the fields that the credential filled: see Fill.
+	Defaults []string
+	// Directory is the tenant's directory of people; nil: it has none.
+	Directory *Directory
 }
 
 // UnknownName stands for a user or department that nobody named.

@@ -41,6 +41,9 @@ type Corporate struct {
 	Rules func() (*policy.Policy, error)
 	// Budgets tells what somebody may spend now; may be nil. An error keeps the request from being decided on.
 	Budgets func(tenant string, kind corporate.BudgetKind, name string, now time.Time) (corporate.Limits, bool, error)
+	// Directory is a tenant's directory of people, nil where it has none; may be nil. It MUST NOT be older than what it promises: an
+	// error keeps the request from being decided on.
+	Directory func(ctx context.Context, tenant string) (*corporate.Directory, error)
 	// Ingress is the incarnation of the ingress stream.
 	Ingress string
 	// Partitions is how many WORK streams new requests are spread over.
@@ -155,7 +158,7 @@ func (c *Corporate) gather(ctx context.Context, t *worker.Task, p corporate.Poli
 		return c.gatherReplay(ctx, t, p)
 	}
 	e := c.fresh(t)
-	d, err := c.decide(t, e, t.Data, p)
+	d, err := c.decide(ctx, t, e, t.Data, p)
 	if err != nil {
 		return nil, c.undecided(ctx, t, err)
 	}
@@ -183,7 +186,7 @@ func (c *Corporate) fresh(t *worker.Task) *messages.Envelope {
 }
 
 // decide reads the document and lets the layer decide. What cannot be read is kept as malformed.
-func (c *Corporate) decide(t *worker.Task, e *messages.Envelope, document []byte, p corporate.Policy) (corporate.Decision, error) {
+func (c *Corporate) decide(ctx context.Context, t *worker.Task, e *messages.Envelope, document []byte, p corporate.Policy) (corporate.Decision, error) {
 	f := c.facts(t)
 	sum := sha256.Sum256(document)
 	e.RequestSHA256 = hex.EncodeToString(sum[:])
@@ -203,12 +206,21 @@ func (c *Corporate) decide(t *worker.Task, e *messages.Envelope, document []byte
 		return corporate.Unreadable(err, f, p), nil
 	}
 	e.Request = document
-	return c.judge(t, e, &r, f, p)
+	return c.judge(ctx, t, e, &r, f, p)
 }
 
 // judge gathers the facts about a request that could be read, and lets the layer decide.
-func (c *Corporate) judge(t *worker.Task, e *messages.Envelope, r *messages.Request, f corporate.Facts, p corporate.Policy) (d corporate.Decision, err error) {
+func (c *Corporate) judge(ctx context.Context, t *worker.Task, e *messages.Envelope, r *messages.Request, f corporate.Facts, p corporate.Policy) (d corporate.Decision, err error) {
 	timeless(r, e)
+	if e.Corporate != nil { // decided before: held, or a failure that is replayed
+		f.Credential = e.Corporate.Credential
+	}
+	if c.Directory != nil {
+		if f.Directory, err = c.Directory(ctx, t.Tenant); err != nil {
+			return d, err
+		}
+	}
+	corporate.Fill(r, &f, p)
 	seen := corporate.Read(r, t.Address, p.Privacy)
 	f.Paused = c.paused(t, &seen, p)
 	if f.Budgets, err = c.budgets(t, &seen, p); err != nil {

@@ -18,7 +18,7 @@ func (c *Corporate) gatherHold(ctx context.Context, t *worker.Task, p corporate.
 	var d corporate.Decision
 	switch {
 	case err == nil:
-		if d, err = c.judge(t, t.Envelope, r, f, p); err != nil {
+		if d, err = c.judge(ctx, t, t.Envelope, r, f, p); err != nil {
 			return nil, c.undecided(ctx, t, err)
 		}
 	case errors.As(err, &field):

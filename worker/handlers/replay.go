@@ -38,6 +38,9 @@ func (c *Corporate) gatherReplay(ctx context.Context, t *worker.Task, p corporat
 	e.Replay = &messages.ReplayOrigin{
 		Reason: ask.Reason, By: ask.By, CarriedFrom: old.Epoch, CarriedSHA256: hex.EncodeToString(sum[:]), Edited: len(ask.Request) > 0,
 	}
+	if old.Corporate != nil {
+		e.Corporate = &messages.CorporateSection{Credential: old.Corporate.Credential}
+	}
 	document, err := c.document(ctx, ask, old)
 	if err != nil {
 		if !errors.Is(err, worker.ErrClaimMissing) {
@@ -45,7 +48,7 @@ func (c *Corporate) gatherReplay(ctx context.Context, t *worker.Task, p corporat
 		}
 		return nil, replayRefused(t, "the stored body of the request is gone: replay with a request")
 	}
-	d, err := c.decide(t, e, document, p)
+	d, err := c.decide(ctx, t, e, document, p)
 	if err != nil {
 		return nil, c.undecided(ctx, t, err)
 	}

@@ -19,6 +19,8 @@ type agreementEntry struct {
 	ExpectedOutput      string         `yaml:"expected_output"`
 	ConfidenceThreshold *float64       `yaml:"confidence_threshold"`
 	Owner               string         `yaml:"owner"`
+	Approver            string         `yaml:"approver"`
+	ComplianceLevel     string         `yaml:"compliance_level"`
 	Version             string         `yaml:"version"`
 	ValidFrom           time.Time      `yaml:"valid_from"`
 	ValidUntil          time.Time      `yaml:"valid_until" unit:"until"`
@@ -70,7 +72,7 @@ func (e agreementEntry) agreement() (flow.Agreement, error) {
 		Trigger: e.Trigger, FlowEncoding: e.FlowEncoding, ExpandedMeaning: e.ExpandedMeaning,
 		Action: e.Action, RealImplementation: e.RealImplementation, Fallback: e.Fallback,
 		Parameters: e.Parameters, ExpectedOutput: e.ExpectedOutput,
-		Owner: e.Owner, Version: e.Version, ValidFrom: e.ValidFrom, ValidUntil: e.ValidUntil, SLASeconds: e.SLASeconds,
+		Owner: e.Owner, Approver: e.Approver, ComplianceLevel: e.ComplianceLevel, Version: e.Version, ValidFrom: e.ValidFrom, ValidUntil: e.ValidUntil, SLASeconds: e.SLASeconds,
 	}
 	if e.ConfidenceThreshold != nil {
 		a.ConfidenceThreshold = *e.ConfidenceThreshold

@@ -12,3 +12,6 @@ var embeddedAgreements []byte
 
 //go:embed prices.json
 var embeddedPrices []byte
+
+//go:embed controls.yaml
+var embeddedControls []byte

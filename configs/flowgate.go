@@ -55,6 +55,10 @@ type Flowgate struct {
 	// AgreementsFile and PricesFile take the place of the agreements that ship with the product, and override its prices.
 	AgreementsFile string `yaml:"agreements_file"`
 	PricesFile     string `yaml:"prices_file"`
+	// ControlsFile takes the place of the controls of compliance that ship with the product; ComplianceLevel says which of its
+	// levels every request has to meet.
+	ControlsFile    string `yaml:"controls_file"`
+	ComplianceLevel string `yaml:"compliance_level"`
 
 	Concurrency Concurrency `yaml:"concurrency"`
 	Marks       Marks       `yaml:"marks"`
@@ -150,7 +154,7 @@ func defaultFlowgate() Flowgate {
 		Environment: "development", Listen: "127.0.0.1:4222", HTTP: HTTPAuto, Sync: SyncAlways,
 		NATS: defaultNATS(), Replicas: 1, DatabaseSchema: "flowgate",
 		AckWait: 30 * time.Second, Grace: 20 * time.Second, Hold: 10 * time.Minute, Timezone: "UTC",
-		MicroBatch: 200, BillableAttempts: 2, TransientAttempts: 3,
+		MicroBatch: 200, BillableAttempts: 2, TransientAttempts: 3, ComplianceLevel: "standard",
 		Concurrency: Concurrency{AI: 64},
 		Marks:       Marks{RecorderLag: 5 * time.Minute, DiskFreeMB: 512, StreamPercent: 90, Backlog: 500_000, NextLayer: 2000},
 		Admission:   Admission{MinAuditReason: 10, AllowUnknownUser: true, AllowUnknownDepartment: true, AllowedModels: []string{}},

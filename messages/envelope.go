@@ -122,6 +122,8 @@ type End struct {
 	// CostMicroUSD is the true cost of the epoch, attempts in doubt at their bound.
 	CostMicroUSD int64     `json:"cost_microusd"`
 	FinishedAt   time.Time `json:"finished_at"`
+	// Compliance is conformance to the configured controls; absent where there are none.
+	Compliance *Compliance `json:"compliance,omitempty"`
 }
 
 // Message says in one sentence what the reason means and what is special this time.

@@ -48,6 +48,8 @@ const (
 	ReasonRegionNotAllowed     Reason = "region_not_allowed"
 	ReasonPolicyDenied         Reason = "policy_denied"
 	ReasonPolicyError          Reason = "policy_error"
+	ReasonControlFailed        Reason = "control_failed"
+	ReasonControlError         Reason = "control_error"
 	ReasonLimitRequest         Reason = "limit_request"
 	ReasonLimitDay             Reason = "limit_day"
 	ReasonLimitMonth           Reason = "limit_month"
@@ -119,6 +121,8 @@ func ReasonList() []ReasonInfo {
 		{ReasonLimitRequest, false, "The request could cost more than one request may.", "Lower max_tokens, shorten the prompt or take a cheaper model."},
 		{ReasonPolicyDenied, false, "A rule of the deployment's policy denies the request.", "Change what the rule names, or ask whoever owns the policy."},
 		{ReasonPolicyError, true, "A rule of the deployment's policy could not be evaluated, which denies.", "Have the policy mended; its rule is named."},
+		{ReasonControlFailed, false, "The request does not pass a gate of the deployment's controls.", "Change what the control names; flowgate controls explain tells what it demands."},
+		{ReasonControlError, true, "A control could not be evaluated, which denies.", "Have the control mended; it is named."},
 		{ReasonLimitDay, true, "The money of the day is spent.", "Send it again tomorrow, or have the limit raised."},
 		{ReasonLimitMonth, true, "The money of the month is spent.", "Send it again next month, or have the limit raised."},
 		{ReasonLimitUser, true, "The user's money of the day or month is spent.", "Send it again in the next period, or have the budget raised."},

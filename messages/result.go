@@ -35,6 +35,8 @@ type Result struct {
 	Findings []Finding `json:"findings,omitempty"`
 	// AnswerFindings are those of the answer.
 	AnswerFindings []Finding `json:"answer_findings,omitempty"`
+	// Compliance shows every control's state and evidence, by framework.
+	Compliance *ResultCompliance `json:"compliance,omitempty"`
 
 	// TraceID is the W3C trace of the epoch, 32 hexadecimal digits.
 	TraceID     string    `json:"trace_id,omitempty"`
@@ -77,6 +79,7 @@ func Project(k Key, e *Envelope) Result {
 	r.Status, r.Reason, r.Field, r.Retry = e.End.Status, e.End.Reason, e.End.Field, info.Retry
 	r.FinishedAt = e.End.FinishedAt
 	r.Message = e.End.Message()
+	r.Compliance = compliance(e)
 	if e.Corporate != nil {
 		r.Findings = e.Corporate.Findings
 	}

@@ -39,6 +39,9 @@ type Stay struct {
 	FinishedAt time.Time `json:"finished_at"`
 	// Checks are the layer's named checks, in the order in which they were made.
 	Checks []Check `json:"checks,omitempty"`
+	// Controls are those of the deployment's compliance that were judged here, in the version of ControlsVersion.
+	Controls        []Control `json:"controls,omitempty"`
+	ControlsVersion string    `json:"controls_version,omitempty"`
 }
 
 // Check is one named check and how it went.
@@ -66,6 +69,11 @@ type AgreementRef struct {
 	Version string `json:"version"`
 	// SLASeconds is the time that an answer may take; 0 means that none is agreed.
 	SLASeconds float64 `json:"sla_seconds,omitempty"`
+	// ComplianceLevel has controls that the request must meet beside the deployment's.
+	ComplianceLevel string `json:"compliance_level,omitempty"`
+	// Owner answers for the agreement, Approver approved it.
+	Owner    string `json:"owner,omitempty"`
+	Approver string `json:"approver,omitempty"`
 }
 
 // CorporateSection is what layer 1 decided.
@@ -109,6 +117,11 @@ type CorporateSection struct {
 	BundleVersion string `json:"bundle_version,omitempty"`
 	// Flags are the rules of the bundle that flag the request.
 	Flags []string `json:"flags,omitempty"`
+	// PolicyTicket is the ticket that the activation of that bundle names.
+	PolicyTicket string `json:"policy_ticket,omitempty"`
+	// ComplianceLevel is the deployment's level of compliance, ControlsDue are the controls that later layers judge.
+	ComplianceLevel string   `json:"compliance_level,omitempty"`
+	ControlsDue     []string `json:"controls_due,omitempty"`
 
 	// Credential names the broker's user that published the request; empty: not known.
 	Credential string `json:"credential,omitempty"`
@@ -147,6 +160,8 @@ type AISection struct {
 	// Backend says who answered; "offline" never is a model.
 	Backend string `json:"backend,omitempty"`
 	Model   string `json:"model,omitempty"`
+	// Region is where that backend processes what it is asked; empty: nobody said.
+	Region string `json:"region,omitempty"`
 	// Answer is the text, or AnswerClaim says where it is.
 	Answer      string `json:"answer,omitempty"`
 	AnswerClaim *Claim `json:"answer_claim,omitempty"`

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"flowgate/messages"
+	"flowgate/pipelines/compliance"
 )
 
 // Refusal is why a layer ends a request other than with success.
@@ -52,6 +53,7 @@ func End(e *messages.Envelope, layer messages.LayerName, r *Refusal, now time.Ti
 	if r != nil {
 		end.Status, end.Reason, end.Field, end.Detail = r.Status, r.Reason, r.Field, r.Detail
 	}
+	end.Compliance = compliance.Score(e.Controls())
 	failed := end.Status == messages.StatusFailure || end.Status == messages.StatusTimeout
 	end.Replayable = failed && end.Reason != messages.ReasonCancelled
 	e.End, e.Wait, e.NotBefore = end, "", time.Time{}

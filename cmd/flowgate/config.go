@@ -86,9 +86,10 @@ func checkSettings(path string) configReport {
 	if err == nil {
 		r.Environment, r.Version = loaded.Flowgate.Environment, loaded.Version()
 		r.Warnings = append(r.Warnings, loaded.Warnings...)
-		_, agreements := configs.LoadAgreements(loaded.Flowgate.AgreementsFile)
+		agreed, agreements := configs.LoadAgreements(loaded.Flowgate.AgreementsFile)
 		_, prices := configs.LoadPrices(loaded.Flowgate.PricesFile)
-		err = errors.Join(agreements, prices)
+		_, controls := loadControls(loaded.Settings, agreed)
+		err = errors.Join(agreements, prices, controls)
 	}
 	r.Faults = append(r.Faults, faultsIn(err)...)
 	r.OK = len(r.Faults) == 0

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"flowgate/configs"
+	"flowgate/pipelines/compliance"
 	"flowgate/pipelines/flow"
 	"flowgate/pipelines/pricing"
 	"flowgate/worker"
@@ -56,6 +57,7 @@ type node struct {
 	roles      roles
 	own        bool
 	agreements *flow.Book
+	controls   *compliance.Book
 	prices     *pricing.Table
 	log        *zap.Logger
 	probe      worker.Probe

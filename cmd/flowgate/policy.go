@@ -14,6 +14,7 @@ import (
 	"flowgate/configs"
 	"flowgate/messages"
 	"flowgate/pipelines/policy"
+	"flowgate/pipelines/rule"
 	"flowgate/worker/control"
 )
 
@@ -33,18 +34,20 @@ func newPolicy(g *globals) *cobra.Command {
 func newPolicyFacts(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use: "facts", Short: "List what rules may speak of", Args: cobra.NoArgs, Example: "  flowgate policy facts",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			facts := policy.FactList()
-			if g.json {
-				return printJSON(cmd.OutOrStdout(), facts)
-			}
-			rows := make([][]string, len(facts))
-			for i, f := range facts {
-				rows[i] = []string{f.Name, f.Type, f.Does}
-			}
-			return table(cmd.OutOrStdout(), "FACT TYPE MEANING", rows)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return writeFacts(cmd, g, policy.FactList()) },
 	}
+}
+
+// writeFacts lists what expressions may speak of.
+func writeFacts(cmd *cobra.Command, g *globals, facts []rule.Info) error {
+	if g.json {
+		return printJSON(cmd.OutOrStdout(), facts)
+	}
+	rows := make([][]string, len(facts))
+	for i, f := range facts {
+		rows[i] = []string{f.Name, f.Type, f.Does}
+	}
+	return table(cmd.OutOrStdout(), "FACT TYPE MEANING", rows)
 }
 
 // checkedPolicy is what check and activate say of a policy.

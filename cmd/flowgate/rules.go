@@ -13,6 +13,7 @@ import (
 	"flowgate/messages"
 	"flowgate/pipelines"
 	"flowgate/pipelines/ai"
+	"flowgate/pipelines/compliance"
 	"flowgate/pipelines/corporate"
 	"flowgate/pipelines/flow"
 	"flowgate/pipelines/optimizer"
@@ -35,6 +36,9 @@ func (n *node) loadRules(context.Context) error {
 		return usageError{err}
 	}
 	if n.prices, err = configs.LoadPrices(n.settings.Flowgate.PricesFile); err != nil {
+		return usageError{err}
+	}
+	if n.controls, err = loadControls(n.settings, agreements); err != nil {
 		return usageError{err}
 	}
 	return nil
@@ -82,7 +86,7 @@ func (n *node) corporate(ctx context.Context) (worker.Layer, error) {
 	if err != nil {
 		return nil, err
 	}
-	rules := governance(n.settings, n.prices, n.agreements)
+	rules := governance(n.settings, n.prices, n.agreements, n.controls)
 	return &handlers.Corporate{
 		Ledger: n.db, Admissions: n.db, Dead: deadLetters{n.db}, Bodies: n.bodies(), Leader: n.leader,
 		Policy: func() corporate.Policy { return rules }, Rules: n.control.Policy, Budgets: n.budget,
@@ -108,6 +112,7 @@ func (n *node) ai(context.Context) (worker.Layer, error) {
 	}
 	processing := ai.Policy{
 		Agreements: n.agreements, Prices: n.prices, Retry: retries(n.settings), Privacy: privacy.NewGuard(n.settings.PrivacyRules()),
+		Controls: n.controls,
 	}
 	return &handlers.AI{
 		Backends: serving, Bodies: n.bodies(), Hop: n.hop, Policy: func() ai.Policy { return processing },
@@ -116,7 +121,7 @@ func (n *node) ai(context.Context) (worker.Layer, error) {
 }
 
 func (n *node) optimizer(context.Context) (worker.Layer, error) {
-	validation := optimizer.Policy{Agreements: n.agreements}
+	validation := optimizer.Policy{Agreements: n.agreements, Controls: n.controls}
 	return &handlers.Optimizer{
 		Bodies: n.bodies(), Policy: func() optimizer.Policy { return validation }, Now: time.Now,
 	}, nil
@@ -133,7 +138,7 @@ func (d deadLetters) DeadLetter(ctx context.Context, key messages.Key) ([]byte, 
 }
 
 // governance is layer 1's policy out of settings.
-func governance(s configs.Settings, prices *pricing.Table, agreements *flow.Book) corporate.Policy {
+func governance(s configs.Settings, prices *pricing.Table, agreements *flow.Book, controls *compliance.Book) corporate.Policy {
 	allowed := make(map[string]bool)
 	for _, m := range s.Flowgate.Admission.AllowedModels {
 		allowed[m] = true
@@ -146,6 +151,7 @@ func governance(s configs.Settings, prices *pricing.Table, agreements *flow.Book
 		Models:           modelDefaults(s),
 		Privacy:          privacy.NewGuard(s.PrivacyRules()),
 		BillableAttempts: s.Flowgate.BillableAttempts,
+		Controls:         controls, ComplianceLevel: s.Flowgate.ComplianceLevel,
 		Limits: corporate.Limits{
 			Request: limits.RequestLimit.MicroUSD(), Day: limits.DailyLimit.MicroUSD(), Month: limits.MonthlyLimit.MicroUSD(),
 		},

@@ -13,6 +13,7 @@ import (
 
 	"flowgate/messages"
 	"flowgate/pipelines"
+	"flowgate/pipelines/compliance"
 	"flowgate/pipelines/corporate"
 	"flowgate/pipelines/flow"
 	"flowgate/pipelines/pricing"
@@ -27,6 +28,8 @@ type Policy struct {
 	Retry Retries
 	// Privacy says what is done with personal data and secrets; nil: nothing.
 	Privacy *privacy.Guard
+	// Controls are those of compliance; nil: there are none.
+	Controls *compliance.Book
 }
 
 // Retries has the default delays and those of model families.
@@ -96,6 +99,8 @@ type Plan struct {
 	Call    Call
 	// Screened is what the rules on personal data made of what is asked.
 	Screened privacy.Screened
+	// Controls are those that were judged before the call.
+	Controls []messages.Control
 }
 
 // Decide plans the next attempt of a request.
@@ -108,7 +113,7 @@ func Decide(e *messages.Envelope, r *messages.Request, f Facts, p Policy) Plan {
 	}
 	paused, conversation := false, corporate.Conversation(r)
 	var barred messages.Reason // why a backend that serves the model may not be asked
-	var kept *privacy.Screened // from a backend that would serve it
+	var kept *Plan             // from a backend that would serve it
 	for _, b := range f.Backends {
 		switch {
 		case len(b.Models) > 0 && !b.Models[e.Corporate.Model]:
@@ -121,17 +126,22 @@ func Decide(e *messages.Envelope, r *messages.Request, f Facts, p Policy) Plan {
 		default:
 			s := p.Privacy.Request(corporate.Texts(conversation), e.Corporate.Purpose, b.Region)
 			if len(s.Denied) > 0 {
-				kept = &s
+				kept = &Plan{Screened: s, Refusal: pipelines.Deny(messages.ReasonPersonalData, "prompt", privacy.Describe(s.Findings, s.Denied))}
 				continue
 			}
-			return Plan{Backend: b, Call: call(e, r, f, masked(conversation, s.Texts, p.Privacy)), Screened: s}
+			out := beforeCall(e, f, p, b, s)
+			if refused := pipelines.Gate(out); refused != nil {
+				kept = &Plan{Screened: s, Refusal: refused, Controls: out.Results}
+				continue
+			}
+			return Plan{Backend: b, Call: call(e, r, f, masked(conversation, s.Texts, p.Privacy)), Screened: s, Controls: out.Results}
 		}
 	}
 	switch {
 	case paused:
 		return Plan{Paused: true}
 	case kept != nil:
-		return Plan{Screened: *kept, Refusal: pipelines.Deny(messages.ReasonPersonalData, "prompt", privacy.Describe(kept.Findings, kept.Denied))}
+		return *kept
 	case barred != "":
 		return Plan{Refusal: pipelines.Deny(barred, "", "")}
 	}

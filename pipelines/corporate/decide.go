@@ -44,6 +44,7 @@ func Judge(s *Seen, f Facts, p Policy) Decision {
 		{"allowed_backend", checkAllowedBackend},
 		{"cost", checkCost},
 		{"policy", checkPolicy},
+		{"controls", checkControls},
 		{"pause", checkPause},
 	} {
 		state, detail, refused := c.check(&d, s, f, p)
@@ -93,6 +94,9 @@ func begin(s *Seen, f Facts, p Policy) Decision {
 		Temperature: messages.DefaultTemperature, MaxTokens: messages.DefaultMaxTokens,
 		Credential: f.Credential, Defaults: f.Defaults, Directory: f.Directory.note(s.UserID, s.Department),
 	}}
+	if d.Section.ControlsVersion = p.Controls.Version(); d.Section.ControlsVersion != "" {
+		d.Section.ComplianceLevel, d.Section.ControlsDue = p.ComplianceLevel, p.Controls.Due("", p.ComplianceLevel)
+	}
 	if s.Temperature != nil {
 		d.Section.Temperature = *s.Temperature
 	}

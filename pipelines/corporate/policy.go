@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"flowgate/messages"
+	"flowgate/pipelines/compliance"
 	"flowgate/pipelines/flow"
 	"flowgate/pipelines/policy"
 	"flowgate/pipelines/pricing"
@@ -38,6 +39,9 @@ type Policy struct {
 	BillableAttempts int
 	// Rules are the company's policy; nil: there is none.
 	Rules *policy.Policy
+	// Controls are those of compliance, ComplianceLevel says which of them every request has to meet.
+	Controls        *compliance.Book
+	ComplianceLevel string
 	// Location is the time zone of days and months.
 	Location *time.Location
 }

@@ -15,7 +15,7 @@ func checkPolicy(d *Decision, _ *Seen, f Facts, p Policy) (string, string, *refu
 	if p.Rules == nil {
 		return "", "", nil
 	}
-	d.Section.BundleVersion = p.Rules.Version()
+	d.Section.BundleVersion, d.Section.PolicyTicket = p.Rules.Version(), p.Rules.Ticket()
 	facts := FactsOf(d.Kind, &d.Section, f)
 	out := p.Rules.Decide(&facts)
 	d.Section.Flags = out.Flagged

@@ -40,6 +40,10 @@ type Agreement struct {
 
 	// Owner answers for the agreement.
 	Owner string `json:"owner,omitempty"`
+	// Approver is another person who approved it.
+	Approver string `json:"approver,omitempty"`
+	// ComplianceLevel has controls that its requests must meet beside the deployment's.
+	ComplianceLevel string `json:"compliance_level,omitempty"`
 	// Version names this state of the agreement; left out it is made from the content.
 	Version string `json:"version,omitempty"`
 	// ValidFrom is the first moment at which the agreement is valid, ValidUntil the first at which it no longer is. Zero
@@ -66,7 +70,9 @@ func (a Agreement) Ref() messages.AgreementRef {
 	if a.Version == "" {
 		a.Version = a.contentVersion()
 	}
-	return messages.AgreementRef{Trigger: a.Trigger, Version: a.Version, SLASeconds: a.SLASeconds}
+	return messages.AgreementRef{
+		Trigger: a.Trigger, Version: a.Version, SLASeconds: a.SLASeconds, ComplianceLevel: a.ComplianceLevel, Owner: a.Owner, Approver: a.Approver,
+	}
 }
 
 // contentVersion is the first twelve hexadecimal digits of the SHA-256 of the agreement as JSON without its version. Times

@@ -8,6 +8,8 @@ import (
 	"flowgate/messages"
 	"flowgate/pipelines"
 	"flowgate/pipelines/ai"
+	"flowgate/pipelines/compliance"
+	"flowgate/pipelines/corporate"
 	"flowgate/pipelines/flow"
 )
 
@@ -21,6 +23,8 @@ type Facts struct {
 // Policy is the rule by which the layer decides.
 type Policy struct {
 	Agreements *flow.Book
+	// Controls are those of compliance; nil: there are none.
+	Controls *compliance.Book
 }
 
 // Decide fills in the layer's section and closes the envelope. There is no next state but done.
@@ -31,6 +35,12 @@ func Decide(e *messages.Envelope, f Facts, p Policy) {
 	}
 	e.Optimizer = s
 	refused := check(e, s, f, p)
+	if gate := controls(e, s, f, p); refused == nil && gate != nil {
+		refused = gate
+		if e.AI != nil {
+			ai.Withhold(e.AI)
+		}
+	}
 	switch {
 	case refused == nil && s.Verdict == "":
 		s.Verdict, s.Reason = messages.VerdictValidated, messages.ReasonOK
@@ -88,4 +98,28 @@ func checkSLA(e *messages.Envelope, s *messages.OptimizerSection, f Facts, note 
 	}
 	note("sla", "pass", detail)
 	return nil
+}
+
+// controls judges by the controls that apply at the end, and by those on answers where this one is carried over: the layer that
+// answered did not see it in this epoch.
+func controls(e *messages.Envelope, s *messages.OptimizerSection, f Facts, p Policy) *pipelines.Refusal {
+	if e.Corporate == nil || p.Controls == nil {
+		return nil
+	}
+	known := ai.Facts{Address: f.Address, Now: f.Now}
+	facts := ai.ControlFacts(e, known)
+	var carried compliance.Outcome
+	if e.AI != nil {
+		facts = facts.WithAnswer(e.AI)
+		facts.Region = e.AI.Region
+		if e.AI.Verdict == messages.VerdictCarriedOver {
+			carried = ai.AfterAnswer(e, e.AI, known, p.Controls)
+		}
+	}
+	out := p.Controls.Judge(compliance.StageEnd, facts, corporate.Levels(e.Corporate)...)
+	s.Controls, s.ControlsVersion = append(carried.Results, out.Results...), p.Controls.Version()
+	if refused := pipelines.Gate(carried); refused != nil {
+		return refused
+	}
+	return pipelines.Gate(out)
 }

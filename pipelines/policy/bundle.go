@@ -12,13 +12,15 @@ import (
 	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	"flowgate/pipelines/rule"
 )
 
 // Bounds of a bundle.
 const (
 	MaxRules      = 200
 	MaxCases      = 1000
-	MaxExpression = 4 << 10
+	MaxExpression = rule.MaxBytes
 	MaxText       = 500
 	// MaxBytes is the most bytes of a bundle as JSON.
 	MaxBytes = 256 << 10

@@ -1,114 +1,50 @@
 package policy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 
-	"cel.dev/cel-go/cel"
-	"cel.dev/cel-go/common/cost"
+	"flowgate/pipelines/rule"
 )
-
-// MostCost bounds what evaluating one rule may cost, in CEL's units: about one a step.
-const MostCost = 10_000
 
 // Policy is a compiled bundle. It is safe for concurrent use. A nil one denies nothing.
 type Policy struct {
 	bundle  Bundle
 	version string
+	facts   *rule.Language[Facts]
 	rules   []compiled
-	of      map[string]func(*Facts) any
+	ticket  string
 }
 
 type compiled struct {
 	Rule
 
-	program cel.Program
+	when rule.Expression[Facts]
 }
 
 // Compile compiles a bundle. Its error joins every *Fault.
 func Compile(b Bundle) (*Policy, error) {
 	faults := b.check()
-	env, of, err := environment()
+	facts, err := rule.New(vocabulary())
 	if err != nil {
 		return nil, err
 	}
-	p := &Policy{bundle: b, version: b.Version(), of: of}
+	p := &Policy{bundle: b, version: b.Version(), facts: facts}
 	for i, r := range b.Rules {
-		program, err := compile(env, r.When)
+		when, err := facts.Compile(r.When)
 		if err != nil {
 			faults = append(faults, fault(fmt.Sprintf("rules[%d].when", i), "%v", err))
 			continue
 		}
-		p.rules = append(p.rules, compiled{r, program})
+		p.rules = append(p.rules, compiled{r, when})
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
 	return p, nil
-}
-
-// environment declares the facts.
-func environment() (*cel.Env, map[string]func(*Facts) any, error) {
-	options := []cel.EnvOption{
-		cel.ParserRecursionLimit(50), cel.ParserExpressionSizeLimit(MaxExpression), cel.DefaultUTCTimeZone(true),
-	}
-	of := make(map[string]func(*Facts) any)
-	for _, v := range variables() {
-		options = append(options, cel.Variable(v.name, v.kind))
-		of[v.name] = v.of
-	}
-	env, err := cel.NewEnv(options...)
-	if err != nil {
-		return nil, nil, fmt.Errorf("declaring the facts: %w", err)
-	}
-	return env, of, nil
-}
-
-func compile(env *cel.Env, expression string) (cel.Program, error) {
-	ast, issues := env.Compile(expression)
-	if err := issues.Err(); err != nil {
-		return nil, err
-	}
-	if ast.OutputType() != cel.BoolType {
-		return nil, fmt.Errorf("must be true or false, is of type %s", ast.OutputType())
-	}
-	estimate, err := env.EstimateCost(ast, sizes{})
-	if err != nil {
-		return nil, fmt.Errorf("estimating what it costs: %w", err)
-	}
-	if estimate.Max > MostCost {
-		return nil, fmt.Errorf("could cost %d steps, may cost %d: bound what it loops over", estimate.Max, MostCost)
-	}
-	program, err := env.Program(ast, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(MostCost))
-	if err != nil {
-		return nil, err
-	}
-	return program, nil
-}
-
-// sizes tells how large facts can be.
-type sizes struct{}
-
-// EstimateSize makes it a cost.Estimator.
-func (sizes) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
-	path := n.Path()
-	if len(path) == 0 {
-		return nil
-	}
-	text := cost.SizeEstimate{Max: maxTextFact}
-	switch {
-	case path[0] == "findings" && len(path) == 1:
-		return &cost.SizeEstimate{Max: maxFindings}
-	case path[0] == "data" && len(path) == 1:
-		return &cost.SizeEstimate{Max: maxData}
-	}
-	return &text
-}
-
-// EstimateCallCost leaves calls to the standard.
-func (sizes) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
-	return nil
 }
 
 // Bundle is what was compiled, Version its name; both are empty of a nil policy.
@@ -125,6 +61,27 @@ func (p *Policy) Version() string {
 		return ""
 	}
 	return p.version
+}
+
+// ticketForm is a ticket's name: of a project and a number, or a number behind a word for it.
+var ticketForm = regexp.MustCompile(`\b[A-Z][A-Z0-9]{1,9}-[0-9]{1,9}\b|(?i:\b(?:ticket|change|case|issue)\b)[ #:]{1,3}([A-Za-z0-9-]{0,20}[0-9])`)
+
+// Under is the policy as it was activated for a reason, in which a ticket may be named.
+func (p *Policy) Under(reason string) *Policy {
+	activated := *p
+	activated.ticket = ""
+	if found := ticketForm.FindStringSubmatch(reason); found != nil {
+		activated.ticket = cmp.Or(found[1], found[0])
+	}
+	return &activated
+}
+
+// Ticket is the ticket that the activation names; empty: it names none.
+func (p *Policy) Ticket() string {
+	if p == nil {
+		return ""
+	}
+	return p.ticket
 }
 
 // Outcome is what a policy decided.
@@ -145,17 +102,10 @@ func (p *Policy) Decide(f *Facts) Outcome {
 	if p == nil {
 		return out
 	}
-	facts := activation{f, p.of}
+	facts := p.facts.Bind(f)
 	for i := range p.rules {
 		r := &p.rules[i]
-		value, _, err := r.program.Eval(facts)
-		holds := false
-		if err == nil {
-			var is bool
-			if holds, is = value.Value().(bool); !is {
-				err = fmt.Errorf("gave %s, must give true or false", value.Type())
-			}
-		}
+		holds, err := r.when.Holds(facts)
 		switch {
 		case err != nil && out.Denied == "":
 			out.Denied, out.Failed = r.ID, err
@@ -167,24 +117,6 @@ func (p *Policy) Decide(f *Facts) Outcome {
 		}
 	}
 	return out
-}
-
-// activation gives expressions the facts that they ask for.
-type activation struct {
-	facts *Facts
-	of    map[string]func(*Facts) any
-}
-
-// Parent makes it a cel.Activation.
-func (activation) Parent() cel.Activation { return nil }
-
-// ResolveName gives the fact of a name.
-func (a activation) ResolveName(name string) (any, bool) {
-	get, known := a.of[name]
-	if !known {
-		return nil, false
-	}
-	return get(a.facts), true
 }
 
 // CaseResult is how a case went.

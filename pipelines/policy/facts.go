@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"cel.dev/cel-go/cel"
+
+	"flowgate/pipelines/rule"
 )
 
 // Facts are what rules may speak of, by the names of their JSON keys. A case leaves out what it does not care about.
@@ -41,31 +43,22 @@ type Facts struct {
 
 // Bounds of facts, by which the cost of an expression is estimated.
 const (
-	maxTextFact = 1024
 	maxFindings = 64
 	maxData     = 8
 )
 
-// variable is a fact as an expression sees it.
-type variable struct {
-	name string
-	kind *cel.Type
-	of   func(*Facts) any
-	// Does says what it is.
-	does string
-}
-
-func variables() []variable {
-	text := func(name, does string, of func(*Facts) string) variable {
-		return variable{name, cel.StringType, func(f *Facts) any { return of(f) }, does}
+// Vocabulary is what rules may speak of, read out of facts that have these in them.
+func Vocabulary[F any](in func(*F) *Facts) []rule.Fact[F] {
+	text := func(name, does string, of func(*Facts) string) rule.Fact[F] {
+		return rule.Text(name, does, func(f *F) string { return of(in(f)) })
 	}
-	number := func(name, does string, of func(*Facts) int64) variable {
-		return variable{name, cel.IntType, func(f *Facts) any { return of(f) }, does}
+	number := func(name, does string, of func(*Facts) int64) rule.Fact[F] {
+		return rule.Number(name, does, func(f *F) int64 { return of(in(f)) })
 	}
-	moment := func(name, does string, of func(*Facts) time.Time) variable {
-		return variable{name, cel.TimestampType, func(f *Facts) any { return of(f) }, does}
+	moment := func(name, does string, of func(*Facts) time.Time) rule.Fact[F] {
+		return rule.Fact[F]{Name: name, Kind: cel.TimestampType, Does: does, Of: func(f *F) any { return of(in(f)) }}
 	}
-	return []variable{
+	return []rule.Fact[F]{
 		text("tenant", "the tenant of the subject", func(f *Facts) string { return f.Tenant }),
 		text("id", "the request's id", func(f *Facts) string { return f.ID }),
 		text("class", "rt, std or batch", func(f *Facts) string { return f.Class }),
@@ -77,45 +70,24 @@ func variables() []variable {
 		number("reason_length", "characters of the audit reason", func(f *Facts) int64 { return f.ReasonLength }),
 		text("trigger", "that of the agreement; empty where it runs under none", func(f *Facts) string { return f.Trigger }),
 		text("model", "the exact id of the model; empty where none is asked", func(f *Facts) string { return f.Model }),
-		{"temperature", cel.DoubleType, func(f *Facts) any { return f.Temperature }, "0 to 2"},
+		rule.Real("temperature", "0 to 2", func(f *F) float64 { return in(f).Temperature }),
 		number("max_tokens", "the bound of the answer", func(f *Facts) int64 { return f.MaxTokens }),
 		number("prompt_bytes", "bytes of the whole conversation", func(f *Facts) int64 { return f.PromptBytes }),
 		number("turns", "messages of the conversation", func(f *Facts) int64 { return f.Turns }),
 		number("bound_microusd", "what one call may cost at most, in micro-dollars", func(f *Facts) int64 { return f.BoundMicroUSD }),
-		{"findings", cel.MapType(cel.StringType, cel.IntType), func(f *Facts) any { return orEmpty(f.Findings) }, "personal data and secrets, counted by type"},
-		{"data", cel.ListType(cel.StringType), func(f *Facts) any { return orNone(f.Data) }, "the classes of what was found: contact, identity, network, payment, secret"},
+		{Name: "findings", Kind: cel.MapType(cel.StringType, cel.IntType), Does: "personal data and secrets, counted by type", Most: maxFindings, Of: func(f *F) any {
+			if found := in(f).Findings; found != nil {
+				return found
+			}
+			return map[string]int64{}
+		}},
+		rule.Texts("data", "the classes of what was found: contact, identity, network, payment, secret", maxData, func(f *F) []string { return in(f).Data }),
 		moment("now", "when the request is decided on", func(f *Facts) time.Time { return f.Now }),
 		moment("submitted", "when it was accepted", func(f *Facts) time.Time { return f.Submitted }),
 	}
 }
 
-func orEmpty(m map[string]int64) map[string]int64 {
-	if m == nil {
-		return map[string]int64{}
-	}
-	return m
-}
-
-func orNone(s []string) []string {
-	if s == nil {
-		return []string{}
-	}
-	return s
-}
-
-// FactInfo tells people of a fact.
-type FactInfo struct {
-	Name string `json:"name"`
-	Type string `json:"type"`
-	Does string `json:"does"`
-}
-
 // FactList lists what rules may speak of.
-func FactList() []FactInfo {
-	all := variables()
-	list := make([]FactInfo, len(all))
-	for i, v := range all {
-		list[i] = FactInfo{v.name, v.kind.String(), v.does}
-	}
-	return list
-}
+func FactList() []rule.Info { return rule.Infos(vocabulary()) }
+
+func vocabulary() []rule.Fact[Facts] { return Vocabulary(func(f *Facts) *Facts { return f }) }

@@ -177,7 +177,7 @@ func readPolicy(entry jetstream.KeyValueEntry) inForce {
 	if err != nil {
 		return inForce{unusable: fmt.Errorf("the policy in force, %s, cannot be used here: %w", a.Version, err)}
 	}
-	return inForce{policy: p}
+	return inForce{policy: p.Under(a.Reason)}
 }
 
 // Policy is the policy in force, nil for none. An error says that there is one that this process cannot use: nothing may be

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -96,6 +97,7 @@ func (a *AI) one(ctx context.Context, t *worker.Task) worker.Verdict {
 	case x.plan.Refusal != nil:
 		t.Envelope.AI = a.refusing(t, x.plan.Refusal)
 		t.Envelope.AI.Findings = x.plan.Screened.Findings
+		t.Envelope.AI.Controls, t.Envelope.AI.ControlsVersion = x.plan.Controls, p.Controls.Version()
 		return a.end(ctx, t, x.plan.Refusal)
 	case x.plan.Pass:
 		t.Envelope.AI = a.section(t, messages.VerdictNotApplicable, messages.ReasonOK)
@@ -292,6 +294,7 @@ func (a *AI) answered(ctx context.Context, x *turn, attempt messages.Attempt, an
 	x.Open = nil
 	s := a.section(x.Task, messages.VerdictProcessed, messages.ReasonOK)
 	s.Backend, s.Model, s.FinishReason, s.ProviderRequestID = x.plan.Backend.Name, x.plan.Call.Model, answer.FinishReason, answer.ProviderRequestID
+	s.Region = x.plan.Backend.Region
 	out := x.policy.Privacy.Answer(x.plan.Screened, answer.Text, e.Corporate.Purpose)
 	s.Answer, s.AnswerLength, s.Usage = out.Text, utf8.RuneCountInString(out.Text), answer.Usage
 	s.Findings, s.AnswerFindings, s.PrivacyVersion = x.plan.Screened.Findings, out.Findings, x.policy.Privacy.Version()
@@ -301,10 +304,17 @@ func (a *AI) answered(ctx context.Context, x *turn, attempt messages.Attempt, an
 	s.ProcessingSeconds = float64(attempt.DurationMS) / 1000
 	s.Attempts = attempts(e.History)
 	e.AI = s
-	if len(out.Denied) > 0 { // it is paid for, and nobody gets it
-		s.Answer, s.AnswerLength, s.AnswerSHA256 = "", 0, ""
+	judged := ai.AfterAnswer(e, s, ai.Facts{Address: x.Address, Now: a.Now()}, x.policy.Controls)
+	s.Controls, s.ControlsVersion = slices.Concat(x.plan.Controls, judged.Results), x.policy.Controls.Version()
+	if len(out.Denied) > 0 {
+		ai.Withhold(s)
 		s.Verdict, s.Reason = messages.VerdictDenied, messages.ReasonPersonalDataAnswer
 		return a.end(ctx, x.Task, pipelines.Deny(messages.ReasonPersonalDataAnswer, "", privacy.Describe(out.Findings, out.Denied)))
+	}
+	if refused := pipelines.Gate(judged); refused != nil {
+		ai.Withhold(s)
+		s.Verdict, s.Reason = messages.VerdictDenied, refused.Reason
+		return a.end(ctx, x.Task, refused)
 	}
 	if answer.Refused {
 		s.Verdict, s.Reason = messages.VerdictDenied, messages.ReasonBackendRefused

@@ -35,6 +35,9 @@ type explanation struct {
 	// Checks are those of every layer, in order.
 	Checks         []layerCheck       `json:"checks"`
 	AnswerFindings []messages.Finding `json:"answer_findings,omitempty"`
+	// Controls are those of compliance that were judged up to now, Compliance is their score where it has ended.
+	Controls   []messages.Control         `json:"controls"`
+	Compliance *messages.ResultCompliance `json:"compliance,omitempty"`
 	// Attempts are the calls with what they are charged, CostMicroUSD what the epoch is charged up to now.
 	Attempts     []postgres.Attempt `json:"attempts"`
 	CostMicroUSD int64              `json:"cost_microusd"`
@@ -84,7 +87,7 @@ func explain(ctx context.Context, c *client, key messages.Key) (explanation, err
 	}
 	e := explanation{
 		Key: key, Epoch: result.Epoch, State: result.State, At: result.At, Status: result.Status, Reason: result.Reason, Message: result.Message,
-		Checks: []layerCheck{}, Attempts: []postgres.Attempt{},
+		Checks: []layerCheck{}, Attempts: []postgres.Attempt{}, Controls: []messages.Control{}, Compliance: result.Compliance,
 	}
 	if e.State == messages.ResultUnknown {
 		return e, nil
@@ -138,10 +141,12 @@ func (e *explanation) sections(corporate *messages.CorporateSection, ai *message
 			e.Checks = append(e.Checks, layerCheck{layer, c})
 		}
 	}
+	stands := messages.Envelope{Corporate: corporate, AI: ai, Optimizer: optimizer}
+	e.Controls = append(e.Controls, stands.Controls()...)
 	if corporate != nil {
 		add(messages.LayerCorporate, corporate.Checks)
 		decided := *corporate
-		decided.Checks = nil
+		decided.Checks, decided.Controls = nil, nil
 		e.Decided = &decided
 	}
 	if ai != nil {
@@ -221,7 +226,15 @@ func (e *explanation) write(w io.Writer) error {
 		rows[i] = []string{string(c.Layer), c.Name, c.State, printable(c.Detail)}
 	}
 	say("")
-	return errors.Join(err, table(w, "LAYER CHECK STATE DETAIL", rows))
+	err = errors.Join(err, table(w, "LAYER CHECK STATE DETAIL", rows))
+	if len(e.Controls) == 0 {
+		return err
+	}
+	say("")
+	if text := scoreLine(e.Compliance); text != "" {
+		say("%s", text)
+	}
+	return errors.Join(err, table(w, "CONTROL STAGE STATE EVIDENCE", controlRows(e.Controls)))
 }
 
 // writeDecided prints what layer 1 decided by.

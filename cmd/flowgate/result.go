@@ -122,6 +122,9 @@ func writeResult(w io.Writer, g *globals, r messages.Result) error {
 	if text := foundText(r.AnswerFindings); text != "" {
 		say("  answered  %s", text)
 	}
+	if text := scoreLine(r.Compliance); text != "" {
+		say("  controls  %s", text)
+	}
 	if r.Answer != "" {
 		say("\n%s", r.Answer)
 	}

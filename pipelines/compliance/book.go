@@ -62,7 +62,7 @@ func Compile(d Document) (*Book, error) {
 }
 
 func compile(language *rule.Language[Facts], facts []rule.Fact[Facts], control Control, where string) (compiled, []error) {
-	c, faults := compiled{Control: control, off: "does not apply: " + words(control.Applies)}, []error(nil)
+	c, faults := compiled{Control: control, off: "applies only where " + words(control.Applies)}, []error(nil)
 	var err error
 	if control.Applies != "" {
 		if c.applies, err = language.Compile(control.Applies); err != nil {

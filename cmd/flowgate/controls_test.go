@@ -28,11 +28,11 @@ func controlsFile(t *testing.T) []byte {
 	}
 	text := string(data)
 	for old, now := range map[string]string{
-		"  standard: [core]\n":       "  standard: [core]\n  ours: [core, gdpr, pci, hipaa, house]\n",
-		"purposes: {}\n":             "purposes:\n  support: {legal_basis: contract, data: [contact, identity], special_categories: none}\n",
-		"  local: stays on this":     "  eu-*: within the Union\n  local: stays on this",
-		"associates: [offline]":      "associates: [openai]",
-		"\nsets:\n":                  "\nsets:\n  - id: house\n    title: The house\n    controls:\n      - {id: house.dear, says: it costs no more than a tenth of a cent, stages: [end], severity: low, gate: true, pass: cost_microusd <= 1000, evidence: [cost_microusd]}\n",
+		"  standard: [core]\n":        "  standard: [core]\n  ours: [core, gdpr, pci, hipaa, house]\n",
+		"purposes: {}\n":              "purposes:\n  support: {legal_basis: contract, data: [contact, identity], special_categories: none}\n",
+		"  local: stays on this":      "  eu-*: within the Union\n  local: stays on this",
+		"associates: [offline]":       "associates: [openai]",
+		"\nsets:\n":                   "\nsets:\n  - id: house\n    title: The house\n    controls:\n      - {id: house.dear, says: it costs no more than a tenth of a cent, stages: [end], severity: low, gate: true, pass: cost_microusd <= 1000, evidence: [cost_microusd]}\n",
 		`retention: {class: "", days`: `retention: {class: hipaa, days`,
 	} {
 		if !strings.Contains(text, old) {

@@ -196,7 +196,7 @@ const mostWords = 200
 
 func (c *compiled) judge(stage Stage, f *Facts, known *rule.Bound[Facts]) (messages.Control, error) {
 	r := messages.Control{ID: c.ID, Stage: string(stage), State: StateFail, Severity: string(c.Severity), Gate: c.Gate}
-	if c.Control.Applies != "" {
+	if c.Applies != "" {
 		switch applies, err := c.applies.Holds(known); {
 		case err != nil:
 			r.Gate, r.Evidence = true, "whether it applies could not be evaluated"

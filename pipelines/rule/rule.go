@@ -35,7 +35,7 @@ type Fact[F any] struct {
 	Most uint64
 }
 
-// Text, Number, Real and Truth make facts of those types.
+// Text is a fact that is a text.
 func Text[F any](name, does string, of func(*F) string) Fact[F] {
 	return Fact[F]{Name: name, Kind: cel.StringType, Of: func(f *F) any { return of(f) }, Does: does}
 }

@@ -17,7 +17,8 @@ type CostLimits struct {
 	// DailyLimit and MonthlyLimit bound days and months of the calendar, in flowgate.timezone.
 	DailyLimit   Dollars `yaml:"daily_limit"`
 	MonthlyLimit Dollars `yaml:"monthly_limit"`
-	// AlertThreshold is the part of a day's or month's limit, in percent, from which on a warning is logged; above 0, to 100.
+	// AlertThreshold is the part of a day's or month's limit, in percent, of which an alert tells when it is spent, of every budget;
+	// above 0, to 100. Another one comes at 95.
 	AlertThreshold float64 `yaml:"alert_threshold"`
 }
 

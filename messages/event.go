@@ -27,6 +27,9 @@ const (
 	EventPolicyActivated EventKind = "policy_activated"
 	// EventBudgetSet: an operator set, raised or removed a budget.
 	EventBudgetSet EventKind = "budget_set"
+	// EventBudgetAlert: a budget has spent a part of its limit from which on people want to know; recorded once for each budget,
+	// day or month, mark and limit.
+	EventBudgetAlert EventKind = "budget_alert"
 	// EventStreamLost: a recorded stream lost messages that the record may lack: it was made anew, or set back.
 	EventStreamLost EventKind = "stream_lost"
 )
@@ -53,6 +56,8 @@ type Event struct {
 	Policy *PolicyNote `json:"policy,omitempty"`
 	// Budget is set for budget_set.
 	Budget *BudgetNote `json:"budget,omitempty"`
+	// Alert is set for budget_alert.
+	Alert *AlertNote `json:"alert,omitempty"`
 }
 
 // SystemTenant is under whose name an event of the whole deployment is published.
@@ -98,6 +103,22 @@ type BudgetNote struct {
 	By       string    `json:"by,omitempty"`
 	// Version is the revision of the entry in the control bucket.
 	Version uint64 `json:"version"`
+}
+
+// AlertNote says which mark a budget has passed. Amounts are in micro-dollars.
+type AlertNote struct {
+	// Kind is tenant, department, user or agreement.
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+	// Window is day or month; Scope names both in the ledger.
+	Window string `json:"window"`
+	Scope  string `json:"scope"`
+	// Mark is the part of the limit that was passed, in percent.
+	Mark  float64 `json:"mark_percent"`
+	Limit int64   `json:"limit_microusd"`
+	Spent int64   `json:"spent_microusd"`
+	// Reserved is what open requests held beside it.
+	Reserved int64 `json:"reserved_microusd"`
 }
 
 // DecodeEvent reads an event. Errors are *FieldErrors.

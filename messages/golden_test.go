@@ -69,6 +69,9 @@ func fullEvent() messages.Event {
 		V: 1, Kind: messages.EventAttemptEnd, Key: messages.Key{Tenant: "acme", ID: "r1"}, Epoch: 1, At: moment(9), Detail: "d",
 		IngressSeq: 42, Attempt: &attempt, Scopes: []string{"s"}, Worker: "w1",
 		Pause: &messages.PauseNote{Kind: "layer", Name: "ai_processing", Reason: "maintenance", By: "ops", Since: moment(1), Version: 17},
+		Alert: &messages.AlertNote{
+			Kind: "user", Name: "anna", Window: "day", Scope: "user:acme/anna:day:2026-01-31", Mark: 80, Limit: 5_000_000, Spent: 4_000_001, Reserved: 2,
+		},
 	}
 }
 

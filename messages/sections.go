@@ -237,6 +237,9 @@ type Attempt struct {
 	Worker       string `json:"worker,omitempty"`
 }
 
+// OverBound tells that it cost more than it could, as its bound said: an alarm, since limits on money rely on bounds.
+func (a *Attempt) OverBound() bool { return a.BoundMicroUSD > 0 && a.CostMicroUSD > a.BoundMicroUSD }
+
 // Cost is what the attempts cost together, in micro-dollars, those in doubt at their bound.
 func Cost(history []Attempt) int64 {
 	var sum int64

@@ -59,6 +59,10 @@ func (r *Runtime) report(ctx context.Context, events []messages.Event) error {
 	for i := range events {
 		e := events[i]
 		e.V, e.Worker, e.At = messages.Version, r.opts.Worker, r.now()
+		if e.Kind == messages.EventOverBound && e.Attempt != nil {
+			r.log.Error("an attempt cost more than its bound, on which limits on money rely: check the prices", LogRequest(e.Key, e.Epoch),
+				zap.Int64("cost_microusd", e.Attempt.CostMicroUSD), zap.Int64("bound_microusd", e.Attempt.BoundMicroUSD))
+		}
 		data, err := json.Marshal(&e)
 		if err != nil {
 			return err

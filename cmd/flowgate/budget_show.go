@@ -2,8 +2,10 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,10 +32,30 @@ type window struct {
 	Left int64 `json:"left_microusd"`
 	// Used is the part of the limit that is spent or held, in percent.
 	Used float64 `json:"used_percent"`
+	// Alerts are the marks of this limit that were passed, as the record has them.
+	Alerts []markPassed `json:"alerts"`
 	// Forecast is what will be spent at its end if it goes on as it did.
 	Forecast int64 `json:"forecast_microusd"`
 	// Exhausted is when the limit is reached then; absent where it is not within the window.
 	Exhausted *time.Time `json:"exhausted,omitempty"`
+}
+
+// markPassed is a mark, in percent of the limit, that what is spent has passed.
+type markPassed struct {
+	Mark float64   `json:"mark_percent"`
+	At   time.Time `json:"at"`
+}
+
+// marks are the words of a window's alerts.
+func (w *window) marks() string {
+	if len(w.Alerts) == 0 {
+		return "-"
+	}
+	words := make([]string, len(w.Alerts))
+	for i, m := range w.Alerts {
+		words[i] = strconv.FormatFloat(m.Mark, 'g', -1, 64) + " %"
+	}
+	return strings.Join(words, ", ")
 }
 
 func newBudgetShow(g *globals) *cobra.Command {
@@ -50,9 +72,9 @@ func newBudgetShow(g *globals) *cobra.Command {
 			}
 			rows := make([][]string, len(windows))
 			for i, w := range windows {
-				rows[i] = []string{string(w.Kind), printable(w.Name), w.Window, limitText(w.Limit), dollars(w.Spent), dollars(w.Reserved), dollars(w.Left), fmt.Sprintf("%.1f %%", w.Used)}
+				rows[i] = []string{string(w.Kind), printable(w.Name), w.Window, limitText(w.Limit), dollars(w.Spent), dollars(w.Reserved), dollars(w.Left), fmt.Sprintf("%.1f %%", w.Used), w.marks()}
 			}
-			return table(cmd.OutOrStdout(), "KIND NAME WINDOW LIMIT SPENT HELD LEFT USED", rows)
+			return table(cmd.OutOrStdout(), "KIND NAME WINDOW LIMIT SPENT HELD LEFT USED ALERTS", rows)
 		},
 	}
 }
@@ -117,11 +139,16 @@ func (g *globals) windows(cmd *cobra.Command, args []string) ([]window, error) {
 		if err != nil {
 			return nil, err
 		}
+		passed, err := passedMarks(cmd.Context(), c.db, at.suffix)
+		if err != nil {
+			return nil, err
+		}
 		for _, w := range windowsOf(g.tenant, budgets, settings.CostOptimization.InForce(), spent, at.suffix, now) {
 			if kind != "" && w.Kind != kind || name != "" && w.Name != name {
 				continue
 			}
 			w.Window, w.From, w.To = at.word, at.from, at.to
+			w.Alerts = append([]markPassed{}, passed[passing{scope: corporate.ScopeName(g.tenant, w.Kind, w.Name) + at.suffix, limit: w.Limit}]...)
 			w.reckon(now)
 			all = append(all, w)
 		}
@@ -129,8 +156,28 @@ func (g *globals) windows(cmd *cobra.Command, args []string) ([]window, error) {
 	return all, nil
 }
 
+// passedMarks are the marks on record of a day or month, by scope and limit.
+func passedMarks(ctx context.Context, db *postgres.DB, suffix string) (map[passing][]markPassed, error) {
+	alerts, err := db.Alerts(ctx, suffix, mostSpent)
+	if err != nil {
+		return nil, err
+	}
+	passed := make(map[passing][]markPassed)
+	for _, a := range alerts {
+		of := passing{scope: a.Scope, limit: a.Limit}
+		passed[of] = append(passed[of], markPassed{a.Mark, a.At})
+	}
+	return passed, nil
+}
+
 // mostSpent bounds how many scopes of money are looked at.
 const mostSpent = 10_000
+
+// The words of windows.
+const (
+	dayWord   = "day"
+	monthWord = "month"
+)
 
 // period is a day or a month of the calendar.
 type period struct {
@@ -140,12 +187,12 @@ type period struct {
 
 func dayOf(now time.Time) period {
 	from := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, now.Location())
-	return period{"day", corporate.DayWindow(now), from, time.Date(now.Year(), now.Month(), now.Day()+1, 0, 0, 0, 0, now.Location())}
+	return period{dayWord, corporate.DayWindow(now), from, time.Date(now.Year(), now.Month(), now.Day()+1, 0, 0, 0, 0, now.Location())}
 }
 
 func monthOf(now time.Time) period {
 	from := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, now.Location())
-	return period{"month", corporate.MonthWindow(now), from, time.Date(now.Year(), now.Month()+1, 1, 0, 0, 0, 0, now.Location())}
+	return period{monthWord, corporate.MonthWindow(now), from, time.Date(now.Year(), now.Month()+1, 1, 0, 0, 0, 0, now.Location())}
 }
 
 // windowsOf joins budgets and what was spent in one window of the calendar.
@@ -182,8 +229,9 @@ func windowsOf(tenant string, budgets []control.Budget, limits configs.CostLimit
 		}
 	}
 	for _, s := range spent {
-		if k, ours := scopeOf(tenant, strings.TrimSuffix(s.Scope, suffix)); ours {
-			add(k, s)
+		of, kind, name, ok := corporate.ReadScope(strings.TrimSuffix(s.Scope, suffix))
+		if ok && of == tenant {
+			add(control.BudgetKey{Tenant: tenant, Kind: kind, Name: cmp.Or(name, control.Everybody)}, s)
 		}
 	}
 	for k := range of {
@@ -199,19 +247,6 @@ func windowsOf(tenant string, budgets []control.Budget, limits configs.CostLimit
 		return strings.Compare(a.Name, b.Name)
 	})
 	return all
-}
-
-// scopeOf reads whose a scope of money is, out of its name without its window.
-func scopeOf(tenant, name string) (control.BudgetKey, bool) {
-	kind, rest, _ := strings.Cut(name, ":")
-	k := control.BudgetKey{Tenant: tenant, Kind: corporate.BudgetKind(kind)}
-	if k.Kind == corporate.BudgetTenant {
-		k.Name = control.Everybody
-		return k, rest == tenant
-	}
-	of, whose, found := strings.Cut(rest, "/")
-	k.Name = whose
-	return k, found && of == tenant && k.Kind.Known()
 }
 
 // reckon fills in what follows from the amounts.

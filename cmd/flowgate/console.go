@@ -221,6 +221,12 @@ func (n *node) metricSources() metrics.Sources {
 	}
 	if n.roles.has(roleRecorder) {
 		s.Lag = asking(n, n.askLag)
+		s.Budgets = func() (stand metrics.Budgets, known bool) {
+			if n.ready.Load() {
+				return n.alerting.stand()
+			}
+			return stand, false
+		}
 	}
 	return s
 }

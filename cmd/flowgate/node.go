@@ -86,6 +86,8 @@ type node struct {
 	// book counts what the layers do; pulled are the names of the consumers that they read.
 	book   *statistics.Book
 	pulled []string
+	// alerting looks after budgets; nil without the recorder's role.
+	alerting *alerting
 	// postgresPID is that of a Postgres of our own.
 	postgresPID int
 	operator    string   // the operator's password on a broker of our own

@@ -61,6 +61,7 @@ func (n *node) startParts(ctx context.Context) error {
 	if n.roles.has(roleRecorder) {
 		service := results.Options{Conn: n.conn, Leader: n.leader, Store: n.db, Claims: n.claims, Partitions: 1, Logger: n.log, Control: n.control, Intake: n.intake}
 		n.parts.Go(func() { n.run("result service", results.Run(parts, service)) })
+		n.alerting = n.newAlerting()
 		for _, chore := range n.chores() {
 			n.parts.Go(func() { worker.RunChores(parts, n.lock, n.log, chore) })
 		}

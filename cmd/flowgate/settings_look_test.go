@@ -271,20 +271,18 @@ func seeMLflow(_ *testing.T, s configs.Settings) any {
 	return mlflowAccess(s, configs.Lookup(os.LookupEnv)).URL
 }
 
-// ledger notes from which amount on it is asked for.
-type ledger struct{ marks []int64 }
-
-func (l *ledger) SpentOver(_ context.Context, _ string, amount int64, _ int) ([]postgres.Spent, error) {
-	l.marks = append(l.marks, amount)
-	return nil, nil
-}
-
+// seeAlerts are the marks of a day that is spent.
 func seeAlerts(t *testing.T, s configs.Settings) any {
-	l := &ledger{}
-	if err := alerts(s, l, zap.NewNop(), func() time.Time { return noon }).Do(t.Context()); err != nil {
+	seen := []any{}
+	a := alertsOf(s, &spentLedger{spent: []postgres.Spent{{Scope: "tenant:acme:day:" + noon.In(s.Flowgate.Location()).Format(time.DateOnly), Settled: 1 << 60}}})
+	a.tell = func(_ context.Context, e messages.Event) error {
+		seen = append(seen, e.Alert.Mark, e.Alert.Limit)
+		return nil
+	}
+	if err := a.look(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return l.marks
+	return seen
 }
 
 func seeBatch(_ *testing.T, s configs.Settings) any {

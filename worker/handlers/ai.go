@@ -112,7 +112,7 @@ func (a *AI) one(ctx context.Context, t *worker.Task) worker.Verdict {
 	v := a.attempts(ctx, x)
 	v.Spent = x.spent
 	for i := range x.spent {
-		if x.spent[i].BoundMicroUSD > 0 && x.spent[i].CostMicroUSD > x.spent[i].BoundMicroUSD {
+		if x.spent[i].OverBound() {
 			v.Events = append(v.Events, messages.Event{Kind: messages.EventOverBound, Key: t.Key, Epoch: t.Envelope.Epoch, Attempt: &x.spent[i]})
 		}
 	}

@@ -35,6 +35,9 @@ const (
 	namePending      = "flowgate_queue_pending"
 	nameUnanswered   = "flowgate_queue_unanswered"
 	nameHeld         = "flowgate_reservations_held_microusd"
+	nameOverBound    = "flowgate_over_bound_total"
+	nameBudgetUsed   = "flowgate_budget_used_ratio"
+	nameBudgetAlerts = "flowgate_budget_alerts_total"
 	nameLag          = "flowgate_audit_lag_seconds"
 	nameService      = "flowgate_service_state"
 	nameServiceTime  = "flowgate_service_probe_seconds"
@@ -89,6 +92,10 @@ func Definitions() []Definition {
 			Help: "Micro-dollars that attempts cost, those in doubt at their bound.",
 		},
 		{
+			Name: nameOverBound, Type: counter, Labels: []string{"backend"},
+			Help: "Attempts that cost more than their bound, which limits on money rely on: each is an alarm, an event over_bound in the record, and charged in full.",
+		},
+		{
 			Name: nameDeadline, Type: histogram,
 			Help:    "Seconds that were left until not_after when a request ended; 0 where it had passed.",
 			buckets: []float64{0, 1, 10, 60, 600, 3600, 6 * 3600, 24 * 3600, 72 * 3600},
@@ -113,6 +120,15 @@ func Definitions() []Definition {
 		{
 			Name: nameHeld, Type: gauge,
 			Help: "Micro-dollars that open requests hold in reserve. Every process tells the same: take the maximum.",
+		},
+		{
+			Name: nameBudgetUsed, Type: gauge, Labels: []string{"kind", "window"},
+			Help: "Part of its limit that the fullest budget of a kind (tenant, department, user, agreement) has spent in the day or month, 1 for " +
+				"all of it. The process that looks after budgets tells it: take the maximum.",
+		},
+		{
+			Name: nameBudgetAlerts, Type: counter, Labels: []string{"kind", "window", "mark"},
+			Help: "Alerts of budgets that this process told, by the mark (in percent of the limit) that was passed.",
 		},
 		{
 			Name: nameLag, Type: gauge, Labels: []string{"stream"},

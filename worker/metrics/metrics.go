@@ -26,8 +26,10 @@ type Sources struct {
 	// Services is the health of services, Pool the connections to Postgres, Broker the connection to the broker: known
 	// without asking anybody; false where it is not known yet.
 	Services func() ([]sessions.Health, bool)
-	Pool     func() (Pool, bool)
-	Broker   func() (Broker, bool)
+	// Budgets is how budgets stand, in the process that looks after them.
+	Budgets func() (Budgets, bool)
+	Pool    func() (Pool, bool)
+	Broker  func() (Broker, bool)
 }
 
 // Queue is how a queue stands.
@@ -39,6 +41,26 @@ type Queue struct {
 	Pending, Unanswered uint64
 	// Oldest is when the oldest message that is not done with was stored; zero for none.
 	Oldest time.Time
+}
+
+// Budgets is how budgets stand. Kinds, windows and marks are few.
+type Budgets struct {
+	// Used are the fullest ones.
+	Used []BudgetUsed
+	// Alerts count what was told.
+	Alerts []BudgetAlerts
+}
+
+// BudgetUsed is the part of its limit that the fullest budget of a kind has spent.
+type BudgetUsed struct {
+	Kind, Window string
+	Ratio        float64
+}
+
+// BudgetAlerts counts the alerts of a mark.
+type BudgetAlerts struct {
+	Kind, Window, Mark string
+	N                  int
 }
 
 // Pool is how a pool of connections stands.

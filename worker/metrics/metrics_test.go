@@ -42,6 +42,12 @@ func sources() metrics.Sources {
 		},
 		Pool:   func() (metrics.Pool, bool) { return metrics.Pool{InUse: 1, Idle: 2, Max: 8}, true },
 		Broker: func() (metrics.Broker, bool) { return metrics.Broker{Connected: true}, true },
+		Budgets: func() (metrics.Budgets, bool) {
+			return metrics.Budgets{
+				Used:   []metrics.BudgetUsed{{Kind: "user", Window: "day", Ratio: 0.97}},
+				Alerts: []metrics.BudgetAlerts{{Kind: "user", Window: "day", Mark: "80", N: 2}, {Kind: "user", Window: "day", Mark: "95", N: 1}},
+			}, true
+		},
 	}
 }
 
@@ -73,6 +79,9 @@ func TestEveryDefinedMetricIsThereAndLintsClean(t *testing.T) {
 	m := metrics.New(metrics.Options{Version: "v1", Sources: sources()})
 	m.Settled(settled())
 	m.Attempted(attempted("gpt-5"))
+	dear := attempted("gpt-5")
+	dear.Attempt.Backend, dear.Attempt.BoundMicroUSD = "bedrock", 41
+	m.Attempted(dear)
 	m.Died(worker.Died{Layer: messages.LayerAI, Reason: messages.ReasonCrash})
 	problems, err := testutil.GatherAndLint(m.Gatherer())
 	if err != nil || len(problems) > 0 {
@@ -94,6 +103,8 @@ func TestEveryDefinedMetricIsThereAndLintsClean(t *testing.T) {
 		`flowgate_attempts_total{backend="openai",class="ok"} 1`,
 		`flowgate_cost_microusd_total{backend="openai"} 42`,
 		`flowgate_dead_letters_total{layer="ai_processing",reason="crash"} 1`,
+		`flowgate_over_bound_total{backend="bedrock"} 1`, `flowgate_budget_used_ratio{kind="user",window="day"} 0.97`,
+		`flowgate_budget_alerts_total{kind="user",mark="80",window="day"} 2`,
 		`flowgate_deadline_proximity_seconds_bucket{le="3600"} 1`, `flowgate_deadline_proximity_seconds_bucket{le="600"} 0`,
 		`flowgate_queue_pending{class="std",layer="ai_processing",queue="ai"} 7`,
 		`flowgate_reservations_held_microusd 1234`, `flowgate_audit_lag_seconds{stream="EVENTS"} 1`,

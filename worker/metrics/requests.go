@@ -10,10 +10,10 @@ import (
 
 // requests counts what the runtime tells.
 type requests struct {
-	settled, attempts, dead, cost  *prometheus.CounterVec
-	wait, work, durations, tokens  *prometheus.HistogramVec
-	deadline                       prometheus.Observer
-	models, backends, classes, why bounded
+	settled, attempts, dead, cost, over *prometheus.CounterVec
+	wait, work, durations, tokens       *prometheus.HistogramVec
+	deadline                            prometheus.Observer
+	models, backends, classes, why      bounded
 }
 
 var _ worker.Observer = (*requests)(nil)
@@ -30,11 +30,11 @@ func newRequests(registry prometheus.Registerer) *requests {
 	deadline := define(nameDeadline).histograms()
 	r := &requests{
 		settled: define(nameRequests).counters(), attempts: define(nameAttempts).counters(), dead: define(nameDead).counters(),
-		cost: define(nameCost).counters(), wait: define(nameWait).histograms(), work: define(nameWork).histograms(),
+		cost: define(nameCost).counters(), over: define(nameOverBound).counters(), wait: define(nameWait).histograms(), work: define(nameWork).histograms(),
 		durations: define(nameDuration).histograms(), tokens: define(nameTokens).histograms(), deadline: deadline.WithLabelValues(),
 		models: bounded{most: mostModels}, backends: bounded{most: mostBackends}, classes: bounded{most: mostClasses}, why: bounded{most: mostReasons},
 	}
-	registry.MustRegister(r.settled, r.attempts, r.dead, r.cost, r.wait, r.work, r.durations, r.tokens, deadline)
+	registry.MustRegister(r.settled, r.attempts, r.dead, r.cost, r.over, r.wait, r.work, r.durations, r.tokens, deadline)
 	return r
 }
 
@@ -68,6 +68,9 @@ func (r *requests) Attempted(told worker.Attempted) {
 	r.attempts.WithLabelValues(backend, class).Inc()
 	if a.CostMicroUSD > 0 {
 		r.cost.WithLabelValues(backend).Add(float64(a.CostMicroUSD))
+	}
+	if a.OverBound() {
+		r.over.WithLabelValues(backend).Inc()
 	}
 	provider, errorType := worker.Provider(backend), r.classes.name(a.Class)
 	r.durations.WithLabelValues(operation, provider, model, errorType).Observe(float64(a.DurationMS) / 1000)

@@ -79,6 +79,9 @@ func (o Options) collectors() (all []prometheus.Collector) {
 	if s.Services != nil {
 		all = append(all, known(s.Services, serviceMetrics, nameService, nameServiceTime))
 	}
+	if s.Budgets != nil {
+		all = append(all, known(s.Budgets, budgetMetrics, nameBudgetUsed, nameBudgetAlerts))
+	}
 	if s.Pool != nil {
 		all = append(all, known(s.Pool, poolMetrics, nameConnections, nameMostConns, nameConnWaits, nameConnWaitTime))
 	}
@@ -152,6 +155,15 @@ func serviceMetrics(all []sessions.Health, d []*prometheus.Desc, out chan<- prom
 		if h.LatencyMS.Last > 0 {
 			out <- gaugeOf(d[1], h.LatencyMS.Last/1000, h.Service)
 		}
+	}
+}
+
+func budgetMetrics(b Budgets, d []*prometheus.Desc, out chan<- prometheus.Metric) {
+	for _, u := range b.Used {
+		out <- gaugeOf(d[0], u.Ratio, u.Kind, u.Window)
+	}
+	for _, a := range b.Alerts {
+		out <- counterOf(d[1], float64(a.N), a.Kind, a.Window, a.Mark)
 	}
 }
 

@@ -64,6 +64,9 @@ func (db *DB) commitOnce(ctx context.Context, r *records) (worker.Committed, err
 	if len(r.events.seq) > 0 {
 		b.Queue(eventsSQL, r.events.args(to.Stream)...)
 	}
+	if len(r.alerts.seq) > 0 {
+		b.Queue(alertsSQL, r.alerts.args(to.Stream)...)
+	}
 	if len(r.outcomes.id) > 0 || len(r.attempts.id) > 0 {
 		b.Queue(outcomesSQL, append(append([]any{to.Stream}, r.attempts.args()...), r.outcomes.args()...)...).
 			QueryRow(func(row pgx.Row) error {
@@ -90,6 +93,7 @@ type records struct {
 	attempts attemptArrays
 	outcomes outcomeArrays
 	events   eventArrays
+	alerts   alertArrays
 }
 
 // epochKey names one epoch of a request.
@@ -120,7 +124,11 @@ func newRecords(batch *worker.RecordBatch) *records {
 	}
 	r.attempts.merge(batch, ends)
 	for i := range batch.Events {
-		r.events.add(&batch.Events[i])
+		if e := &batch.Events[i]; isAlert(e) {
+			r.alerts.add(e)
+		} else {
+			r.events.add(e)
+		}
 	}
 	for _, o := range r.secondOutcomes() {
 		r.events.addSecond(o)

@@ -38,6 +38,8 @@ type Member struct {
 	WaitReason messages.Reason
 	// Amount is what to reserve in every scope, in micro-dollars.
 	Amount int64
+	// Least is what is reserved instead where Amount can never fit any more; 0: that is refused.
+	Least int64
 	// Scopes are all reserved or none.
 	Scopes []Scope
 	// Decision is the layer's decision, kept so that the same ingress sequence gets the same answer again.
@@ -85,11 +87,15 @@ const (
 	AdmissionWaiting  AdmissionState = "waiting"
 )
 
+// GrantedLeast is the reason of an approval for which Member.Least was reserved instead of Member.Amount.
+const GrantedLeast messages.Reason = "least"
+
 // Grant is the ledger's answer for one member.
 type Grant struct {
 	Outcome GrantOutcome
 	State   AdmissionState
-	// Reason says why refused (the member's own, or its scope's) or waiting (waiting_money, not_before, paused).
+	// Reason says why refused (the member's own, or its scope's) or waiting (waiting_money, not_before, paused); of an approval
+	// it is GrantedLeast or empty.
 	Reason messages.Reason
 	// P is the partition in the row.
 	P int

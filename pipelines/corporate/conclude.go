@@ -12,6 +12,8 @@ type Grant struct {
 	Approved bool
 	// Waiting holds the request back for Reason.
 	Waiting bool
+	// Least is set where the money for one call alone was left: no other may be paid for.
+	Least bool
 	// Reason is why it was refused or waits.
 	Reason messages.Reason
 	Now    time.Time
@@ -35,6 +37,9 @@ func Conclude(e *messages.Envelope, d Decision, g Grant) messages.State {
 	case !g.Approved:
 		section.ReservedMicroUSD, section.Scopes = 0, nil
 		return refuse(e, &section, pipelines.Deny(g.Reason, "", ""), g.Now)
+	}
+	if g.Least {
+		section.BillableAttempts, section.ReservedMicroUSD = 1, section.BoundMicroUSD
 	}
 	section.Verdict, section.Reason = messages.VerdictApproved, messages.ReasonOK
 	e.Wait, e.NotBefore = "", time.Time{}

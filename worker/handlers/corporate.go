@@ -243,6 +243,9 @@ func (c *Corporate) candidate(t *worker.Task, e *messages.Envelope, d corporate.
 		WaitUntil: d.NotBefore, Amount: d.Amount,
 	}
 	m.Epoch, m.P = e.Epoch, e.P
+	if d.Amount > 0 { // where only one call still fits, it may be made once
+		m.Least = d.Section.BoundMicroUSD
+	}
 	if d.Paused {
 		m.WaitReason = messages.ReasonPaused
 	}
@@ -369,6 +372,7 @@ func (c *Corporate) act(ctx context.Context, x *candidate, g worker.Grant, base 
 	}
 	state := corporate.Conclude(e, d, corporate.Grant{
 		Approved: g.State == worker.AdmissionApproved, Waiting: g.State == worker.AdmissionWaiting, Reason: g.Reason, Now: c.Now(),
+		Least: g.Reason == worker.GrantedLeast,
 	})
 	if state == messages.StateHold && e.NotBefore.IsZero() {
 		e.NotBefore = c.Now().Add(jittered(waitAgain))

@@ -119,7 +119,7 @@ func admitArgs(members []worker.Member) ([]any, error) {
 	var (
 		tenant, id, class, stream, refused = make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 		epoch, p, refs                     = make([]int32, n), make([]int32, n), make([]int32, n)
-		seq, amount                        = make([]int64, n), make([]int64, n)
+		seq, amount                        = make([]int64, n), make([]int64, 2*n) // amounts, then the least ones
 		sha, decision                      = make([][]byte, n), make([][]byte, n)
 		hold, wait                         = make([]bool, n), make([]bool, n)
 		why                                = make([]string, n)
@@ -133,7 +133,8 @@ func admitArgs(members []worker.Member) ([]any, error) {
 		}
 		tenant[i], id[i], class[i], stream[i] = m.Tenant, m.ID, string(m.Class), m.IngressStream
 		epoch[i], p[i], seq[i] = int32(m.Epoch), int32(m.P), int64(m.IngressSeq) //nolint:gosec // small, or a sequence
-		sha[i], decision[i], hold[i], amount[i] = sum, m.Decision, m.Hold, m.Amount
+		sha[i], decision[i], hold[i] = sum, m.Decision, m.Hold
+		amount[i], amount[n+i] = m.Amount, cmp.Or(m.Least, m.Amount)
 		refused[i], wait[i] = string(m.Refused), !m.WaitUntil.IsZero()
 		why[i] = string(cmp.Or(m.WaitReason, messages.ReasonNotBefore))
 		s.add(m)

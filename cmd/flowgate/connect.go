@@ -106,7 +106,8 @@ func reach(ctx context.Context, g *globals, needDB bool) (*client, error) {
 func (g *globals) reachBroker(ctx context.Context, s configs.Settings) (*nats.Conn, error) {
 	options := connOptions(zap.NewNop())
 	dir, running, err := g.running(ctx, s)
-	own := err == nil && running.OperatorPassword != ""
+	named := s.Flowgate.NATS.User != "" || s.Flowgate.NATS.CredentialsFile != "" || s.Flowgate.NATS.NKeyFile != ""
+	own := err == nil && running.OperatorPassword != "" && !named // who names a login is not the operator
 	switch url := s.Flowgate.NATSURL.Reveal(); {
 	case own && url == running.NATSURL, own && url == "":
 		// NATS_URL may be set for other clients of this very broker: an operator needs its credentials

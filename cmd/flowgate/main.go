@@ -133,7 +133,7 @@ func newRoot() *cobra.Command {
 		newUp(g), newWorker(g), newDemo(g), newMigrate(g), newSubmit(g), newResult(g), newBatch(g), newDead(g), newReplay(g), newAudit(g),
 		newBench(g), newConfig(g), newHealth(g), newVersion(g),
 		newGateways(g), newTopology(g),
-		newDoctor(g),
+		newDoctor(g), newTenants(g),
 		newCluster(g), newChaos(g), newNATSServer(g), newProbe(g),
 		newPause(g), newResume(g), newPauses(g), newCancel(g), newScan(g), newPolicy(g), newControls(g), newBudget(g), newExplain(g),
 	)

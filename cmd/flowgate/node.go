@@ -91,11 +91,13 @@ type node struct {
 	// postgresPID is that of a Postgres of our own.
 	postgresPID int
 	operator    string   // the operator's password on a broker of our own
+	tenants     uint64   // the version of the book of tenants by which that broker lets connections in
 	serving     []string // names of the backends in use
 	down        shutdown
 	parts       sync.WaitGroup
 	stopParts   context.CancelFunc
 	broken      chan error
+	began       time.Time // when it was announced first
 	// ready is set when everything is opened, draining when it is about to be closed.
 	ready, draining atomic.Bool
 }
@@ -115,7 +117,7 @@ func startNode(ctx context.Context, l launch) (n *node, err error) {
 		ofMachine(func(context.Context) error { return n.openFolder(l.dir) }),
 		ofMachine(func(context.Context) error { return n.openLog(l.verbose) }),
 		ofMachine(func(ctx context.Context) error { return n.setAside(ctx, l.reset) }),
-		ofMachine(n.openConsole), n.openTraces, n.openStorage, n.watchHealth, n.startParts, n.announce,
+		ofMachine(n.openConsole), n.openTraces, n.openStorage, n.watchHealth, n.startParts, n.announce, n.watchTenants,
 	} {
 		if err = step(ctx); err != nil {
 			return n, err
@@ -180,15 +182,18 @@ func (n *node) run(part string, err error) {
 	}
 }
 
-// announce tells other commands where this node is.
+// announce tells other commands where this node is. It may be called again.
 func (n *node) announce(context.Context) error {
 	url := n.settings.Flowgate.NATSURL.Reveal()
 	if n.broker != nil {
 		url = n.broker.URL()
 	}
-	info := state.Info{PID: os.Getpid(), NATSURL: url, DatabaseURL: n.dbURL, StartedAt: time.Now().UTC()}
+	if n.began.IsZero() {
+		n.began = time.Now().UTC()
+	}
+	info := state.Info{PID: os.Getpid(), NATSURL: url, DatabaseURL: n.dbURL, StartedAt: n.began}
 	if n.operator != "" {
-		info.OperatorUser, info.OperatorPassword = broker.OperatorUser, n.operator
+		info.OperatorUser, info.OperatorPassword, info.TenantsVersion = broker.OperatorUser, n.operator, n.tenants
 	}
 	if n.console != nil {
 		info.HTTPURL = n.console.URL()

@@ -14,6 +14,7 @@ import (
 	"flowgate/worker/broker"
 	"flowgate/worker/postgres"
 	"flowgate/worker/postgres/private"
+	"flowgate/worker/tenants"
 )
 
 const databaseName = "flowgate"
@@ -149,10 +150,14 @@ func (n *node) openBroker(ctx context.Context) error {
 
 // startBroker starts a server of our own.
 func (n *node) startBroker(ctx context.Context) error {
-	n.operator = rand.Text()
+	book, err := tenants.Load(n.folder.Dir())
+	if err != nil {
+		return err
+	}
+	n.operator, n.tenants = rand.Text(), book.Version
 	server, err := broker.Start(ctx, broker.Options{
 		Dir: n.folder.Dir(), Listen: n.settings.Flowgate.Listen, Sync: n.durable(),
-		Operator: broker.Credentials{Password: n.operator}, Log: n.log,
+		Operator: broker.Credentials{Password: n.operator}, Walls: book.Walls(), Log: n.log,
 	})
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -41,16 +42,18 @@ type Options struct {
 	Sync bool
 	// MaxStore and MaxMemory bound JetStream in bytes; 0 leaves it to the server: the free disk, 75% of the memory.
 	MaxStore, MaxMemory int64
-	// Operator is who may everything. Everyone else on the listener is a producer.
+	// Operator is who may everything.
 	Operator Credentials
+	// Walls say who else is let in. The zero value lets everybody in, as a producer of every tenant.
+	Walls Walls
 	// Log gets the server's warnings and errors; nil drops them.
 	Log *zap.Logger
 }
 
 // Server is an embedded nats-server.
 type Server struct {
-	ns       *server.Server
-	operator Credentials
+	ns         *server.Server
+	doorkeeper *doorkeeper
 }
 
 // Start starts a server and returns when it can be used. The caller MUST call Shutdown. A taken port is an error that
@@ -66,7 +69,8 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts, err := serverOptions(o, own)
+	doorkeeper := &doorkeeper{operator: o.Operator}
+	opts, err := serverOptions(o, own, doorkeeper)
 	if err != nil {
 		return nil, err
 	}
@@ -77,10 +81,13 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting the broker: %w", err)
 	}
+	s := &Server{ns: ns, doorkeeper: doorkeeper}
+	if err := s.wall(o.Walls); err != nil {
+		return nil, fmt.Errorf("starting the broker: %w", err)
+	}
 	log := newServerLog(o.Log)
 	ns.SetLoggerV2(log, false, false, false)
 	ns.Start() // returns when the store is recovered and the listener is open, or after a fatal line in the log
-	s := &Server{ns: ns, operator: o.Operator}
 	if err := s.whole(opts.DontListen, log); err != nil {
 		s.Shutdown()
 		return nil, err
@@ -114,7 +121,7 @@ func makeFolder(dir string) (string, error) {
 	return own, nil
 }
 
-func serverOptions(o Options, own string) (*server.Options, error) {
+func serverOptions(o Options, own string, d *doorkeeper) (*server.Options, error) {
 	opts := &server.Options{
 		ServerName: "flowgate",
 		NoSigs:     true,
@@ -127,11 +134,13 @@ func serverOptions(o Options, own string) (*server.Options, error) {
 		JetStreamMaxMemory:     o.MaxMemory,
 		DisableJetStreamBanner: true,
 	}
-	if err := opts.ProcessConfigString(accounts); err != nil {
+	if err := opts.ProcessConfigString("accounts { " + accountFlowgate + " { jetstream: enabled } }"); err != nil {
 		return nil, fmt.Errorf("reading the broker's accounts: %w", err)
 	}
-	if err := addUsers(opts, o.Operator); err != nil {
-		return nil, err
+	opts.CustomClientAuthentication, opts.AlwaysEnableNonce = d, true
+	if slices.ContainsFunc(o.Walls.accounts(), func(a account) bool { return a.anonymous }) {
+		// Clients are told that they need not log in; the doorkeeper decides.
+		opts.Users, opts.NoAuthUser = []*server.User{{Username: userProducer}}, userProducer
 	}
 	if o.Listen == "" {
 		return opts, nil
@@ -149,6 +158,32 @@ func serverOptions(o Options, own string) (*server.Options, error) {
 		opts.Port = server.RANDOM_PORT
 	}
 	return opts, nil
+}
+
+// wall puts up the first walls, before anybody is let in.
+func (s *Server) wall(w Walls) error {
+	flowgate, err := s.ns.LookupAccount(accountFlowgate)
+	if err != nil {
+		return fmt.Errorf("finding flowgate's account: %w", err)
+	}
+	s.doorkeeper.flowgate = &server.User{Username: OperatorUser, Account: flowgate}
+	return s.doorkeeper.open(s.ns, w)
+}
+
+// Rebuild puts up other walls while the server works. Whom they do not let in any more cannot come in from now on, and is cut
+// off; what was on its way from there may still be taken. Calls MUST NOT overlap. After an error the former walls stand.
+func (s *Server) Rebuild(w Walls) error {
+	if err := s.doorkeeper.open(s.ns, w); err != nil {
+		return fmt.Errorf("changing the broker's accounts: %w", err)
+	}
+	strangers, err := s.doorkeeper.strangers(s.ns)
+	if err != nil {
+		return fmt.Errorf("changing the broker's accounts: %w", err)
+	}
+	for _, id := range strangers {
+		_ = s.ns.DisconnectClientByID(id) // who is gone already is cut off
+	}
+	return nil
 }
 
 // probe finds a taken port before the store is recovered, so that the error is about the port alone.
@@ -180,7 +215,7 @@ func (s *Server) InProcess() nats.Option {
 
 // Operator logs a connection over the network in as the operator.
 func (s *Server) Operator() nats.Option {
-	return nats.UserInfo(OperatorUser, s.operator.Password)
+	return nats.UserInfo(OperatorUser, s.doorkeeper.operator.Password)
 }
 
 // Connect connects in process as the operator. The caller closes the connection, before Shutdown.
@@ -192,7 +227,7 @@ func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
 	return nc, nil
 }
 
-// URL is where other programs connect, without credentials: a producer needs none. It is empty without a listener.
+// URL is where other programs connect, without credentials. It is empty without a listener.
 func (s *Server) URL() string {
 	addr := s.ns.Addr()
 	if addr == nil {

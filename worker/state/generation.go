@@ -105,6 +105,9 @@ func folderName(host string) string {
 	return host + "-" + hex.EncodeToString(random[:])
 }
 
+// Replace writes a file of the folder whole or not at all, and returns when it is on the disk.
+func Replace(path string, data []byte, mode os.FileMode) error { return replace(path, data, mode) }
+
 // replace writes a file whole or not at all, and returns when it is on the disk.
 func replace(path string, data []byte, mode os.FileMode) error {
 	dir := filepath.Dir(path)

@@ -28,6 +28,8 @@ type Info struct {
 	DatabaseURL      string `json:"database_url,omitempty"`
 	// HTTPURL is where the console answers.
 	HTTPURL string `json:"http_url,omitempty"`
+	// TenantsVersion is that of the book of tenants by which its own broker lets connections in.
+	TenantsVersion uint64 `json:"tenants_version,omitempty"`
 }
 
 // Publish tells other commands how this process is reached, whole or not at all. PID, WorkerID and, where it is zero,

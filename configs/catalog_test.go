@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"flowgate/messages"
+	"flowgate/pipelines/compliance"
 	"flowgate/pipelines/flow"
 )
 
@@ -200,6 +201,26 @@ func FuzzDecodeAgreements(f *testing.F) {
 		for _, a := range agreements {
 			if _, err := json.Marshal(a); err != nil || a.Version == "" {
 				t.Fatalf("%+v: %v", a, err)
+			}
+		}
+	})
+}
+
+func FuzzDecodeControls(f *testing.F) {
+	f.Add(string(embeddedControls))
+	f.Add("levels: {l: [x]}\nsets: [{id: x, title: t, controls: [{id: x.a, says: s, stages: [end], severity: low, pass: 'size(data) == turns'}]}]")
+	f.Fuzz(func(t *testing.T, text string) {
+		book, err := decodeControls("c.yaml", []byte(text))
+		if err != nil {
+			return
+		}
+		for level := range book.Document().Levels {
+			for _, s := range compliance.Stages() {
+				for _, r := range book.Judge(s, compliance.Facts{}, level).Results {
+					if r.ID == "" || r.State == "" || compliance.Severity(r.Severity).Weight() == 0 {
+						t.Fatalf("%+v", r)
+					}
+				}
 			}
 		}
 	})

@@ -105,7 +105,11 @@ func readSettings(g *globals) (doctor.Facts, configs.Settings) {
 		return facts, configs.Default()
 	}
 	facts.SettingsCount, facts.Warnings = len(settings.Explain()), len(warnings)
-	if facts.Agreements, err = configs.LoadAgreements(settings.Flowgate.AgreementsFile); err != nil {
+	facts.Agreements, err = configs.LoadAgreements(settings.Flowgate.AgreementsFile)
+	if err == nil {
+		_, err = loadControls(settings, facts.Agreements)
+	}
+	if err != nil {
 		facts.Settings = err.Error()
 	}
 	if _, err = configs.LoadPrices(settings.Flowgate.PricesFile); err != nil && facts.Settings == "" {

@@ -32,7 +32,7 @@ type gatewayCard struct {
 
 // settingsOf are the beginnings of the keys that a gateway obeys.
 func settingsOf(name messages.LayerName) []string {
-	shared := []string{"flowgate.environment", "flowgate.ack_wait", "flowgate.agreements_file"}
+	shared := []string{"flowgate.environment", "flowgate.ack_wait", "flowgate.agreements_file", "flowgate.controls_file", "flowgate.compliance_level"}
 	own := map[messages.LayerName][]string{
 		messages.LayerCorporate: {
 			"flowgate.admission", "flowgate.timezone", "flowgate.micro_batch", "flowgate.billable_attempts", "flowgate.prices_file",

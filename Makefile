@@ -26,6 +26,7 @@ bench: build ## measure the governed chain beside the bare one, then the start (
 	bin/flowgate bench
 	go test -run '^$$' -bench '^BenchmarkStart$$' -benchtime 5x ./cmd/flowgate
 	go test -run '^$$' -bench . -benchmem ./worker ./worker/metrics ./worker/traces # what observers cost
+	go test -run '^$$' -bench '^BenchmarkReservations$$' -benchtime 5s ./worker/postgres
 
 test: postgres lint vet race fuzz ## lint, vet, every test with the race detector, and FUZZTIME (3s) of fuzzing per decoder
 	@echo 'make test: passed: lint, vet, tests with the race detector, fuzzing'

@@ -63,6 +63,9 @@ func (d *Dollars) fromText(text string) error {
 	if err != nil {
 		return errors.New("must be dollars")
 	}
+	if dollars == maxDollars && micro > 0 {
+		return fmt.Errorf("must be at most %d dollars", maxDollars)
+	}
 	if dollars == 0 && micro == 0 {
 		return errors.New("must be above 0; write none for no limit")
 	}

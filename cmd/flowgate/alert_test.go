@@ -134,8 +134,10 @@ func TestEveryBudgetThatPassesAMarkIsToldOnce(t *testing.T) {
 func TestABudgetThatCannotBeReadKeepsNoAlertBack(t *testing.T) {
 	midnight := time.Date(2026, 2, 1, 0, 30, 0, 0, time.UTC)
 	a := alertsOf(configs.Default(), &spentLedger{spent: []postgres.Spent{
-		{Scope: "tenant:acme:day:2026-01-31", Settled: 99_000_000}, {Scope: "tenant:acme:month:2026-01", Settled: 2_900_000_000},
-		{Scope: "user:acme/anna:day:2026-02-01", Settled: 1}, {Scope: "user:acme/bob:day:2026-02-01", Settled: 10},
+		{Scope: "tenant:acme:day:2026-01-31", Settled: 99_000_000},
+		{Scope: "tenant:acme:month:2026-01", Settled: 2_900_000_000},
+		{Scope: "user:acme/anna:day:2026-02-01", Settled: 1},
+		{Scope: "user:acme/bob:day:2026-02-01", Settled: 10},
 	}})
 	a.now = func() time.Time { return midnight }
 	unreadable := errors.New("the budget of a user cannot be read")

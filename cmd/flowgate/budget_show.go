@@ -186,13 +186,21 @@ type period struct {
 }
 
 func dayOf(now time.Time) period {
-	from := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, now.Location())
-	return period{dayWord, corporate.DayWindow(now), from, time.Date(now.Year(), now.Month(), now.Day()+1, 0, 0, 0, 0, now.Location())}
+	return period{dayWord, corporate.DayWindow(now), dawn(now, now.Month(), now.Day()), dawn(now, now.Month(), now.Day()+1)}
 }
 
 func monthOf(now time.Time) period {
-	from := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, now.Location())
-	return period{monthWord, corporate.MonthWindow(now), from, time.Date(now.Year(), now.Month()+1, 1, 0, 0, 0, 0, now.Location())}
+	return period{monthWord, corporate.MonthWindow(now), dawn(now, now.Month(), 1), dawn(now, now.Month()+1, 1)}
+}
+
+// dawn is the first moment of a day. Where clocks are put forward at midnight there is none: then time.Date may tell one of the day
+// before, as long before midnight as they are put forward.
+func dawn(of time.Time, month time.Month, day int) time.Time {
+	at := time.Date(of.Year(), month, day, 0, 0, 0, 0, of.Location())
+	if hour, minute, second := at.Clock(); hour >= 12 {
+		return at.Add(24*time.Hour - time.Duration(hour*3600+minute*60+second)*time.Second)
+	}
+	return at
 }
 
 // windowsOf joins budgets and what was spent in one window of the calendar.

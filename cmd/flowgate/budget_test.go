@@ -73,6 +73,54 @@ func TestBudgetsBoundWhoseRequestsTheyAre(t *testing.T) {
 	up.stop()
 }
 
+// TestBudgetsOfNonsenseAreUsageFaults needs no server: nobody is asked.
+func TestBudgetsOfNonsenseAreUsageFaults(t *testing.T) {
+	t.Parallel()
+	dir := stateFolder(t)
+	nonsense := []string{
+		"-1", "-0", "-0.01", "0", "0.000000", "NaN", "nan", "Inf", "+Inf", "-Inf", "1e9", "1E400", "0x10", "1_000", "1,000", "+5", " 5", "5 ", "$5",
+		"5 dollars", "", ".5", "5.", "0.0000001", "1000000000.000001", "1000000001", "99999999999999999999999", "9223372036854.775808", "٥", "½", "null", "true",
+	}
+	verbs := map[string][]string{
+		"set":   {"budget", "set", "user", "anna", "--reason", "a test", "--by", "ops"},
+		"raise": {"budget", "raise", "user", "anna", "--until", "+1h", "--approver", "maria", "--by", "ops", "--reason", "a test"},
+	}
+	flags := []string{"--day", "--month", "--request"}
+	for i, value := range nonsense {
+		for verb, args := range verbs {
+			flag := flags[i%len(flags)]
+			if verb == "raise" {
+				flag = flags[i%2] // of requests there are no raises
+			}
+			s := flowgate(t, dir, append(slices.Clone(args), flag+"="+value)...)
+			if s.code != exitUsage || !strings.Contains(s.stderr, strings.TrimPrefix(flag, "--")) && value != "" {
+				t.Errorf("budget %s %s=%q ended with %d: %s", verb, flag, value, s.code, s.stderr)
+			}
+		}
+	}
+	for _, bad := range [][]string{
+		{"set", "user", "anna", "--day=none"},
+		{"raise", "user", "anna", "--day=none"},
+		{"set", "user", ""},
+		{"set", "tenant", "other", "--day=1"},
+		{"show", "team"},
+		{"show", "user", "a", "b"},
+		{"forecast", "NaN"},
+		{"clear", "-1"},
+		{"clear", "user"},
+		{"clear", "user", "anna"},
+		{"raise", "user", "anna", "--day=5", "--until=NaN"},
+		{"raise", "user", "anna", "--day=5", "--until=-1h"},
+		{"raise", "user", "anna", "--day=5"},
+		{"show", "--day=5"},
+		{"set", "user", strings.Repeat("x", 1000), "--day=5"},
+	} {
+		if s := flowgate(t, dir, append([]string{"budget"}, bad...)...); s.code != exitUsage {
+			t.Errorf("budget %.60q ended with %d: %s", bad, s.code, s.stderr)
+		}
+	}
+}
+
 func TestForecastsFollowTheCalendar(t *testing.T) {
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
@@ -99,6 +147,44 @@ func TestForecastsFollowTheCalendar(t *testing.T) {
 	}
 	if m := monthOf(now); m.from.Day() != 1 || m.to.Month() != time.April || m.suffix != ":month:2026-03" {
 		t.Errorf("the month is %+v", m)
+	}
+}
+
+// TestDaysBeginWithTheirFirstMoment also where clocks are put forward or back at midnight: days follow each other without a gap.
+func TestDaysBeginWithTheirFirstMoment(t *testing.T) {
+	for _, c := range []struct {
+		zone, day string
+		hours     float64
+	}{
+		{"America/Santiago", "2026-09-05", 24},
+		{"America/Santiago", "2026-09-06", 23},
+		{"America/Havana", "2026-03-08", 23},
+		{"America/Havana", "2026-11-01", 25},
+		{"Africa/Cairo", "2026-04-24", 23},
+		{"Africa/Cairo", "2026-10-29", 25},
+		{"Asia/Beirut", "2026-03-29", 23},
+		{"Europe/Berlin", "2026-10-25", 25},
+		{"Australia/Lord_Howe", "2026-10-04", 23.5},
+		{"UTC", "2026-10-25", 24},
+	} {
+		zone, err := time.LoadLocation(c.zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		noon, err := time.ParseInLocation("2006-01-02 15", c.day+" 12", zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := dayOf(noon)
+		if got := d.to.Sub(d.from).Hours(); got != c.hours || corporate.DayWindow(d.from) != d.suffix || corporate.DayWindow(d.from.Add(-1)) == d.suffix {
+			t.Errorf("%s: %s is from %s to %s, %v hours, want %v", c.zone, c.day, d.from, d.to, got, c.hours)
+		}
+		if next := dayOf(d.to); !next.from.Equal(d.to) || next.suffix == d.suffix {
+			t.Errorf("%s: after %s comes %s", c.zone, d.to, next.from)
+		}
+		if m := monthOf(noon); corporate.MonthWindow(m.from) != m.suffix || corporate.MonthWindow(m.from.Add(-1)) == m.suffix || !monthOf(m.to).from.Equal(m.to) {
+			t.Errorf("%s: the month is from %s to %s", c.zone, m.from, m.to)
+		}
 	}
 }
 

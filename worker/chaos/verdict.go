@@ -137,9 +137,14 @@ func (j *judge) results() {
 	}
 }
 
-// doubtful tells whether an epoch rightly ended in doubt: as many calls in doubt as may be paid for are on record.
+// doubtful tells whether an epoch rightly ended in doubt: as many calls in doubt as may be paid for are on record. Where money is
+// short, one may be all that was left for it.
 func (j *judge) doubtful(at epoch, end Ending) bool {
-	return end == Ending{messages.StatusFailure, messages.ReasonInDoubt} && len(j.doubts[at]) >= billable
+	calls := billable
+	if j.plan.Tight() {
+		calls = 1
+	}
+	return end == Ending{messages.StatusFailure, messages.ReasonInDoubt} && len(j.doubts[at]) >= calls
 }
 
 // spentUp tells whether an epoch was rightly refused for money: it was short, and what is left would not have paid for what a

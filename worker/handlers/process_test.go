@@ -60,7 +60,13 @@ type stage struct {
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
-	s := &stage{t: t, server: workertest.Server(t), url: workertest.Database(t), openai: workertest.NewOpenAI(t)}
+	return newStageOn(t, workertest.Database(t))
+}
+
+// newStageOn is newStage on a database of the test's own.
+func newStageOn(t *testing.T, url string) *stage {
+	t.Helper()
+	s := &stage{t: t, server: workertest.Server(t), url: url, openai: workertest.NewOpenAI(t)}
 	s.conn, s.js = workertest.Conn(t, s.server)
 	var queues []broker.LayerQueue
 	for _, l := range pipelines.Chain() {

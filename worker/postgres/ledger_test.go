@@ -398,3 +398,44 @@ FROM flowgate.admit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
 		t.Errorf("%d %s %s, %v", outcome, state, reason, err)
 	}
 }
+
+// TestAClockThatJumpsADayBack lets a worker's clock jump: what was reserved in a day is settled in it, whatever the clock says when
+// it comes again, and who waits goes on in the day that the clock says. No day is overspent.
+func TestAClockThatJumpsADayBack(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	today, yesterday := scope("tenant:acme:day:2026-02-01", 100), scope("tenant:acme:day:2026-01-31", 100)
+	at := func(m worker.Member, day worker.Scope) worker.Member {
+		m.Scopes = []worker.Scope{day}
+		return m
+	}
+	a, w := member("a", 1, 60, today), member("w", 2, 60, today)
+	wantGrants(t, b.admit(t, a, w), approved, waiting)
+	wantGrants(t, b.admit(t, at(a, yesterday)), again)
+	b.wantBalance(t, today.Name, 0, 60)
+	wantGrants(t, b.admit(t, hold(at(w, yesterday)), member("n", 3, 60, yesterday)), approved, waiting)
+	b.wantBalance(t, yesterday.Name, 0, 60)
+	if n := count[int](t, b, "SELECT count(*) FROM flowgate.waiter WHERE id = 'w'"); n != 0 {
+		t.Errorf("it waits still, %d times", n)
+	}
+	b.end(t, "a", 1, 50, yesterday.Name) // whoever ended it took it for yesterday's
+	b.end(t, "w", 20, 60, today.Name)
+	wantGrants(t, b.admit(t, hold(at(member("n", 3, 60), today))), "0 refused limit_day")
+	b.wantBalance(t, today.Name, 50, 0)
+	b.wantBalance(t, yesterday.Name, 60, 0)
+	b.wantChecked(t)
+}
+
+// TestTheSameIDOfTwoTenantsIsTwoAdmissions in one batch and one after the other.
+func TestTheSameIDOfTwoTenantsIsTwoAdmissions(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	acme, other := member("same", 1, 60, scope("tenant:acme:day:2026-01-31", 100)), member("same", 1, 60, scope("tenant:other:day:2026-01-31", 100))
+	other.Tenant = "other"
+	wantGrants(t, b.admit(t, acme, other), approved, approved)
+	wantGrants(t, b.admit(t, other, acme), again, again)
+	b.end(t, "same", 1, 7, "tenant:acme:day:2026-01-31")
+	b.wantBalance(t, "tenant:acme:day:2026-01-31", 7, 0)
+	b.wantBalance(t, "tenant:other:day:2026-01-31", 0, 60)
+	b.wantChecked(t)
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -35,9 +36,12 @@ const (
 func TestFiveHundredRequestsOnADollar(t *testing.T) {
 	t.Parallel()
 	d := newDrill(t)
-	d.kills = 6
-	if long {
+	switch {
+	case os.Getenv(envKills) != "":
+	case long:
 		d.kills = 40
+	default:
+		d.kills = 6
 	}
 	r := startDollar(t)
 	watching, calm := context.WithCancel(t.Context())
@@ -45,6 +49,7 @@ func TestFiveHundredRequestsOnADollar(t *testing.T) {
 	watch.Go(func() { r.watch(watching) })
 	r.publish(d.random, 0, dollarRequests)
 	r.harass(d)
+	t.Logf("layer 1 was killed %d times", d.kills)
 	r.ended()
 	calm()
 	watch.Wait()

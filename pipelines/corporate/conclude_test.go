@@ -171,3 +171,17 @@ func TestSameInputGivesTheSameDecision(t *testing.T) {
 		}
 	})
 }
+
+// TestTheLastOfALimitPaysForOneCall: what was reserved is what the section says, and no second call may be paid for.
+func TestTheLastOfALimitPaysForOneCall(t *testing.T) {
+	r, f, p := setup(t)
+	d := corporate.Decide(r, f, p)
+	for least, attempts := range map[bool]int{false: 2, true: 1} {
+		e := &messages.Envelope{}
+		state := corporate.Conclude(e, d, corporate.Grant{Approved: true, Least: least, Now: noon})
+		c := e.Corporate
+		if state != messages.StateAI || c.BillableAttempts != attempts || c.ReservedMicroUSD != int64(attempts)*c.BoundMicroUSD || c.BoundMicroUSD == 0 {
+			t.Errorf("least %t: %s with %d calls and %d of %d reserved", least, state, c.BillableAttempts, c.ReservedMicroUSD, c.BoundMicroUSD)
+		}
+	}
+}

@@ -43,6 +43,11 @@ func hold(m worker.Member) worker.Member {
 	return m
 }
 
+func least(m worker.Member, amount int64) worker.Member {
+	m.Least = amount
+	return m
+}
+
 func TestAdmitDecidesOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -105,6 +110,18 @@ func TestAdmitJudgesMoney(t *testing.T) {
 			},
 			members: []worker.Member{member("a", 1, 51, scope("day", 100)), member("b", 2, 50, scope("day", 100)), member("c", 3, 1, scope("day", 100))},
 			want:    []string{refused, approved, waiting}, settled: 50, held: 50,
+		},
+		"where the amount can never fit any more, the least does": {
+			before: func(t *testing.T, b *bundle) {
+				b.admit(t, member("x", 9, 50, scope("day", 100)))
+				b.end(t, "x", 1, 50, "day")
+			},
+			members: []worker.Member{least(member("a", 1, 51, scope("day", 100)), 26), least(member("b", 2, 51, scope("day", 100)), 25), least(member("c", 3, 102, scope("day", 100)), 51)},
+			want:    []string{"0 approved least", waiting, refused}, settled: 50, held: 26,
+		},
+		"who only has to wait for the amount waits for it": {
+			members: []worker.Member{member("a", 1, 60, scope("day", 100)), least(member("b", 2, 60, scope("day", 100)), 30)},
+			want:    []string{approved, waiting}, held: 60,
 		},
 		"all scopes or none": {
 			members: []worker.Member{

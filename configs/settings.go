@@ -84,6 +84,7 @@ func (s Settings) Validate() error {
 	s.AWS.validate(&f)
 	s.Retry.validate(&f)
 	s.CostOptimization.validate(&f)
+	s.Security.validate(&f)
 	s.Postgres.validate(&f)
 	f.between("integrations.prometheus.port", s.Integrations.Prometheus.Port, 0, 65535)
 	s.S3.validate(&f)

@@ -129,7 +129,7 @@ func TestUsersSettingsLoadAsTheyAre(t *testing.T) {
 	}
 	for _, key := range []string{
 		"postgres.db_password", "cache", "validation", "metrics.enabled", "metrics.collection", "metrics.export",
-		"cost_optimization.strategy.prefer_cheaper", "security.access.rate_limit", "performance.connection_pool.max_retries",
+		"cost_optimization.strategy.prefer_cheaper", "security.access.require_auth", "performance.connection_pool.max_retries",
 		"development.dev_mode.enabled", "integrations.wandb", "environments.production.security.data.encrypt_cache",
 	} {
 		if _, ok := found[key]; !ok {

@@ -124,6 +124,8 @@ type End struct {
 	FinishedAt   time.Time `json:"finished_at"`
 	// Compliance is conformance to the configured controls; absent where there are none.
 	Compliance *Compliance `json:"compliance,omitempty"`
+	// RetryAt is when sending the same again has room (rate_limited).
+	RetryAt time.Time `json:"retry_at,omitzero"`
 }
 
 // Message says in one sentence what the reason means and what is special this time.

@@ -30,6 +30,8 @@ const (
 	// EventBudgetAlert: a budget has spent a part of its limit from which on people want to know; recorded once for each budget,
 	// day or month, mark and limit.
 	EventBudgetAlert EventKind = "budget_alert"
+	// EventLimitSet: an operator set or removed a limit on requests and tokens.
+	EventLimitSet EventKind = "limit_set"
 	// EventStreamLost: a recorded stream lost messages that the record may lack: it was made anew, or set back.
 	EventStreamLost EventKind = "stream_lost"
 )
@@ -58,6 +60,8 @@ type Event struct {
 	Budget *BudgetNote `json:"budget,omitempty"`
 	// Alert is set for budget_alert.
 	Alert *AlertNote `json:"alert,omitempty"`
+	// Limit is set for limit_set.
+	Limit *LimitNote `json:"limit,omitempty"`
 }
 
 // SystemTenant is under whose name an event of the whole deployment is published.
@@ -119,6 +123,24 @@ type AlertNote struct {
 	Spent int64   `json:"spent_microusd"`
 	// Reserved is what open requests held beside it.
 	Reserved int64 `json:"reserved_microusd"`
+}
+
+// LimitNote says how much somebody may ask from now on; 0 is no limit.
+type LimitNote struct {
+	// Kind is user, department, tenant, model or backend.
+	Kind           string `json:"kind"`
+	Name           string `json:"name"`
+	Removed        bool   `json:"removed,omitempty"`
+	RequestsMinute int64  `json:"requests_minute"`
+	RequestsHour   int64  `json:"requests_hour"`
+	TokensMinute   int64  `json:"tokens_minute"`
+	TokensHour     int64  `json:"tokens_hour"`
+	// Excess is refuse, wait, or empty: the class decides.
+	Excess string `json:"excess,omitempty"`
+	Reason string `json:"reason"`
+	By     string `json:"by,omitempty"`
+	// Version is the revision of the entry in the control bucket.
+	Version uint64 `json:"version"`
 }
 
 // DecodeEvent reads an event. Errors are *FieldErrors.

@@ -37,6 +37,8 @@ func fullEnvelope() *messages.Envelope {
 			Stay: stay(messages.VerdictApproved, 1), UserID: "u1", Department: "finance", Priority: messages.PriorityHigh, AuditReason: "test",
 			Model: "claude-3-sonnet-20240229", RequestedModel: "claude-3-sonnet", Temperature: 0, MaxTokens: 2000,
 			BoundMicroUSD: 31_000, ReservedMicroUSD: 62_000, BillableAttempts: 2, Scopes: []string{"tenant:acme:day:2026-01-31"},
+			Backend: "anthropic", Rates: []messages.RateLimit{{Name: "rate:acme/user/u1:minute", Requests: 60, Tokens: 90_000}}, RateTokens: 2_100,
+			RateBlocked: "rate:acme/user/u1:minute", RetryAt: moment(8),
 			PriceVersion: "p1", PolicyVersion: "s1", Agreement: agreed,
 		},
 		AI: &messages.AISection{
@@ -50,7 +52,7 @@ func fullEnvelope() *messages.Envelope {
 		History: []messages.Attempt{fullAttempt(), {K: 2, Layer: messages.LayerAI, StartedAt: moment(4), Billing: messages.BillingKnown, CostMicroUSD: 1_234, Usage: &usage}},
 		End: &messages.End{
 			Status: messages.StatusSuccess, Reason: messages.ReasonOK, Field: "f", Detail: "d", Layer: messages.LayerOptimizer,
-			Replayable: true, CostMicroUSD: 32_234, FinishedAt: moment(7),
+			Replayable: true, CostMicroUSD: 32_234, FinishedAt: moment(7), RetryAt: moment(8),
 		},
 	}
 }
@@ -72,6 +74,7 @@ func fullEvent() messages.Event {
 		Alert: &messages.AlertNote{
 			Kind: "user", Name: "anna", Window: "day", Scope: "user:acme/anna:day:2026-01-31", Mark: 80, Limit: 5_000_000, Spent: 4_000_001, Reserved: 2,
 		},
+		Limit: &messages.LimitNote{Kind: "user", Name: "u1", RequestsMinute: 60, RequestsHour: 1_000, TokensMinute: 90_000, TokensHour: 900_000, Excess: "wait", Reason: "plan", By: "ops", Version: 18},
 	}
 }
 

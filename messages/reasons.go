@@ -56,6 +56,12 @@ const (
 	ReasonLimitUser            Reason = "limit_user"
 	ReasonLimitDepartment      Reason = "limit_department"
 	ReasonLimitAgreement       Reason = "limit_agreement"
+	ReasonLimitRateUser        Reason = "limit_rate_user"
+	ReasonLimitRateDepartment  Reason = "limit_rate_department"
+	ReasonLimitRateTenant      Reason = "limit_rate_tenant"
+	ReasonLimitRateModel       Reason = "limit_rate_model"
+	ReasonLimitRateBackend     Reason = "limit_rate_backend"
+	ReasonLimitRateRequest     Reason = "limit_rate_request"
 	ReasonAgreementUnknown     Reason = "agreement_unknown"
 	ReasonAgreementNotYetValid Reason = "agreement_not_yet_valid"
 	ReasonAgreementExpired     Reason = "agreement_expired"
@@ -74,6 +80,7 @@ const (
 	ReasonTooLarge             Reason = "too_large"
 	ReasonCrash                Reason = "crash"
 	ReasonWaitingMoney         Reason = "waiting_money"
+	ReasonWaitingRate          Reason = "waiting_rate"
 	ReasonNotBefore            Reason = "not_before"
 	ReasonPaused               Reason = "paused"
 	ReasonBaseTooOld           Reason = "base_too_old"
@@ -128,6 +135,12 @@ func ReasonList() []ReasonInfo {
 		{ReasonLimitUser, true, "The user's money of the day or month is spent.", "Send it again in the next period, or have the budget raised."},
 		{ReasonLimitDepartment, true, "The department's money of the day or month is spent.", "Send it again in the next period, or have the budget raised."},
 		{ReasonLimitAgreement, true, "The agreement's money of the day or month is spent.", "Send it again in the next period, or have the budget raised."},
+		{ReasonLimitRateUser, true, "The user's requests or tokens of the minute or hour are used up.", "Send it again under a new id at retry_at, or have the limit raised."},
+		{ReasonLimitRateDepartment, true, "The department's requests or tokens of the minute or hour are used up.", "Send it again under a new id at retry_at, or have the limit raised."},
+		{ReasonLimitRateTenant, true, "The tenant's requests or tokens of the minute or hour are used up.", "Send it again under a new id at retry_at, or have the limit raised."},
+		{ReasonLimitRateModel, true, "The model's requests or tokens of the minute or hour are used up.", "Send it again under a new id at retry_at, or have the limit raised."},
+		{ReasonLimitRateBackend, true, "The backend's requests or tokens of the minute or hour are used up.", "Send it again under a new id at retry_at, or have the limit raised."},
+		{ReasonLimitRateRequest, false, "The request could use more tokens than a limit lets through in a whole minute or hour.", "Lower max_tokens or shorten the prompt, or have the limit raised."},
 		{ReasonAgreementUnknown, false, "No agreement has this trigger.", "Use a trigger of configs/agreements.yaml."},
 		{ReasonAgreementNotYetValid, true, "The agreement is not valid yet.", "Send it again when the agreement is valid."},
 		{ReasonAgreementExpired, false, "The agreement has expired.", "Have the agreement renewed."},
@@ -146,6 +159,7 @@ func ReasonList() []ReasonInfo {
 		{ReasonTooLarge, false, "The request grew larger on its way than a message of the broker may be.", "Ask for a shorter answer or send a shorter request, or raise the broker's max_payload; then replay with the request."},
 		{ReasonCrash, true, "Processing the request crashed three times, by a panic or with the whole process.", "Report what the dead letter has, then replay."},
 		{ReasonWaitingMoney, true, "Open reservations hold the money that the request needs; it waits.", "Nothing: it goes on when money is free."},
+		{ReasonWaitingRate, true, "A limit on requests or tokens is used up; the request waits.", "Nothing: it goes on when the limit has room, or ends as timeout at its not_after."},
 		{ReasonNotBefore, true, "The request waits for its not_before.", "Nothing: it goes on by itself."},
 		{ReasonPaused, true, "An operator paused something that the request needs; it waits.", "Nothing: it goes on when the operator resumes it, or ends as timeout at its not_after."},
 		{ReasonBaseTooOld, true, "A writer slept through a purge; the request is decided once more.", "Nothing: it goes on by itself."},

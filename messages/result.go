@@ -28,6 +28,8 @@ type Result struct {
 	Field   string `json:"field,omitempty"`
 	// Retry is true where sending the same again later can help.
 	Retry bool `json:"retry"`
+	// RetryAt is when that has room (rate_limited), or when a request that waits for room is looked at again (waiting_rate).
+	RetryAt time.Time `json:"retry_at,omitzero"`
 	// Answer is the model's text.
 	Answer   string          `json:"answer,omitempty"`
 	Metadata *ResultMetadata `json:"metadata,omitempty"`
@@ -77,7 +79,7 @@ func Project(k Key, e *Envelope) Result {
 	}
 	info := Explain(e.End.Reason)
 	r.Status, r.Reason, r.Field, r.Retry = e.End.Status, e.End.Reason, e.End.Field, info.Retry
-	r.FinishedAt = e.End.FinishedAt
+	r.FinishedAt, r.RetryAt = e.End.FinishedAt, e.End.RetryAt
 	r.Message = e.End.Message()
 	r.Compliance = compliance(e)
 	if e.Corporate != nil {

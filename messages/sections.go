@@ -107,6 +107,15 @@ type CorporateSection struct {
 	BillableAttempts int   `json:"billable_attempts"`
 	// Scopes are the names of the scopes of money that the reservation counts in.
 	Scopes []string `json:"scopes,omitempty"`
+	// Backend is the one that would be asked first, by the settings; its limit counts.
+	Backend string `json:"backend,omitempty"`
+	// Rates are the limits on requests and tokens that the request counts in, RateTokens how many tokens in each: the bound of a
+	// call. Of a request that was refused or waits on their account they are those that were asked.
+	Rates      []RateLimit `json:"rates,omitempty"`
+	RateTokens int64       `json:"rate_tokens,omitempty"`
+	// RateBlocked names the limit that had no room, RetryAt tells when it has.
+	RateBlocked string    `json:"rate_blocked,omitempty"`
+	RetryAt     time.Time `json:"retry_at,omitzero"`
 	// PriceVersion is the version of the price row that bound and cost are computed from.
 	PriceVersion string `json:"price_version,omitempty"`
 	// PolicyVersion is the version of the settings that decided.
@@ -134,6 +143,14 @@ type CorporateSection struct {
 	AllowedRegions  []string `json:"allowed_regions,omitempty"`
 
 	Agreement *AgreementRef `json:"agreement,omitempty"`
+}
+
+// RateLimit is a limit on requests and tokens in a window, as it held when a request was decided on; 0 is no limit.
+type RateLimit struct {
+	// Name is rate:<tenant>/<kind>/<whose>:<window>.
+	Name     string `json:"name"`
+	Requests int64  `json:"requests,omitempty"`
+	Tokens   int64  `json:"tokens,omitempty"`
 }
 
 // Usage is what one answer used, in tokens, in the classes that have prices of their own.

@@ -15,6 +15,8 @@ type Refusal struct {
 	// Field and Detail say what the reason leaves open; never the secret or the personal datum.
 	Field  string `json:"field,omitempty"`
 	Detail string `json:"detail,omitempty"`
+	// RetryAt is when sending the same again has room (rate_limited).
+	RetryAt time.Time `json:"retry_at,omitzero"`
 }
 
 // Deny is a refusal by a rule.
@@ -52,6 +54,7 @@ func End(e *messages.Envelope, layer messages.LayerName, r *Refusal, now time.Ti
 	}
 	if r != nil {
 		end.Status, end.Reason, end.Field, end.Detail = r.Status, r.Reason, r.Field, r.Detail
+		end.RetryAt = r.RetryAt
 	}
 	end.Compliance = compliance.Score(e.Controls())
 	failed := end.Status == messages.StatusFailure || end.Status == messages.StatusTimeout

@@ -14,7 +14,7 @@ type Ledger interface {
 	// Conflicts between batches are repeated inside, then halved; what then still fails is the error of the member
 	// (Grant.Err), not of the batch.
 	Admit(ctx context.Context, members []Member) ([]Grant, error)
-	// Waiting lists the oldest waiting epochs of the named scopes (nil: of all), at most limit, oldest first.
+	// Waiting lists the oldest waiting epochs of the named scopes and rates (nil: of all), at most limit, oldest first.
 	Waiting(ctx context.Context, scopes []string, limit int) ([]Waiter, error)
 }
 
@@ -42,6 +42,9 @@ type Member struct {
 	Least int64
 	// Scopes are all reserved or none.
 	Scopes []Scope
+	// Tokens are counted in every one of Rates, beside one request; scopes and rates are all taken or none.
+	Tokens int64
+	Rates  []Rate
 	// Decision is the layer's decision, kept so that the same ingress sequence gets the same answer again.
 	Decision []byte
 }
@@ -52,6 +55,18 @@ type Scope struct {
 	// Limit is in micro-dollars.
 	Limit int64
 	// Reason is what a request is refused with that does not fit.
+	Reason messages.Reason
+}
+
+// Rate is one window of a limit on requests and tokens, such as "rate:acme/user/ann:minute".
+type Rate struct {
+	Name string
+	// Span is how long the window is; a name MUST always come with the same.
+	Span time.Duration
+	// Requests and Tokens are what it lets through in a span; 0 is no limit.
+	Requests, Tokens int64
+	// Wait holds back what finds no room; else Reason refuses it.
+	Wait   bool
 	Reason messages.Reason
 }
 
@@ -94,9 +109,12 @@ const GrantedLeast messages.Reason = "least"
 type Grant struct {
 	Outcome GrantOutcome
 	State   AdmissionState
-	// Reason says why refused (the member's own, or its scope's) or waiting (waiting_money, not_before, paused); of an approval
-	// it is GrantedLeast or empty.
+	// Reason says why refused (the member's own, or its scope's or rate's) or waiting (waiting_money, waiting_rate, not_before, paused);
+	// of an approval it is GrantedLeast or empty.
 	Reason messages.Reason
+	// Blocked names the rate that had no room, RetryAt tells by the ledger's clock when it has, if nobody else comes.
+	Blocked string
+	RetryAt time.Time
 	// P is the partition in the row.
 	P int
 	// IntentSeq is the sequence of the recorded intent of this epoch; 0 where there is none.

@@ -30,6 +30,8 @@ type explanation struct {
 	Reason  messages.Reason `json:"reason,omitempty"`
 	Message string          `json:"message,omitempty"`
 	Next    string          `json:"next,omitempty"`
+	// RetryAt is when there is room again: for sending the same again, or for a request that waits.
+	RetryAt time.Time `json:"retry_at,omitzero"`
 	// Decided is what layer 1 decided by, and with what; absent before it has.
 	Decided *messages.CorporateSection `json:"decided,omitempty"`
 	// Checks are those of every layer, in order.
@@ -87,7 +89,7 @@ func explain(ctx context.Context, c *client, key messages.Key) (explanation, err
 	}
 	e := explanation{
 		Key: key, Epoch: result.Epoch, State: result.State, At: result.At, Status: result.Status, Reason: result.Reason, Message: result.Message,
-		Checks: []layerCheck{}, Attempts: []postgres.Attempt{}, Controls: []messages.Control{}, Compliance: result.Compliance,
+		RetryAt: result.RetryAt, Checks: []layerCheck{}, Attempts: []postgres.Attempt{}, Controls: []messages.Control{}, Compliance: result.Compliance,
 	}
 	if e.State == messages.ResultUnknown {
 		return e, nil
@@ -205,6 +207,9 @@ func (e *explanation) write(w io.Writer) error {
 	if e.Next != "" && e.Status != messages.StatusSuccess {
 		say("  next      %s", e.Next)
 	}
+	if !e.RetryAt.IsZero() {
+		say("  room at   %s", e.RetryAt.UTC().Format(time.RFC3339))
+	}
 	if d := e.Decided; d != nil {
 		e.writeDecided(say)
 	}
@@ -265,6 +270,16 @@ func (e *explanation) writeDecided(say func(string, ...any)) {
 	}
 	if d.ReservedMicroUSD > 0 {
 		say("  held      %s in %s", dollars(d.ReservedMicroUSD), printable(strings.Join(d.Scopes, ", ")))
+	}
+	for _, r := range d.Rates {
+		word := "counted"
+		switch {
+		case r.Name == d.RateBlocked:
+			word = "no room"
+		case d.RateBlocked != "":
+			word = "asked"
+		}
+		say("  %-9s 1 request%s in %s (%s)", word, tokensText(d.RateTokens), printable(r.Name), limitsText(r.Requests, r.Tokens))
 	}
 	say("  decided   %s", d.FinishedAt.UTC().Format(time.RFC3339Nano))
 }

@@ -101,6 +101,9 @@ func writeResult(w io.Writer, g *globals, r messages.Result) error {
 		if r.Message != "" {
 			say("  why       %s", printable(r.Message))
 		}
+		if !r.RetryAt.IsZero() {
+			say("  again     at %s", r.RetryAt.UTC().Format(time.RFC3339))
+		}
 		return err
 	case messages.ResultDone:
 	}
@@ -111,6 +114,9 @@ func writeResult(w io.Writer, g *globals, r messages.Result) error {
 		}
 		say("  why       %s", printable(r.Message))
 		say("  next      %s", messages.Explain(r.Reason).Next)
+		if !r.RetryAt.IsZero() {
+			say("  retry at  %s", r.RetryAt.UTC().Format(time.RFC3339))
+		}
 	}
 	if m := r.Metadata; m != nil {
 		say("  backend   %s, model %s, %d attempt(s), %.3f s", m.Backend, printable(m.Model), m.Attempts, m.ProcessingTime)

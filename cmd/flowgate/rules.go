@@ -90,6 +90,7 @@ func (n *node) corporate(ctx context.Context) (worker.Layer, error) {
 	return &handlers.Corporate{
 		Ledger: n.db, Admissions: n.db, Dead: deadLetters{n.db}, Bodies: n.bodies(), Leader: n.leader,
 		Policy: func() corporate.Policy { return rules }, Rules: n.control.Policy, Budgets: n.budget,
+		Rates:   n.rate,
 		Ingress: ingress.Incarnation(), Partitions: 1,
 		Now: time.Now, Probe: n.probe, Control: n.control, LongestPark: longestPark(n.settings.Flowgate.Hold),
 	}, nil
@@ -98,6 +99,14 @@ func (n *node) corporate(ctx context.Context) (worker.Layer, error) {
 // budget is what somebody may spend now, by the control bucket.
 func (n *node) budget(tenant string, kind corporate.BudgetKind, name string, now time.Time) (corporate.Limits, bool, error) {
 	return n.control.Budget(control.BudgetKey{Tenant: tenant, Kind: kind, Name: name}, now)
+}
+
+// rate is how much somebody may ask now, by the control bucket.
+func (n *node) rate(tenant string, kind corporate.RateKind, name string) (corporate.RateLimits, bool, error) {
+	if kind == corporate.RateBackend {
+		tenant = messages.SystemTenant
+	}
+	return n.control.Limit(control.LimitKey{Tenant: tenant, Kind: kind, Name: name})
 }
 
 // bodies move what is too large for a message.
@@ -156,7 +165,9 @@ func governance(s configs.Settings, prices *pricing.Table, agreements *flow.Book
 			Request: limits.RequestLimit.MicroUSD(), Day: limits.DailyLimit.MicroUSD(), Month: limits.MonthlyLimit.MicroUSD(),
 		},
 	}
+	p.Rates.RequestsMinute, p.Rates.RequestsHour = s.Security.Access.RateLimit.InForce()
 	p.Version = policyVersion(p, s.Flowgate.Timezone, agreements)
+	p.Serving = serving(s) // keys are not in the version: processes without them decide the same
 	p.Prices, p.Agreements, p.Location = prices, agreements, s.Flowgate.Location()
 	return p
 }
@@ -188,12 +199,12 @@ func retries(s configs.Settings) ai.Retries {
 
 // offlineServes tells whether the offline backend may answer: not in production, and not beside a real backend, unless
 // settings say so. What a real backend does not serve is no case for a text that no model wrote.
-func (n *node) offlineServes() bool {
-	b := n.settings.Flowgate.Backends
-	if n.settings.Development.DevMode.UseMocks {
+func offlineServes(s configs.Settings) bool {
+	b := s.Flowgate.Backends
+	if s.Development.DevMode.UseMocks {
 		return true
 	}
-	if n.settings.Flowgate.Production() && !b.Offline.AllowInProduction {
+	if s.Flowgate.Production() && !b.Offline.AllowInProduction {
 		return false
 	}
 	real := b.OpenAI.Configured() && b.Allows(backends.OpenAIName)
@@ -203,38 +214,51 @@ func (n *node) offlineServes() bool {
 // localRegion is the region of a backend that is a part of this process.
 const localRegion = "local"
 
-// backends are those that settings allow and that can be used here, in the order in which they are tried.
-func (n *node) backends() ([]handlers.Serving, error) {
-	s := n.settings.Flowgate
-	order, mocks := s.Backends.Order, n.settings.Development.DevMode.UseMocks
+// serving are the backends that settings allow and that can be used here, in the order in which they are tried.
+func serving(s configs.Settings) []corporate.Serving {
+	b, mocks := s.Flowgate.Backends, s.Development.DevMode.UseMocks
+	order := b.Order
 	if mocks {
 		order = []string{backends.OfflineName}
 	}
-	var serving []handlers.Serving
+	var all []corporate.Serving
 	for _, name := range order {
 		switch {
-		case !s.Backends.Allows(name) && !mocks:
-		case name == backends.OpenAIName && s.Backends.OpenAI.Configured():
+		case !b.Allows(name) && !mocks:
+		case name == backends.OpenAIName && b.OpenAI.Configured():
+			models := make(map[string]bool)
+			for _, m := range b.OpenAI.Models {
+				models[m] = true
+			}
+			all = append(all, corporate.Serving{Name: name, Models: models, Region: b.OpenAI.Region})
+		case name == backends.OfflineName && offlineServes(s):
+			all = append(all, corporate.Serving{Name: name, Region: localRegion})
+		}
+	}
+	return all
+}
+
+// backends makes those that serve.
+func (n *node) backends() ([]handlers.Serving, error) {
+	s := n.settings.Flowgate
+	var made []handlers.Serving
+	for _, serves := range serving(n.settings) {
+		switch serves.Name {
+		case backends.OpenAIName:
 			b, err := backends.NewOpenAI(openAIOptions(n.settings))
 			if err != nil {
 				return nil, usageError{err}
 			}
 			n.down.push("closing the openai backend", func() error { b.Close(); return nil })
-			models := make(map[string]bool)
-			for _, m := range s.Backends.OpenAI.Models {
-				models[m] = true
-			}
-			serving = append(serving, handlers.Serving{Backend: b, Models: models, Region: s.Backends.OpenAI.Region})
-		case name == backends.OfflineName && n.offlineServes():
+			made = append(made, handlers.Serving{Backend: b, Models: serves.Models, Region: serves.Region})
+		case backends.OfflineName:
 			b, err := backends.NewOffline(backends.OfflineOptions{Latency: s.Backends.Offline.Latency})
 			if err != nil {
 				return nil, usageError{err}
 			}
-			serving = append(serving, handlers.Serving{Backend: b, Region: localRegion})
+			made = append(made, handlers.Serving{Backend: b, Region: serves.Region})
 		}
+		n.serving = append(n.serving, serves.Name)
 	}
-	for _, b := range serving {
-		n.serving = append(n.serving, b.Name())
-	}
-	return serving, nil
+	return made, nil
 }

@@ -16,7 +16,10 @@ type Grant struct {
 	Least bool
 	// Reason is why it was refused or waits.
 	Reason messages.Reason
-	Now    time.Time
+	// Blocked names the limit on requests or tokens that had no room, RetryAt tells when it has.
+	Blocked string
+	RetryAt time.Time
+	Now     time.Time
 }
 
 // Conclude writes decision and grant into the envelope and names its next state.
@@ -32,11 +35,13 @@ func Conclude(e *messages.Envelope, d Decision, g Grant) messages.State {
 			g.Reason = messages.ReasonPaused
 		}
 		section.Verdict, section.Reason = messages.VerdictWaiting, g.Reason
+		section.RateBlocked, section.RetryAt = g.Blocked, g.RetryAt
 		e.Wait, e.NotBefore = g.Reason, d.NotBefore
 		return messages.StateHold
 	case !g.Approved:
 		section.ReservedMicroUSD, section.Scopes = 0, nil
-		return refuse(e, &section, pipelines.Deny(g.Reason, "", ""), g.Now)
+		section.RateBlocked, section.RetryAt = g.Blocked, g.RetryAt
+		return refuse(e, &section, refusalOf(g), g.Now)
 	}
 	if g.Least {
 		section.BillableAttempts, section.ReservedMicroUSD = 1, section.BoundMicroUSD
@@ -46,9 +51,18 @@ func Conclude(e *messages.Envelope, d Decision, g Grant) messages.State {
 	return d.ResumeAt
 }
 
+// refusalOf is the refusal of the ledger: for now, where a limit on requests or tokens has room later, else by rule.
+func refusalOf(g Grant) *refusal {
+	if g.RetryAt.IsZero() {
+		return pipelines.Deny(g.Reason, "", "")
+	}
+	at := g.RetryAt.Add(time.Second - 1).Truncate(time.Second).UTC() // a whole second, never too early
+	return &refusal{Status: messages.StatusRateLimited, Reason: g.Reason, RetryAt: at, Detail: "there is room at " + at.Format(time.RFC3339)}
+}
+
 func refuse(e *messages.Envelope, s *messages.CorporateSection, r *pipelines.Refusal, now time.Time) messages.State {
 	s.Verdict, s.Reason = messages.VerdictDenied, r.Reason
-	if r.Status != messages.StatusDenied {
+	if r.Status != messages.StatusDenied && r.Status != messages.StatusRateLimited {
 		s.Verdict = messages.VerdictFailed
 	}
 	pipelines.End(e, messages.LayerCorporate, r, now)
@@ -89,7 +103,15 @@ func ResumeHeld(d *Decision, e *messages.Envelope) {
 	d.free()
 }
 
-// free reserves nothing: no model is asked.
+// free reserves nothing: no model is asked. The request counts as one without tokens, in none of a model or backend.
 func (d *Decision) free() {
 	d.Amount, d.Scopes, d.Section.ReservedMicroUSD, d.Section.Scopes = 0, nil, 0, nil
+	d.Tokens, d.Section.RateTokens = 0, 0
+	scopes, limits := d.Rates, d.Section.Rates
+	d.Rates, d.Section.Rates = nil, nil
+	for i, r := range scopes {
+		if r.Reason != messages.ReasonLimitRateModel && r.Reason != messages.ReasonLimitRateBackend {
+			d.Rates, d.Section.Rates = append(d.Rates, r), append(d.Section.Rates, limits[i])
+		}
+	}
 }

@@ -45,6 +45,7 @@ func Judge(s *Seen, f Facts, p Policy) Decision {
 		{"cost", checkCost},
 		{"policy", checkPolicy},
 		{"controls", checkControls},
+		{"rates", checkRates},
 		{"pause", checkPause},
 	} {
 		state, detail, refused := c.check(&d, s, f, p)
@@ -54,6 +55,7 @@ func Judge(s *Seen, f Facts, p Policy) Decision {
 		if refused != nil {
 			d.Refusal = refused
 			d.free()
+			d.Rates, d.Section.Rates = nil, nil
 			return d
 		}
 	}
@@ -217,13 +219,7 @@ func checkModel(d *Decision, s *Seen, _ Facts, p Policy) (string, string, *refus
 	if d.Kind != messages.KindPrompt {
 		return notApplicable, "no model is asked", nil
 	}
-	model := s.Model
-	if model == "" {
-		model = p.DefaultModel
-	}
-	if exact, ok := p.Aliases[model]; ok {
-		model = exact
-	}
+	model, _ := Asked(s, p)
 	if len(p.AllowedModels) > 0 && !p.AllowedModels[model] {
 		return fail, "", pipelines.Deny(messages.ReasonModelNotAllowed, "model", "")
 	}

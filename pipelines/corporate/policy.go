@@ -35,6 +35,10 @@ type Policy struct {
 	Prices     *pricing.Table
 	Agreements *flow.Book
 	Limits     Limits
+	// Rates are the tenant's limits on requests and tokens where operators set none.
+	Rates RateLimits
+	// Serving are the backends in the order in which they are tried, and what they serve.
+	Serving []Serving
 	// BillableAttempts is how many calls that may have been billed an epoch may make; the reservation covers them all.
 	BillableAttempts int
 	// Rules are the company's policy; nil: there is none.
@@ -76,6 +80,8 @@ type Facts struct {
 	Defaults []string
 	// Directory is the tenant's directory of people; nil: it has none.
 	Directory *Directory
+	// Rates are the limits on requests and tokens that operators set for whose request it is, its model and backend.
+	Rates []Rate
 }
 
 // UnknownName stands for a user or department that nobody named.
@@ -104,6 +110,9 @@ type Decision struct {
 	// Amount is to be reserved in every scope, in micro-dollars.
 	Amount int64   `json:"amount"`
 	Scopes []Scope `json:"scopes,omitempty"`
+	// Tokens are to be counted in every one of Rates, and one request.
+	Tokens int64       `json:"tokens,omitempty"`
+	Rates  []RateScope `json:"rates,omitempty"`
 	// ResumeAt is the state that an approved request goes to.
 	ResumeAt messages.State `json:"resume_at"`
 }

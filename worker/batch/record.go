@@ -91,6 +91,8 @@ type openAIError struct {
 	Message string          `json:"message"`
 	Param   string          `json:"param,omitempty"`
 	Line    int             `json:"line,omitempty"`
+	// RetryAt is when a request that was rate_limited has room.
+	RetryAt time.Time `json:"retry_at,omitzero"`
 }
 
 type completion struct {
@@ -165,7 +167,7 @@ func openAIRecord(l *Line, r *messages.Result) openAILine {
 		if r.Metadata != nil {
 			origin.Usage = &used
 		}
-		line.Error = &openAIError{Code: r.Reason, Message: r.Message, Param: r.Field, Line: l.Number}
+		line.Error = &openAIError{Code: r.Reason, Message: r.Message, Param: r.Field, Line: l.Number, RetryAt: r.RetryAt}
 		line.Status, line.Flowgate = r.Status, origin
 		return line
 	}

@@ -56,16 +56,17 @@ type said struct {
 	pauses  map[id]Pause
 	cancels map[about]Cancellation
 	budgets map[BudgetKey]knownBudget
+	limits  map[LimitKey]knownLimit
 	*inForce
 }
 
 func newSaid() said {
-	return said{make(map[id]Pause), make(map[about]Cancellation), make(map[BudgetKey]knownBudget), new(inForce)}
+	return said{make(map[id]Pause), make(map[about]Cancellation), make(map[BudgetKey]knownBudget), make(map[LimitKey]knownLimit), new(inForce)}
 }
 
 // many tells that it is more than may be kept.
 func (s said) many() bool {
-	return len(s.pauses) > 2*MaxPauses || len(s.cancels) > 2*MaxCancels || len(s.budgets) > 2*MaxBudgets
+	return len(s.pauses) > 2*MaxPauses || len(s.cancels) > 2*MaxCancels || len(s.budgets) > 2*MaxBudgets || len(s.limits) > 2*MaxLimits
 }
 
 var _ worker.Control = (*Watch)(nil)
@@ -180,7 +181,7 @@ func (w *Watch) follow(ctx context.Context) (heard bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	watcher, err := kv.WatchFiltered(ctx, []string{allPauses, allCancels, allBudgets, policyKey, heartbeatKey})
+	watcher, err := kv.WatchFiltered(ctx, []string{allPauses, allCancels, allBudgets, allLimits, policyKey, heartbeatKey})
 	if err != nil {
 		return false, fmt.Errorf("beginning to watch: %w", err)
 	}
@@ -322,6 +323,10 @@ func (w *Watch) put(into said, entry jetstream.KeyValueEntry) {
 	}
 	if k, err := parseBudgetKey(entry.Key()); err == nil {
 		w.putBudget(into, k, entry)
+		return
+	}
+	if k, err := parseLimitKey(entry.Key()); err == nil {
+		w.putLimit(into, k, entry)
 		return
 	}
 	kind, name, err := parseKey(entry.Key())

@@ -44,6 +44,8 @@ type Corporate struct {
 	// Directory is a tenant's directory of people, nil where it has none; may be nil. It MUST NOT be older than what it promises: an
 	// error keeps the request from being decided on.
 	Directory func(ctx context.Context, tenant string) (*corporate.Directory, error)
+	// Rates tells how much somebody may ask now; may be nil. An error keeps the request from being decided on.
+	Rates func(tenant string, kind corporate.RateKind, name string) (corporate.RateLimits, bool, error)
 	// Ingress is the incarnation of the ingress stream.
 	Ingress string
 	// Partitions is how many WORK streams new requests are spread over.
@@ -226,6 +228,9 @@ func (c *Corporate) judge(ctx context.Context, t *worker.Task, e *messages.Envel
 	if f.Budgets, err = c.budgets(t, &seen, p); err != nil {
 		return d, err
 	}
+	if f.Rates, err = c.rates(t, &seen, p); err != nil {
+		return d, err
+	}
 	return corporate.Judge(&seen, f, p), nil
 }
 
@@ -240,7 +245,7 @@ func timeless(r *messages.Request, e *messages.Envelope) {
 func (c *Corporate) candidate(t *worker.Task, e *messages.Envelope, d corporate.Decision) *candidate {
 	m := worker.Member{
 		Address: t.Address, IngressStream: c.Ingress, IngressSeq: e.IngressSeq, RequestSHA256: e.RequestSHA256,
-		WaitUntil: d.NotBefore, Amount: d.Amount,
+		WaitUntil: d.NotBefore, Amount: d.Amount, Tokens: d.Tokens, Rates: rateMembers(d.Rates),
 	}
 	m.Epoch, m.P = e.Epoch, e.P
 	if d.Amount > 0 { // where only one call still fits, it may be made once
@@ -357,8 +362,8 @@ func (c *Corporate) act(ctx context.Context, x *candidate, g worker.Grant, base 
 			e.Base = base
 		}
 	}
+	again := c.lookAgain(g)
 	if c.waitsOn(t, e, g) {
-		again := c.Now().Add(jittered(waitAgain))
 		if end := e.NotAfter.Add(time.Millisecond); !e.NotAfter.IsZero() && again.After(end) {
 			again = end // it ends then, as timeout
 		}
@@ -371,13 +376,24 @@ func (c *Corporate) act(ctx context.Context, x *candidate, g worker.Grant, base 
 		}
 	}
 	state := corporate.Conclude(e, d, corporate.Grant{
-		Approved: g.State == worker.AdmissionApproved, Waiting: g.State == worker.AdmissionWaiting, Reason: g.Reason, Now: c.Now(),
-		Least: g.Reason == worker.GrantedLeast,
+		Approved: g.State == worker.AdmissionApproved, Waiting: g.State == worker.AdmissionWaiting, Reason: g.Reason,
+		Blocked: g.Blocked, RetryAt: g.RetryAt, Now: c.Now(), Least: g.Reason == worker.GrantedLeast,
 	})
 	if state == messages.StateHold && e.NotBefore.IsZero() {
-		e.NotBefore = c.Now().Add(jittered(waitAgain))
+		e.NotBefore = again
 	}
 	return c.advance(ctx, t, e, state)
+}
+
+// lookAgain is when a request that waits is looked at again although nobody woke it: where it waits for a limit, when that has room,
+// a little later by chance so that not all come at once.
+func (c *Corporate) lookAgain(g worker.Grant) time.Time {
+	now := c.Now()
+	if g.Reason != messages.ReasonWaitingRate {
+		return now.Add(jittered(waitAgain))
+	}
+	wait := max(g.RetryAt.Sub(now), 0)
+	return now.Add(wait + rand.N(min(wait/20, 5*time.Second)+10*time.Millisecond)) //nolint:gosec // jitter is no secret
 }
 
 // handBack parks a task for a moment, for trouble of our own infrastructure.

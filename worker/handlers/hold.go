@@ -55,9 +55,10 @@ func (c *Corporate) slept(ctx context.Context, t *worker.Task) worker.Verdict {
 	return c.advance(ctx, t, e, state)
 }
 
-// waitsOn tells whether a request that waits for money got none this time either: the state that says so stands already, and
-// a new one for each of many waiters whenever a little money is freed would flood the stream.
+// waitsOn tells whether a request that waits for money, or for a limit, got no room this time either: the state that says so stands
+// already, and a new one for each of many waiters whenever a little is freed would flood the stream.
 func (c *Corporate) waitsOn(t *worker.Task, e *messages.Envelope, g worker.Grant) bool {
-	return t.State == messages.StateHold && g.State == worker.AdmissionWaiting && g.Reason == messages.ReasonWaitingMoney &&
-		e.Wait == g.Reason && t.Started.Sub(t.Stored) < cmp.Or(c.LongestPark, worker.LongestPark)
+	waits := g.Reason == messages.ReasonWaitingMoney || g.Reason == messages.ReasonWaitingRate
+	return t.State == messages.StateHold && g.State == worker.AdmissionWaiting && waits && e.Wait == g.Reason &&
+		t.Started.Sub(t.Stored) < cmp.Or(c.LongestPark, worker.LongestPark)
 }

@@ -26,10 +26,12 @@ func DefaultRetention() Retention {
 // pendingAge is how long the decisions of an hour stay in a partition of their own after it.
 const pendingAge = 2 * time.Hour
 
-// Maintain makes the partitions of the coming time, drops those that are through, and applies the default retention. It
+// Maintain makes the partitions of the coming time, drops those that are through, applies the default retention, and forgets what
+// limits counted in old windows. It
 // may run in any number of processes; one is enough, every hour.
 func (db *DB) Maintain(ctx context.Context) error {
-	return errors.Join(db.EnsurePartitions(ctx), db.DropEnded(ctx), db.Retain(ctx, DefaultRetention()))
+	_, err := db.ForgetRates(ctx)
+	return errors.Join(db.EnsurePartitions(ctx), db.DropEnded(ctx), db.Retain(ctx, DefaultRetention()), err)
 }
 
 // EnsurePartitions makes the partitions of the next twelve hours and two months where they are missing. Rows that find no

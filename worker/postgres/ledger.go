@@ -15,8 +15,9 @@ import (
 	"flowgate/worker"
 )
 
-const admitSQL = `SELECT outcome, state, reason, p, intent_seq, decision
-FROM admit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`
+const admitSQL = `SELECT outcome, state, reason, p, intent_seq, decision, blocked, retry_at
+FROM admit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+$20, $21, $22, $23, $24, $25, $26, $27, $28)`
 
 // Admit implements worker.Ledger. A batch that keeps meeting conflicts, or that the server objects to, is halved until the
 // members that are the trouble stand alone.
@@ -89,12 +90,13 @@ func (db *DB) admitOnce(ctx context.Context, members []worker.Member, grants []w
 
 func scanGrant(rows pgx.Rows, m *worker.Member, g *worker.Grant) error {
 	var (
-		outcome, p    *int
-		state, reason *string
-		intent        int64
-		decision      []byte
+		outcome, p             *int
+		state, reason, blocked *string
+		intent                 int64
+		decision               []byte
+		retry                  *time.Time
 	)
-	if err := rows.Scan(&outcome, &state, &reason, &p, &intent, &decision); err != nil {
+	if err := rows.Scan(&outcome, &state, &reason, &p, &intent, &decision, &blocked, &retry); err != nil {
 		return err
 	}
 	if outcome == nil {
@@ -103,6 +105,7 @@ func scanGrant(rows pgx.Rows, m *worker.Member, g *worker.Grant) error {
 	*g = worker.Grant{
 		Outcome: worker.GrantOutcome(*outcome), State: worker.AdmissionState(value(state)), Reason: messages.Reason(value(reason)),
 		P: m.P, IntentSeq: uint64(intent), Decision: decision, //nolint:gosec // stored from a uint64
+		Blocked: value(blocked), RetryAt: value(retry),
 	}
 	if p != nil {
 		g.P = *p
@@ -140,10 +143,10 @@ func admitArgs(members []worker.Member) ([]any, error) {
 		s.add(m)
 		refs[i] = int32(len(s.scope)) //nolint:gosec // bounded by the batch
 	}
-	return []any{
+	return append([]any{
 		tenant, id, epoch, class, p, stream, seq, sha, hold, refused, wait, amount, refs, decision,
 		s.scope, s.limit, s.reason, s.names, why,
-	}, nil
+	}, rateArgs(members)...), nil
 }
 
 // scopeRefs are the scopes of a batch: each name once, sorted by bytes, and the references to them member by member.
@@ -195,7 +198,7 @@ func (s *scopeRefs) add(m *worker.Member) {
 
 const waitingSQL = `SELECT a.tenant, a.id, a.epoch, a.class, a.p, w.since
 FROM (SELECT w.tenant, w.id, w.epoch, min(w.since) AS since
-      FROM scope s
+      FROM (SELECT id, name FROM scope UNION ALL SELECT -id, name FROM rate) s
       CROSS JOIN LATERAL (SELECT * FROM waiter w WHERE w.scope_id = s.id ORDER BY w.since LIMIT $2) w
       WHERE $1::text[] IS NULL OR s.name = ANY ($1) GROUP BY w.tenant, w.id, w.epoch) w
 JOIN admission a USING (tenant, id, epoch)

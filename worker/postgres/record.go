@@ -14,6 +14,7 @@ import (
 const (
 	beginSQL   = `SELECT record_begin($1, $2, $3, $4, $5, $6, $7)`
 	intentsSQL = `SELECT record_intents($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`
+	returnSQL  = `SELECT return_tokens($1, $2, $3, $4, $5, $6)`
 	eventsSQL  = `SELECT record_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
 )
 
@@ -82,6 +83,14 @@ func (db *DB) commitOnce(ctx context.Context, r *records) (worker.Committed, err
 				return nil
 			})
 	}
+	if len(r.returned.id) > 0 {
+		b.Queue(returnSQL, r.returned.args()...).QueryRow(func(row pgx.Row) error {
+			var freed []string
+			err := row.Scan(&freed)
+			committed.Freed = append(committed.Freed, freed...)
+			return err
+		})
+	}
 	err := db.pool.with(ctx, func(ctx context.Context, conn *pgx.Conn) error { return conn.SendBatch(ctx, &b).Close() })
 	return committed, err
 }
@@ -92,6 +101,7 @@ type records struct {
 	intents  intentArrays
 	attempts attemptArrays
 	outcomes outcomeArrays
+	returned returnArrays
 	events   eventArrays
 	alerts   alertArrays
 }
@@ -120,6 +130,7 @@ func newRecords(batch *worker.RecordBatch) *records {
 			continue // the first in stream order counts
 		}
 		r.outcomes.add(o)
+		r.returned.add(o)
 		ends[key] = int32(len(r.outcomes.id)) //nolint:gosec // bounded by the batch
 	}
 	r.attempts.merge(batch, ends)

@@ -24,6 +24,8 @@ type bundle struct {
 	raw *pgx.Conn
 	// position is what was committed last.
 	position worker.Position
+	// clocked: a test's own clock is in the place of the ledger's.
+	clocked bool
 }
 
 func setup(t testing.TB) *bundle {

@@ -131,7 +131,7 @@ func parseCondition(field, operator, value string, now time.Time) (condition, er
 	case "state":
 		allowed = []string{string(worker.AdmissionWaiting), string(worker.AdmissionApproved)}
 	case "waits_for":
-		for _, r := range []messages.Reason{messages.ReasonWaitingMoney, messages.ReasonNotBefore, messages.ReasonPaused} {
+		for _, r := range []messages.Reason{messages.ReasonWaitingMoney, messages.ReasonWaitingRate, messages.ReasonNotBefore, messages.ReasonPaused} {
 			allowed = append(allowed, string(r))
 		}
 	}

@@ -30,6 +30,9 @@ func (s *server) explain(r *messages.Result, at messages.Address, e *messages.En
 		if e.Wait == messages.ReasonNotBefore && !e.NotBefore.IsZero() {
 			r.Message = fmt.Sprintf("%s: %s.", strings.TrimSuffix(info.Text, "."), e.NotBefore.UTC().Format(time.RFC3339))
 		}
+		if e.Wait == messages.ReasonWaitingRate {
+			r.RetryAt = e.NotBefore
+		}
 		return
 	}
 	if s.opts.Control == nil || at.State != messages.StateAI {

@@ -1,0 +1,209 @@
+package corporate
+
+import (
+	"fmt"
+	"slices"
+
+	"flowgate/messages"
+	"flowgate/pipelines"
+)
+
+// RateKind is whose requests and tokens a limit bounds.
+type RateKind string
+
+// The kinds of limits.
+const (
+	RateTenant     RateKind = "tenant"
+	RateDepartment RateKind = "department"
+	RateUser       RateKind = "user"
+	RateModel      RateKind = "model"
+	RateBackend    RateKind = "backend"
+)
+
+// RateKinds lists the kinds, in the order in which limits are asked.
+func RateKinds() []RateKind {
+	return []RateKind{RateTenant, RateDepartment, RateUser, RateModel, RateBackend}
+}
+
+// Known tells whether there is such a kind.
+func (k RateKind) Known() bool { return slices.Contains(RateKinds(), k) }
+
+// reason is why a request is refused that finds no room in a limit.
+func (k RateKind) reason() messages.Reason {
+	switch k {
+	case RateDepartment:
+		return messages.ReasonLimitRateDepartment
+	case RateUser:
+		return messages.ReasonLimitRateUser
+	case RateModel:
+		return messages.ReasonLimitRateModel
+	case RateBackend:
+		return messages.ReasonLimitRateBackend
+	case RateTenant:
+	}
+	return messages.ReasonLimitRateTenant
+}
+
+// Excess is what becomes of a request that finds no room.
+type Excess string
+
+// The words. None: batch requests wait, others are refused.
+const (
+	ExcessRefuse Excess = "refuse"
+	ExcessWait   Excess = "wait"
+)
+
+// waits tells whether a request of a class waits.
+func (e Excess) waits(class messages.Class) bool {
+	return e == ExcessWait || e == "" && class == messages.ClassBatch
+}
+
+// RateLimits are how many requests and tokens may be let through in a window; 0 is no limit.
+type RateLimits struct {
+	RequestsMinute, RequestsHour int64
+	TokensMinute, TokensHour     int64
+
+	Excess Excess
+}
+
+// In are the limits of one window.
+func (l RateLimits) In(w Window) (requests, tokens int64) {
+	if w == WindowHour {
+		return l.RequestsHour, l.TokensHour
+	}
+	return l.RequestsMinute, l.TokensMinute
+}
+
+// over takes what l says nothing of from another.
+func (l RateLimits) over(other RateLimits) RateLimits {
+	either := func(a, b int64) int64 {
+		if a == 0 {
+			return b
+		}
+		return a
+	}
+	l.RequestsMinute, l.RequestsHour = either(l.RequestsMinute, other.RequestsMinute), either(l.RequestsHour, other.RequestsHour)
+	l.TokensMinute, l.TokensHour = either(l.TokensMinute, other.TokensMinute), either(l.TokensHour, other.TokensHour)
+	if l.Excess == "" {
+		l.Excess = other.Excess
+	}
+	return l
+}
+
+// Over is what holds of the tenant: its own limits, and the settings' where they say nothing.
+func (l RateLimits) Over(settings RateLimits) RateLimits { return l.over(settings) }
+
+// Rate is what somebody may ask now.
+type Rate struct {
+	Kind RateKind
+	// Name is whose it is: of the tenant empty.
+	Name string
+	RateLimits
+}
+
+// RateScope is one window of a limit that a request counts in.
+type RateScope struct {
+	Name   string `json:"name"`
+	Window Window `json:"window"`
+	// Requests and Tokens are the limits; 0 is none.
+	Requests int64 `json:"requests,omitempty"`
+	Tokens   int64 `json:"tokens,omitempty"`
+	// Wait holds back what finds no room; else Reason refuses it.
+	Wait   bool            `json:"wait,omitempty"`
+	Reason messages.Reason `json:"reason"`
+}
+
+// RateName names what a limit counts, in the ledger and in the record. A backend is one for all tenants.
+func RateName(tenant string, kind RateKind, name string, w Window) string {
+	if kind == RateBackend {
+		tenant = messages.SystemTenant
+	}
+	who := string(kind)
+	if kind != RateTenant {
+		who += "/" + name
+	}
+	return "rate:" + tenant + "/" + who + ":" + string(w)
+}
+
+// Serving is a backend, the exact models that it serves (all, where none is named), and where it does.
+type Serving struct {
+	Name   string
+	Models map[string]bool
+	Region string
+}
+
+// Asked are the exact model that a request asks for, and the backends that serve it by the settings, in the order in which they are
+// tried.
+func Asked(s *Seen, p Policy) (model string, serving []Serving) {
+	if s.Kind != messages.KindPrompt {
+		return "", nil
+	}
+	model = s.Model
+	if model == "" {
+		model = p.DefaultModel
+	}
+	if exact, ok := p.Aliases[model]; ok {
+		model = exact
+	}
+	for _, b := range p.Serving {
+		if len(b.Models) == 0 || b.Models[model] {
+			serving = append(serving, b)
+		}
+	}
+	return model, serving
+}
+
+// first is the backend that would be asked first: which one it is in the end is known when the call is made, too late to count before
+// it. Empty: none serves the model.
+func first(c *messages.CorporateSection, serving []Serving) string {
+	for _, b := range serving {
+		if (len(c.AllowedBackends) == 0 || slices.Contains(c.AllowedBackends, b.Name)) &&
+			(len(c.AllowedRegions) == 0 || slices.Contains(c.AllowedRegions, b.Region)) {
+			return b.Name
+		}
+	}
+	return ""
+}
+
+// rates are the limits that a request counts in. What the tenant's own says takes the place of the settings'.
+func rates(f Facts, p Policy) []Rate {
+	all := []Rate{{Kind: RateTenant, RateLimits: p.Rates}}
+	for _, r := range f.Rates {
+		if r.Kind == RateTenant {
+			all[0].RateLimits = r.Over(p.Rates)
+			continue
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// checkRates names the limits on requests and tokens that the ledger counts in. It leaves no trace where there are none.
+func checkRates(d *Decision, s *Seen, f Facts, p Policy) (string, string, *refusal) {
+	if d.Kind == messages.KindPrompt {
+		_, serving := Asked(s, p)
+		d.Section.Backend = first(&d.Section, serving)
+		d.Tokens = d.Section.InputBound + int64(d.Section.MaxTokens)
+	}
+	for _, rate := range rates(f, p) {
+		for _, w := range Windows() {
+			requests, tokens := rate.In(w)
+			if requests == 0 && tokens == 0 || rate.Kind == RateBackend && rate.Name != d.Section.Backend {
+				continue
+			}
+			name := RateName(f.Tenant, rate.Kind, rate.Name, w)
+			if tokens > 0 && d.Tokens > tokens {
+				detail := fmt.Sprintf("it could use %d tokens, the limit of the %s lets %d through in one %s", d.Tokens, rate.Kind, tokens, w)
+				return fail, detail, pipelines.Deny(messages.ReasonLimitRateRequest, "max_tokens", detail)
+			}
+			d.Rates = append(d.Rates, RateScope{name, w, requests, tokens, rate.Excess.waits(f.Class), rate.Kind.reason()})
+			d.Section.Rates = append(d.Section.Rates, messages.RateLimit{Name: name, Requests: requests, Tokens: tokens})
+		}
+	}
+	if len(d.Rates) == 0 {
+		d.Tokens = 0
+		return "", "", nil
+	}
+	d.Section.RateTokens = d.Tokens
+	return pass, fmt.Sprintf("asks for 1 request and at most %d tokens in %d window(s)", d.Tokens, len(d.Rates)), nil
+}

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	"flowgate/worker"
@@ -27,23 +26,30 @@ func BenchmarkReservations(b *testing.B) {
 		}
 		b.Run(name, func(b *testing.B) {
 			db := durable(b)
-			var sent atomic.Int64
+			sent := 0
 			for b.Loop() {
+				b.StopTimer()
+				batches := make([][]worker.Member, connections)
+				for i := range batches {
+					batches[i] = asking(sent, size)
+					sent += size
+				}
+				b.StartTimer()
 				var group sync.WaitGroup
-				for range connections {
-					group.Go(func() { reserve(b, db, int(sent.Add(int64(size)))-size, size) })
+				for _, members := range batches {
+					group.Go(func() { reserve(b, db, members) })
 				}
 				group.Wait()
 			}
-			b.ReportMetric(float64(sent.Load())/b.Elapsed().Seconds(), "reservations/s")
+			b.ReportMetric(float64(sent)/b.Elapsed().Seconds(), "reservations/s")
 		})
 	}
 }
 
-// reserve admits the requests from one number on.
-func reserve(b *testing.B, db *postgres.DB, from, size int) {
+// asking are the requests from one number on.
+func asking(from, size int) []worker.Member {
 	const limit = 1 << 50
-	decision := []byte(strings.Repeat("decision ", 100))
+	decision := []byte(strings.Repeat("a decision ", 110)) // as long as an ordinary one
 	members := make([]worker.Member, size)
 	for i := range members {
 		n := from + i
@@ -52,6 +58,10 @@ func reserve(b *testing.B, db *postgres.DB, from, size int) {
 			scope(fmt.Sprintf("department:acme/d%d:day:2026-01-31", n%10), limit), scope(fmt.Sprintf("user:acme/u%d:day:2026-01-31", n%100), limit))
 		members[i].Decision = decision
 	}
+	return members
+}
+
+func reserve(b *testing.B, db *postgres.DB, members []worker.Member) {
 	grants, err := db.Admit(b.Context(), members)
 	if err != nil {
 		b.Error(err)

@@ -150,6 +150,9 @@ func newBudgetRaise(g *globals) *cobra.Command {
 				return usageError{err}
 			}
 			r.Day, r.Month = day, month
+			if err := g.mustHave(cmd.Context(), "approver", r.Approver, messages.RoleApprover); err != nil {
+				return err
+			}
 			return changed(cmd, g, func(ctx context.Context, c *client) (control.Budget, messages.BudgetNote, error) {
 				raised, err := control.RaiseBudget(ctx, c.js, k, r, now)
 				note := noteOf(raised)

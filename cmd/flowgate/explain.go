@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"flowgate/messages"
+	"flowgate/pipelines/corporate"
 	"flowgate/worker"
 	"flowgate/worker/postgres"
 	"flowgate/worker/results"
@@ -246,6 +247,7 @@ func (e *explanation) write(w io.Writer) error {
 func (e *explanation) writeDecided(say func(string, ...any)) {
 	d := e.Decided
 	say("  asked by  user %s, department %s%s: %q", printable(d.UserID), printable(d.Department), prefixed(", for ", printable(d.Purpose)), d.AuditReason)
+	e.writeDirectory(say)
 	if d.Model != "" {
 		say("  model     %s, at most %d tokens, temperature %g", printable(d.Model), d.MaxTokens, d.Temperature)
 	}
@@ -282,6 +284,27 @@ func (e *explanation) writeDecided(say func(string, ...any)) {
 		say("  %-9s 1 request%s in %s (%s)", word, tokensText(d.RateTokens), printable(r.Name), limitsText(r.Requests, r.Tokens))
 	}
 	say("  decided   %s", d.FinishedAt.UTC().Format(time.RFC3339Nano))
+}
+
+// writeDirectory prints what the directory of people said.
+func (e *explanation) writeDirectory(say func(string, ...any)) {
+	d := e.Decided
+	if len(d.Defaults) > 0 {
+		say("  filled    %s, by the credential's defaults", strings.Join(d.Defaults, ", "))
+	}
+	n := d.Directory
+	if n == nil {
+		return
+	}
+	person := "nobody of that name"
+	if p := n.Person; p != nil {
+		person = entryText(corporate.Entry{Person: p})
+	}
+	say("  person    %s (directory revision %d)", printable(person), n.Revision)
+	if n.Department != nil {
+		say("  list      of the department: %s", printable(entryText(corporate.Entry{Department: n.Department})))
+	}
+	say("  list      of everyone: %s", printable(entryText(corporate.Entry{Everyone: &n.Everyone})))
 }
 
 // prefixed is a text behind a word, nothing where there is none.

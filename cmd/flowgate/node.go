@@ -21,6 +21,7 @@ import (
 	"flowgate/worker/broker"
 	"flowgate/worker/console"
 	"flowgate/worker/control"
+	"flowgate/worker/directory"
 	"flowgate/worker/gate"
 	"flowgate/worker/metrics"
 	"flowgate/worker/postgres"
@@ -77,6 +78,7 @@ type node struct {
 	topology broker.Topology
 	claims   *broker.Claims
 	control  *control.Watch
+	people   *directory.Watch             // nil without layer 1
 	waits    func(consumer string) uint64 // how much waits at a consumer, as of a moment ago
 	gate     *gate.Gate                   // nil without a database
 	leader   *worker.Leader

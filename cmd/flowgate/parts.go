@@ -11,6 +11,7 @@ import (
 	"flowgate/worker"
 	"flowgate/worker/broker"
 	"flowgate/worker/control"
+	"flowgate/worker/directory"
 	"flowgate/worker/fleet"
 	"flowgate/worker/recorder"
 	"flowgate/worker/results"
@@ -35,6 +36,7 @@ func (n *node) startParts(ctx context.Context) error {
 	if err := n.startPressure(parts); err != nil {
 		return err
 	}
+	n.startDirectory(parts)
 	chain, err := n.chain(ctx)
 	if err != nil {
 		return err
@@ -82,6 +84,15 @@ func (n *node) startControl(ctx, parts context.Context) error {
 		return environmentError{fmt.Errorf("reading what is paused from the bucket %s: %w", control.Bucket, err)}
 	}
 	return nil
+}
+
+// startDirectory watches the directory of people where this process has layer 1.
+func (n *node) startDirectory(parts context.Context) {
+	if !n.roles.layer(messages.LayerCorporate) {
+		return
+	}
+	n.people = directory.New(directory.Options{Source: n.db, Logger: n.log})
+	n.parts.Go(func() { n.people.Run(parts) })
 }
 
 // chain is the runtime of this process's layers; nil where it has none.

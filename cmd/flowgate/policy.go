@@ -168,6 +168,9 @@ func newPolicyActivate(g *globals) *cobra.Command {
 			if strings.TrimSpace(reason) == "" {
 				return usageError{errors.New("flag --reason is missing: say why; see `flowgate policy activate --help`")}
 			}
+			if err := g.mustHaveAnywhere(cmd.Context(), "by", whoever(by), messages.RoleApprover, messages.RoleAdmin); err != nil {
+				return err
+			}
 			c, err := reach(cmd.Context(), g, false)
 			if err != nil {
 				return err

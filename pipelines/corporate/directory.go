@@ -62,9 +62,9 @@ func Fill(r *messages.Request, f *Facts, p Policy) {
 	if f.Directory == nil {
 		return
 	}
-	var c Credential
-	if f.Credential != "" {
-		c = f.Directory.Credentials[f.Credential]
+	c, has := f.Directory.Credentials[f.Credential]
+	if !has {
+		c = f.Directory.Credentials[EveryoneName]
 	}
 	fill := func(field string, into *string, with string) {
 		if strings.TrimSpace(*into) == "" && with != "" {
@@ -80,6 +80,10 @@ func Fill(r *messages.Request, f *Facts, p Policy) {
 	fill("purpose", &r.Purpose, c.Purpose)
 	fill("audit_reason", &r.AuditReason, c.Reason)
 }
+
+// Recorded tells whether a name stands in the record, and so in requests as the directory compares them, as it is: one with a number of a
+// card or person, or a secret, does not.
+func Recorded(name string, p Policy) bool { return name == "" || named(name, p.Privacy) == name }
 
 // lists are one list of everyone's and of the department's allow-lists, those that are empty left out.
 func lists(s *messages.CorporateSection, of func(messages.Allowed) []string) [][]string {

@@ -144,6 +144,13 @@ func TestCredentialsFillWhatIsLeftOut(t *testing.T) {
 	if s.UserID != "u1" || s.Department != "finance" || s.AuditReason != "quarterly report" || !slices.Equal(s.Defaults, []string{"purpose"}) {
 		t.Errorf("got %+v", s)
 	}
+	r, f, p = setup(t) // each that has no entry
+	f.Directory, r.AuditReason = directory(), ""
+	f.Directory.Credentials["*"] = corporate.Credential{Reason: "daily work"}
+	corporate.Fill(r, &f, p)
+	if d := corporate.Decide(r, f, p); d.Refusal != nil || d.Section.AuditReason != "daily work" || !slices.Equal(d.Section.Defaults, []string{"audit_reason"}) {
+		t.Errorf("of each: %+v, %+v", d.Section, d.Refusal)
+	}
 	r, f, p = setup(t)
 	f.Directory, f.Credential, r.AuditReason = directory(), "another", ""
 	corporate.Fill(r, &f, p)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -97,11 +98,21 @@ func (c *Corporate) Handle(ctx context.Context, tasks []*worker.Task) []worker.V
 	return verdicts
 }
 
-// unusablePark is when a layer looks again that has a policy in force which it cannot use.
-const unusablePark = 5 * time.Second
+// unusablePark is when a layer looks again that has a policy in force which it cannot use, stalePark when the directory of people
+// cannot be read.
+const (
+	unusablePark = 5 * time.Second
+	stalePark    = time.Second
+)
 
-// undecided is the verdict about a task that cannot be judged, since a policy or budget in force cannot be read here. What has
-// ended by itself, or was cancelled, ends all the same; what is held goes on being held, so that the stream is purged behind it.
+// staleError is why the directory of people cannot be read.
+type staleError struct{ error }
+
+func (e staleError) Unwrap() error { return e.error }
+
+// undecided is the verdict about a task that cannot be judged, since a policy, a budget or the directory in force cannot be read
+// here. What has ended by itself, or was cancelled, ends all the same; what is held goes on being held, so that the stream is
+// purged behind it.
 func (c *Corporate) undecided(ctx context.Context, t *worker.Task, why error) worker.Verdict {
 	f := c.facts(t)
 	if f.Cancelled != nil {
@@ -112,6 +123,9 @@ func (c *Corporate) undecided(ctx context.Context, t *worker.Task, why error) wo
 			return c.End(ctx, t, refused)
 		}
 		return worker.Verdict{Action: worker.ActionWait}
+	}
+	if _, stale := errors.AsType[staleError](why); stale {
+		return worker.Park(c.Now().Add(stalePark), why)
 	}
 	return worker.Park(c.Now().Add(unusablePark), why)
 }
@@ -219,7 +233,7 @@ func (c *Corporate) judge(ctx context.Context, t *worker.Task, e *messages.Envel
 	}
 	if c.Directory != nil {
 		if f.Directory, err = c.Directory(ctx, t.Tenant); err != nil {
-			return d, err
+			return d, staleError{err}
 		}
 	}
 	corporate.Fill(r, &f, p)

@@ -134,7 +134,6 @@ func limitWindowsOf(tenant string, limits []control.Limit, settings corporate.Ra
 		of[whose{l.Kind, l.Name}] = own
 	}
 	all := []limitWindow{}
-	seen := map[whose]bool{}
 	add := func(who whose, w corporate.Window, c postgres.Counted) {
 		l, has := of[who]
 		if !has {
@@ -144,7 +143,6 @@ func limitWindowsOf(tenant string, limits []control.Limit, settings corporate.Ra
 		if requests == 0 && tokens == 0 {
 			return
 		}
-		seen[who] = true
 		shown := limitWindow{Kind: who.kind, Name: who.name, Window: w, Requests: requests, Tokens: tokens, Excess: l.Excess, Waiting: c.Waiting}
 		if who.kind == corporate.RateTenant {
 			shown.Name = tenant
@@ -154,9 +152,12 @@ func limitWindowsOf(tenant string, limits []control.Limit, settings corporate.Ra
 	}
 	found := map[whose]map[corporate.Window]postgres.Counted{}
 	for _, c := range counted {
-		kind, name, w, ok := rateOf(c.Name)
+		kind, name, w, ok := corporate.ParseRateName(c.Name)
 		if !ok {
 			continue
+		}
+		if kind == corporate.RateTenant {
+			name = control.Everybody
 		}
 		if found[whose{kind, name}] == nil {
 			found[whose{kind, name}] = map[corporate.Window]postgres.Counted{}
@@ -184,21 +185,6 @@ func limitWindowsOf(tenant string, limits []control.Limit, settings corporate.Ra
 		return slices.Index(windows, a.Window) - slices.Index(windows, b.Window)
 	})
 	return all
-}
-
-// rateOf reads whose a counted window is, out of corporate.RateName.
-func rateOf(name string) (kind corporate.RateKind, who string, w corporate.Window, ok bool) {
-	_, rest, ok := strings.Cut(name, "/")
-	end := strings.LastIndexByte(rest, ':')
-	if !ok || end < 0 {
-		return "", "", "", false
-	}
-	word, who, _ := strings.Cut(rest[:end], "/")
-	kind, w = corporate.RateKind(word), corporate.Window(rest[end+1:])
-	if kind == corporate.RateTenant {
-		who = control.Everybody
-	}
-	return kind, who, w, kind.Known() && slices.Contains(corporate.Windows(), w)
 }
 
 // reckon fills in what is used, and when it is free.

@@ -167,7 +167,6 @@ func governance(s configs.Settings, prices *pricing.Table, agreements *flow.Book
 	}
 	p.Rates.RequestsMinute, p.Rates.RequestsHour = s.Security.Access.RateLimit.InForce()
 	p.Version = policyVersion(p, s.Flowgate.Timezone, agreements)
-	p.Serving = serving(s) // keys are not in the version: processes without them decide the same
 	p.Prices, p.Agreements, p.Location = prices, agreements, s.Flowgate.Location()
 	return p
 }
@@ -215,13 +214,13 @@ func offlineServes(s configs.Settings) bool {
 const localRegion = "local"
 
 // serving are the backends that settings allow and that can be used here, in the order in which they are tried.
-func serving(s configs.Settings) []corporate.Serving {
+func serving(s configs.Settings) []handlers.Serves {
 	b, mocks := s.Flowgate.Backends, s.Development.DevMode.UseMocks
 	order := b.Order
 	if mocks {
 		order = []string{backends.OfflineName}
 	}
-	var all []corporate.Serving
+	var all []handlers.Serves
 	for _, name := range order {
 		switch {
 		case !b.Allows(name) && !mocks:
@@ -230,9 +229,9 @@ func serving(s configs.Settings) []corporate.Serving {
 			for _, m := range b.OpenAI.Models {
 				models[m] = true
 			}
-			all = append(all, corporate.Serving{Name: name, Models: models, Region: b.OpenAI.Region})
+			all = append(all, handlers.Serves{Serving: corporate.Serving{Name: name, Region: b.OpenAI.Region}, Models: models})
 		case name == backends.OfflineName && offlineServes(s):
-			all = append(all, corporate.Serving{Name: name, Region: localRegion})
+			all = append(all, handlers.Serves{Serving: corporate.Serving{Name: name, Region: localRegion}})
 		}
 	}
 	return all

@@ -54,8 +54,9 @@ func Judge(s *Seen, f Facts, p Policy) Decision {
 		}
 		if refused != nil {
 			d.Refusal = refused
+			asked := d.Section.Rates
 			d.free()
-			d.Rates, d.Section.Rates = nil, nil
+			d.Rates, d.Section.Rates = nil, asked
 			return d
 		}
 	}
@@ -219,7 +220,7 @@ func checkModel(d *Decision, s *Seen, _ Facts, p Policy) (string, string, *refus
 	if d.Kind != messages.KindPrompt {
 		return notApplicable, "no model is asked", nil
 	}
-	model, _ := Asked(s, p)
+	model := Asked(s, p)
 	if len(p.AllowedModels) > 0 && !p.AllowedModels[model] {
 		return fail, "", pipelines.Deny(messages.ReasonModelNotAllowed, "model", "")
 	}

@@ -37,8 +37,6 @@ type Policy struct {
 	Limits     Limits
 	// Rates are the tenant's limits on requests and tokens where operators set none.
 	Rates RateLimits
-	// Serving are the backends in the order in which they are tried, and what they serve.
-	Serving []Serving
 	// BillableAttempts is how many calls that may have been billed an epoch may make; the reservation covers them all.
 	BillableAttempts int
 	// Rules are the company's policy; nil: there is none.
@@ -82,6 +80,8 @@ type Facts struct {
 	Directory *Directory
 	// Rates are the limits on requests and tokens that operators set for whose request it is, its model and backend.
 	Rates []Rate
+	// Serving are the backends that serve its model by the settings, in the order in which they are tried.
+	Serving []Serving
 }
 
 // UnknownName stands for a user or department that nobody named.

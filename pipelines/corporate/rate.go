@@ -3,6 +3,7 @@ package corporate
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"flowgate/messages"
 	"flowgate/pipelines"
@@ -125,32 +126,36 @@ func RateName(tenant string, kind RateKind, name string, w Window) string {
 	return "rate:" + tenant + "/" + who + ":" + string(w)
 }
 
-// Serving is a backend, the exact models that it serves (all, where none is named), and where it does.
+// Serving is a backend that serves a request's model by the settings, and where it does.
 type Serving struct {
-	Name   string
-	Models map[string]bool
-	Region string
+	Name, Region string
 }
 
-// Asked are the exact model that a request asks for, and the backends that serve it by the settings, in the order in which they are
-// tried.
-func Asked(s *Seen, p Policy) (model string, serving []Serving) {
-	if s.Kind != messages.KindPrompt {
-		return "", nil
+// ParseRateName reads what RateName wrote; of the tenant the name is empty.
+func ParseRateName(text string) (kind RateKind, name string, w Window, ok bool) {
+	_, rest, ok := strings.Cut(text, "/")
+	end := strings.LastIndexByte(rest, ':')
+	if !ok || end < 0 {
+		return "", "", "", false
 	}
-	model = s.Model
+	word, name, _ := strings.Cut(rest[:end], "/")
+	kind, w = RateKind(word), Window(rest[end+1:])
+	return kind, name, w, kind.Known() && slices.Contains(Windows(), w)
+}
+
+// Asked is the exact model that a request asks for; empty: none.
+func Asked(s *Seen, p Policy) string {
+	if s.Kind != messages.KindPrompt {
+		return ""
+	}
+	model := s.Model
 	if model == "" {
 		model = p.DefaultModel
 	}
 	if exact, ok := p.Aliases[model]; ok {
 		model = exact
 	}
-	for _, b := range p.Serving {
-		if len(b.Models) == 0 || b.Models[model] {
-			serving = append(serving, b)
-		}
-	}
-	return model, serving
+	return model
 }
 
 // first is the backend that would be asked first: which one it is in the end is known when the call is made, too late to count before
@@ -178,11 +183,43 @@ func rates(f Facts, p Policy) []Rate {
 	return all
 }
 
+// RatesOf are the limits that a recorded decision was made by.
+func RatesOf(c *messages.CorporateSection) (all []Rate) {
+	for _, limit := range c.Rates {
+		kind, name, w, ok := ParseRateName(limit.Name)
+		if !ok {
+			continue
+		}
+		at := slices.IndexFunc(all, func(r Rate) bool { return r.Kind == kind && r.Name == name })
+		if at < 0 {
+			at = len(all)
+			all = append(all, Rate{Kind: kind, Name: name})
+		}
+		if w == WindowHour {
+			all[at].RequestsHour, all[at].TokensHour = limit.Requests, limit.Tokens
+		} else {
+			all[at].RequestsMinute, all[at].TokensMinute = limit.Requests, limit.Tokens
+		}
+	}
+	return all
+}
+
+// ServingOf is the backend that a recorded decision counted on: the only one that the record knows.
+func ServingOf(c *messages.CorporateSection) []Serving {
+	if c.Backend == "" {
+		return nil
+	}
+	b := Serving{Name: c.Backend}
+	if len(c.AllowedRegions) > 0 {
+		b.Region = c.AllowedRegions[0] // it is in one of them
+	}
+	return []Serving{b}
+}
+
 // checkRates names the limits on requests and tokens that the ledger counts in. It leaves no trace where there are none.
-func checkRates(d *Decision, s *Seen, f Facts, p Policy) (string, string, *refusal) {
+func checkRates(d *Decision, _ *Seen, f Facts, p Policy) (string, string, *refusal) {
 	if d.Kind == messages.KindPrompt {
-		_, serving := Asked(s, p)
-		d.Section.Backend = first(&d.Section, serving)
+		d.Section.Backend = first(&d.Section, f.Serving)
 		d.Tokens = d.Section.InputBound + int64(d.Section.MaxTokens)
 	}
 	for _, rate := range rates(f, p) {
@@ -192,12 +229,12 @@ func checkRates(d *Decision, s *Seen, f Facts, p Policy) (string, string, *refus
 				continue
 			}
 			name := RateName(f.Tenant, rate.Kind, rate.Name, w)
+			d.Section.Rates = append(d.Section.Rates, messages.RateLimit{Name: name, Requests: requests, Tokens: tokens})
 			if tokens > 0 && d.Tokens > tokens {
 				detail := fmt.Sprintf("it could use %d tokens, the limit of the %s lets %d through in one %s", d.Tokens, rate.Kind, tokens, w)
 				return fail, detail, pipelines.Deny(messages.ReasonLimitRateRequest, "max_tokens", detail)
 			}
 			d.Rates = append(d.Rates, RateScope{name, w, requests, tokens, rate.Excess.waits(f.Class), rate.Kind.reason()})
-			d.Section.Rates = append(d.Section.Rates, messages.RateLimit{Name: name, Requests: requests, Tokens: tokens})
 		}
 	}
 	if len(d.Rates) == 0 {

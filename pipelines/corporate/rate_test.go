@@ -1,6 +1,7 @@
 package corporate_test
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ func limited(l corporate.RateLimits, kind corporate.RateKind, name string) corpo
 func TestRatesAreThoseThatARequestFallsUnder(t *testing.T) {
 	hour := func(n int64) corporate.RateLimits { return corporate.RateLimits{RequestsHour: n} }
 	served := []corporate.Serving{
-		{Name: "openai", Models: map[string]bool{"another": true}}, {Name: "mlflow", Region: "us"}, {Name: "offline", Region: "local"},
+		{Name: "mlflow", Region: "us"}, {Name: "offline", Region: "local"},
 	}
 	for name, c := range map[string]struct {
 		policy  corporate.RateLimits
@@ -49,8 +50,8 @@ func TestRatesAreThoseThatARequestFallsUnder(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, f, p := setup(t)
-			p.Rates, p.Serving = c.policy, served
-			f.Rates = c.rates
+			p.Rates = c.policy
+			f.Rates, f.Serving = c.rates, served
 			if c.class != "" {
 				f.Class = c.class
 			}
@@ -58,8 +59,12 @@ func TestRatesAreThoseThatARequestFallsUnder(t *testing.T) {
 				c.request(r)
 			}
 			d := corporate.Decide(r, f, p)
+			f.Rates, f.Serving = corporate.RatesOf(&d.Section), corporate.ServingOf(&d.Section)
+			if again := corporate.Decide(r, f, p); !reflect.DeepEqual(again.Section, d.Section) || !reflect.DeepEqual(again.Refusal, d.Refusal) {
+				t.Errorf("out of the record it is\n%+v, was\n%+v", again.Section, d.Section)
+			}
 			if c.refused != "" {
-				if d.Refusal == nil || d.Refusal.Reason != c.refused || d.Refusal.Status != messages.StatusDenied || d.Rates != nil || d.Section.Rates != nil || d.Scopes != nil {
+				if d.Refusal == nil || d.Refusal.Reason != c.refused || d.Refusal.Status != messages.StatusDenied || d.Rates != nil || d.Scopes != nil {
 					t.Errorf("refused for %+v with %v", d.Refusal, d.Rates)
 				}
 				return

@@ -47,6 +47,8 @@ type Corporate struct {
 	Directory func(ctx context.Context, tenant string) (*corporate.Directory, error)
 	// Rates tells how much somebody may ask now; may be nil. An error keeps the request from being decided on.
 	Rates func(tenant string, kind corporate.RateKind, name string) (corporate.RateLimits, bool, error)
+	// Serving are the backends by the settings, in the order in which they are tried.
+	Serving []Serves
 	// Ingress is the incarnation of the ingress stream.
 	Ingress string
 	// Partitions is how many WORK streams new requests are spread over.
@@ -242,7 +244,9 @@ func (c *Corporate) judge(ctx context.Context, t *worker.Task, e *messages.Envel
 	if f.Budgets, err = c.budgets(t, &seen, p); err != nil {
 		return d, err
 	}
-	if f.Rates, err = c.rates(t, &seen, p); err != nil {
+	model := corporate.Asked(&seen, p)
+	f.Serving = c.serving(model)
+	if f.Rates, err = c.rates(t, &seen, model, f.Serving); err != nil {
 		return d, err
 	}
 	return corporate.Judge(&seen, f, p), nil

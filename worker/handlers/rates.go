@@ -5,12 +5,32 @@ import (
 	"flowgate/worker"
 )
 
-// rates are the limits on requests and tokens that a request may count in, as operators set them.
-func (c *Corporate) rates(t *worker.Task, s *corporate.Seen, p corporate.Policy) ([]corporate.Rate, error) {
+// serving are the backends that serve a model by the settings, in the order in which they are tried.
+func (c *Corporate) serving(model string) (serving []corporate.Serving) {
+	if model == "" {
+		return nil
+	}
+	for _, b := range c.Serving {
+		if len(b.Models) == 0 || b.Models[model] {
+			serving = append(serving, b.Serving)
+		}
+	}
+	return serving
+}
+
+// Serves is a backend, and the exact models that it serves (all, where none is named).
+type Serves struct {
+	corporate.Serving
+
+	Models map[string]bool
+}
+
+// rates are the limits on requests and tokens that a request may count in, as operators set them: those of every backend that serves
+// its model, of which the decision takes that of the first that it allows.
+func (c *Corporate) rates(t *worker.Task, s *corporate.Seen, model string, serving []corporate.Serving) ([]corporate.Rate, error) {
 	if c.Rates == nil {
 		return nil, nil
 	}
-	model, serving := corporate.Asked(s, p)
 	whose := []corporate.Rate{
 		{Kind: corporate.RateTenant, Name: t.Tenant}, {Kind: corporate.RateDepartment, Name: s.Department}, {Kind: corporate.RateUser, Name: s.UserID},
 	}

@@ -29,7 +29,7 @@ func newTenants(g *globals) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newTenantsAdd(g), newTenantsList(g), newTenantsShow(g), newTenantsRotate(g), newTenantsSuspend(g), newTenantsResume(g),
-		newTenantsAnonymous(g))
+		newTenantsAnonymous(g), newTenantsConfig(g))
 	return cmd
 }
 

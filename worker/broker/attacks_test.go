@@ -349,7 +349,7 @@ func (w *walled) closed(conn *nats.Conn, user string) {
 			w.t.Fatalf("%s is still connected: %s", user, conn.Status())
 		}
 	}
-	if again, err := nats.Connect(w.srv.URL(), w.logins[user]); !errors.Is(err, nats.ErrAuthorization) {
+	if again, err := nats.Connect(w.url, w.logins[user]); !errors.Is(err, nats.ErrAuthorization) {
 		if err == nil {
 			again.Close()
 		}
@@ -414,7 +414,7 @@ func TestAttackWithoutACredential(t *testing.T) {
 		"the name of anonymous ones": nats.UserInfo("producer", ""),
 		"a token":                    nats.Token("x"),
 	} {
-		conn, err := nats.Connect(w.srv.URL(), login)
+		conn, err := nats.Connect(w.url, login)
 		if !errors.Is(err, nats.ErrAuthorization) {
 			t.Errorf("%s: %v", name, err)
 		}

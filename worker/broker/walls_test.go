@@ -33,7 +33,8 @@ func key(t *testing.T) (public string, login nats.Option) {
 // walled is a real server with the streams of flowgate and two tenants: acme, who attacks, and globex.
 type walled struct {
 	t        *testing.T
-	srv      *broker.Server
+	srv      *broker.Server // nil where it is not flowgate's own
+	url      string
 	walls    broker.Walls
 	operator *nats.Conn
 	js       jetstream.JetStream
@@ -46,6 +47,17 @@ type walled struct {
 
 func newWalled(t *testing.T) *walled {
 	t.Helper()
+	w := tenantsOf(t)
+	w.srv = workertest.Server(t, func(o *broker.Options) { o.Walls = w.walls })
+	w.url = w.srv.URL()
+	operator, _ := workertest.Conn(t, w.srv)
+	w.connect(operator)
+	return w
+}
+
+// tenantsOf are the two tenants, before there is a server.
+func tenantsOf(t *testing.T) *walled {
+	t.Helper()
 	w := &walled{t: t, logins: map[string]nats.Option{}, refusals: make(chan error, 64)}
 	for _, user := range [][]string{{"acme", "loader", "second"}, {"globex", "loader"}} {
 		tenant := broker.Tenant{Name: user[0]}
@@ -56,18 +68,26 @@ func newWalled(t *testing.T) *walled {
 		}
 		w.walls.Tenants = append(w.walls.Tenants, tenant)
 	}
-	w.srv = workertest.Server(t, func(o *broker.Options) { o.Walls = w.walls })
-	w.operator, w.js = workertest.Conn(t, w.srv)
-	workertest.Topology(t, w.js, queues())
+	return w
+}
+
+// connect makes the streams as the operator, and connects the tenants.
+func (w *walled) connect(operator *nats.Conn) {
+	w.t.Helper()
+	var err error
+	if w.js, err = jetstream.New(operator); err != nil {
+		w.t.Fatal(err)
+	}
+	w.operator = operator
+	workertest.Topology(w.t, w.js, queues())
 	w.acme = w.as("acme.loader", nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { w.refusals <- err }))
 	w.globex = w.as("globex.loader")
-	return w
 }
 
 // as connects as a user.
 func (w *walled) as(user string, options ...nats.Option) *nats.Conn {
 	w.t.Helper()
-	conn, err := nats.Connect(w.srv.URL(), append(options, w.logins[user], nats.ReconnectWait(10*time.Millisecond))...)
+	conn, err := nats.Connect(w.url, append(options, w.logins[user], nats.ReconnectWait(10*time.Millisecond))...)
 	if err != nil {
 		w.t.Fatalf("connecting as %s: %v", user, err)
 	}

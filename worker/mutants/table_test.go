@@ -122,7 +122,7 @@ func mutants() []mutant {
 		},
 		{
 			bug:    "a submission believes that it is there already although nobody shows it",
-			file:   "cmd/flowgate/submit.go",
+			file:   "cmd/flowgate/publish.go",
 			before: "if shown {",
 			after:  "if shown || asked == nil {",
 			pkg:    "./cmd/flowgate",
@@ -143,6 +143,30 @@ func mutants() []mutant {
 			after:  "SyncAlways: false,",
 			pkg:    "./worker/broker",
 			tests:  []string{"TestAFlushPrecedesEachAcknowledgement"},
+		},
+		{
+			bug:    "a tenant's account reaches the subjects of every tenant",
+			file:   "worker/broker/accounts.go",
+			before: "tenant: t.Name, keys: t.Keys",
+			after:  "tenant: \"*\", keys: t.Keys",
+			pkg:    "./worker/broker",
+			tests:  []string{"TestAttackPublishingToAnotherTenantsRequests"},
+		},
+		{
+			bug:    "who names a tenant's public key is let in without its seed",
+			file:   "worker/broker/doorkeeper.go",
+			before: "user != nil && !signed(said.Nkey, said.Sig, c.GetNonce())",
+			after:  "user != nil && said.Sig == \"\"",
+			pkg:    "./worker/broker",
+			tests:  []string{"TestAttackWithoutACredential"},
+		},
+		{
+			bug:    "a suspended tenant is let in",
+			file:   "worker/tenants/book.go",
+			before: "if t.Suspended == nil && c.Suspended == nil {",
+			after:  "if c.Suspended == nil {",
+			pkg:    "./worker/tenants",
+			tests:  []string{"TestWallsAreThoseOfTheBook"},
 		},
 	}
 }

@@ -42,7 +42,7 @@ DECLARE
     blocks integer[] := '{}'; x_member integer[]; x_scope integer[];
     -- limits: what is counted in the present window and the one before, how much of it is gone, and how many wait
     ms bigint; t_id integer[]; t_win bigint[]; t_gone bigint[]; t_requests bigint[]; t_tokens bigint[]; t_requests_before bigint[];
-    t_tokens_before bigint[]; t_waiting bigint[]; t_dirty boolean[];
+    t_tokens_before bigint[]; t_waiting bigint[]; t_dirty boolean[]; q_id integer[]; q_win bigint[];
     v_blocked text; v_retry timestamptz; v_since timestamptz; older bigint; tokens bigint; worst bigint; short bigint; span bigint;
     i integer; r integer; s integer; low integer; high integer := 0; q integer; q_low integer; q_high integer := 0;
     amount bigint; since timestamptz; next timestamptz;
@@ -88,6 +88,7 @@ BEGIN
         IF cardinality(t_id) IS DISTINCT FROM cardinality(t_name) THEN
             RAISE EXCEPTION 'limits changed meanwhile' USING ERRCODE = '40001';
         END IF;
+        SELECT array_agg(t_id[x.s] ORDER BY x.n), array_agg(t_win[x.s] ORDER BY x.n) INTO q_id, q_win FROM unnest(q_rate) WITH ORDINALITY AS x (s, n);
         IF true = ANY (q_wait) THEN
             SELECT array_agg((SELECT count(*) FROM (SELECT FROM waiter w WHERE w.scope_id = -t.id LIMIT 100000) c) ORDER BY t.n)
             INTO t_waiting FROM unnest(t_id) WITH ORDINALITY AS t (id, n);
@@ -283,10 +284,8 @@ BEGIN
                                ingress_stream, request_sha256, scopes, rates, rate_wins, rate_tokens, rate_blocked, retry_at)
         SELECT m.seq, coalesce(m.reserved, 0), at, at, m.epoch, m.p, m.tenant, m.id, m.class, m.state, m.reason, m.stream, m.sha,
                CASE WHEN m.reserved > 0 THEN r_id[coalesce(m_refs[m.n - 1], 0) + 1:m_refs[m.n]] END,
-               CASE WHEN m.tokens IS NOT NULL THEN (SELECT array_agg(t_id[x.s])
-                   FROM unnest(q_rate[coalesce(q_refs[m.n - 1], 0) + 1:q_refs[m.n]]) AS x (s)) END,
-               CASE WHEN m.tokens IS NOT NULL THEN (SELECT array_agg(t_win[x.s])
-                   FROM unnest(q_rate[coalesce(q_refs[m.n - 1], 0) + 1:q_refs[m.n]]) AS x (s)) END,
+               CASE WHEN m.tokens IS NOT NULL THEN q_id[coalesce(q_refs[m.n - 1], 0) + 1:q_refs[m.n]] END,
+               CASE WHEN m.tokens IS NOT NULL THEN q_win[coalesce(q_refs[m.n - 1], 0) + 1:q_refs[m.n]] END,
                m.tokens, m.blocked, m.retry
         FROM unnest(m_tenant, m_id, m_epoch, m_class, m_p, m_stream, m_seq, m_sha, g_state, g_reason, w_kind, w_reserved, w_tokens,
                     g_blocked, g_retry)
@@ -302,11 +301,10 @@ BEGIN
     IF holds > 0 THEN
         UPDATE admission a SET state = m.state, reason = m.reason, decided_at = at, reserved = coalesce(m.reserved, 0),
                scopes = CASE WHEN m.reserved > 0 THEN r_id[coalesce(m_refs[m.n - 1], 0) + 1:m_refs[m.n]] END,
-               rates = c.rates, rate_wins = c.wins, rate_tokens = m.tokens, rate_blocked = m.blocked, retry_at = m.retry
+               rates = CASE WHEN m.tokens IS NOT NULL THEN q_id[coalesce(q_refs[m.n - 1], 0) + 1:q_refs[m.n]] END,
+               rate_wins = CASE WHEN m.tokens IS NOT NULL THEN q_win[coalesce(q_refs[m.n - 1], 0) + 1:q_refs[m.n]] END, rate_tokens = m.tokens, rate_blocked = m.blocked, retry_at = m.retry
         FROM unnest(m_tenant, m_id, m_epoch, g_state, g_reason, w_kind, w_reserved, w_tokens, g_blocked, g_retry)
              WITH ORDINALITY AS m (tenant, id, epoch, state, reason, kind, reserved, tokens, blocked, retry, n)
-        LEFT JOIN LATERAL (SELECT array_agg(t_id[x.s]) AS rates, array_agg(t_win[x.s]) AS wins
-            FROM unnest(q_rate[coalesce(q_refs[m.n - 1], 0) + 1:q_refs[m.n]]) AS x (s)) c ON m.tokens IS NOT NULL
         WHERE m.kind = 2 AND a.tenant = m.tenant AND a.id = m.id AND a.epoch = m.epoch
           AND a.state = 'waiting' AND a.outcome_at IS NULL;
         GET DIAGNOSTICS hits = ROW_COUNT;

@@ -40,6 +40,11 @@ func fullEnvelope() *messages.Envelope {
 			Backend: "anthropic", Rates: []messages.RateLimit{{Name: "rate:acme/user/u1:minute", Requests: 60, Tokens: 90_000}}, RateTokens: 2_100,
 			RateBlocked: "rate:acme/user/u1:minute", RetryAt: moment(8),
 			PriceVersion: "p1", PolicyVersion: "s1", Agreement: agreed,
+			Facts: &messages.CorporateFacts{
+				DecidedAt: moment(2), Temperature: new(0.0), MaxTokens: new(2000), Trigger: "[None]", Growth: 7,
+				Found: []messages.Finding{{Type: "EMAIL_ADDRESS", Count: 2}}, Budgets: []messages.BudgetFact{{Kind: "user", Request: 1, Day: 2, Month: 3}}, Ended: true, BehindModel: true,
+				Rates: []messages.RateFact{{Kind: "model", Name: "m", RequestsMinute: 1, RequestsHour: 2, TokensMinute: 3, TokensHour: 4, Excess: "wait"}},
+			},
 		},
 		AI: &messages.AISection{
 			Stay: stay(messages.VerdictProcessed, 3), Backend: "anthropic", Model: "claude-3-sonnet-20240229", Answer: "ja", AnswerLength: 2,

@@ -143,6 +143,51 @@ type CorporateSection struct {
 	AllowedRegions  []string `json:"allowed_regions,omitempty"`
 
 	Agreement *AgreementRef `json:"agreement,omitempty"`
+
+	// Facts is what the section does not say anyway of what was decided by; older versions left it out.
+	Facts *CorporateFacts `json:"facts,omitempty"`
+}
+
+// CorporateFacts are the rest of what layer 1 decided by: with section and settings they give the same decision again.
+type CorporateFacts struct {
+	// DecidedAt is when it was decided; left out it is started_at.
+	DecidedAt time.Time `json:"decided_at,omitzero"`
+	// Temperature and MaxTokens are the request's own.
+	Temperature *float64 `json:"temperature,omitempty"`
+	MaxTokens   *int     `json:"max_tokens,omitempty"`
+	// Trigger is the request's, where the section names no agreement. One that ends with a space had what the record may not have.
+	Trigger string `json:"trigger,omitempty"`
+	// Growth is by how many bytes placeholders can make the conversation longer.
+	Growth int64 `json:"growth,omitempty"`
+	// Found counts personal data and secrets in a request that was refused before they were judged.
+	Found []Finding `json:"found,omitempty"`
+	// Budgets are those that operators had set for whose request it is.
+	Budgets []BudgetFact `json:"budgets,omitempty"`
+	// Rates are the limits on requests and tokens that operators had set for whose request it is, its model and backends.
+	Rates []RateFact `json:"rates,omitempty"`
+	// BehindModel tells that a replay goes on behind the model, which reserves nothing.
+	BehindModel bool `json:"behind_model,omitempty"`
+	// Ended tells that the request was ended whatever had been decided: by its deadline, an operator, or crashes.
+	Ended bool `json:"ended,omitempty"`
+}
+
+// End is f of a request that ended whatever had been decided; nil stays nil.
+func (f *CorporateFacts) End() *CorporateFacts {
+	if f == nil {
+		return nil
+	}
+	ended := *f
+	ended.Ended = true
+	return &ended
+}
+
+// BudgetFact is what somebody might spend, in micro-dollars; 0 is no bound.
+type BudgetFact struct {
+	// Kind is tenant, department, user or agreement.
+	Kind    string `json:"kind"`
+	Request int64  `json:"request_microusd,omitempty"`
+	Day     int64  `json:"day_microusd,omitempty"`
+	Month   int64  `json:"month_microusd,omitempty"`
 }
 
 // RateLimit is a limit on requests and tokens in a window, as it held when a request was decided on; 0 is no limit.
@@ -151,6 +196,19 @@ type RateLimit struct {
 	Name     string `json:"name"`
 	Requests int64  `json:"requests,omitempty"`
 	Tokens   int64  `json:"tokens,omitempty"`
+}
+
+// RateFact is how much somebody might ask for; 0 is no bound.
+type RateFact struct {
+	// Kind is tenant, department, user, model or backend.
+	Kind           string `json:"kind"`
+	Name           string `json:"name,omitempty"`
+	RequestsMinute int64  `json:"requests_minute,omitempty"`
+	RequestsHour   int64  `json:"requests_hour,omitempty"`
+	TokensMinute   int64  `json:"tokens_minute,omitempty"`
+	TokensHour     int64  `json:"tokens_hour,omitempty"`
+	// Excess is refuse or wait; empty: batch requests wait, others are refused.
+	Excess string `json:"excess,omitempty"`
 }
 
 // Usage is what one answer used, in tokens, in the classes that have prices of their own.

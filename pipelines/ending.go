@@ -78,6 +78,7 @@ func Cancel(e *messages.Envelope, at messages.State, r *Refusal, now time.Time) 
 	case messages.StateHold:
 		if e.Corporate != nil {
 			e.Corporate.Verdict, e.Corporate.Reason, e.Corporate.FinishedAt = messages.VerdictFailed, r.Reason, now
+			e.Corporate.Facts = e.Corporate.Facts.End()
 		}
 	}
 	End(e, layer, r, now)

@@ -19,10 +19,10 @@ import (
 func newAudit(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "audit", Short: "Read and check the record", Args: cobra.NoArgs,
-		Example: "  flowgate audit list --status denied\n  flowgate audit show invoice-4711\n  flowgate audit check",
+		Example: "  flowgate audit list --status denied\n  flowgate audit show invoice-4711\n  flowgate audit check\n  flowgate audit redecide --since 24h",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newAuditList(g), newAuditShow(g), newAuditCheck(g))
+	cmd.AddCommand(newAuditList(g), newAuditShow(g), newAuditCheck(g), newAuditRedecide(g))
 	return cmd
 }
 

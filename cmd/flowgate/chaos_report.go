@@ -22,6 +22,8 @@ type chaosReport struct {
 	Seconds      float64 `json:"seconds"`
 	// Again is the command that does the same.
 	Again string `json:"again"`
+	// Redecided says which decisions were not reproduced; absent where all were.
+	Redecided *redecision `json:"redecided,omitempty"`
 	// Timeline is the record of the first bad request, Calls are the provider's of it.
 	Timeline *postgres.Timeline `json:"timeline,omitempty"`
 	Calls    []provider.Call    `json:"calls,omitempty"`
@@ -31,6 +33,9 @@ type chaosReport struct {
 func (d *drillRun) conclude(ctx context.Context, r *chaosReport, e chaos.Evidence) error {
 	p := d.plan.Options
 	r.Again = fmt.Sprintf("flowgate chaos --seed %d --requests %d --faults %d --cluster %d", p.Seed, p.Requests, p.Faults, p.Cluster)
+	if r.NotReproduced > 0 {
+		r.Redecided = d.again
+	}
 	if !r.OK && len(r.Bad) > 0 {
 		id := r.Bad[0].ID
 		timeline, err := d.c.db.Timeline(ctx, messages.Key{Tenant: d.g.tenant, ID: id})
@@ -73,6 +78,7 @@ func (r *chaosReport) show(out io.Writer) error {
 		{"admissions", n(r.Admissions), ""},
 		{"reservations_left", strconv.FormatInt(r.ReservationsLeft, 10), "must be 0"},
 		{"overspend_microusd", strconv.FormatInt(r.Overspend, 10), "must be 0"},
+		{"decisions_not_reproduced", n(r.NotReproduced), "must be 0: made again out of the record"},
 		{"dead_letters", n(r.DeadLetters), ""},
 		{"recovery_seconds", strconv.FormatFloat(r.RecoverySeconds, 'f', 2, 64), "the longest until the next result"},
 		{"unasked_exits", n(r.UnaskedExits), "started again by the supervisor"},
@@ -90,6 +96,11 @@ func (r *chaosReport) show(out io.Writer) error {
 			break
 		}
 		fmt.Fprintf(out, "NOT AS PROMISED: %s: %s\n", printable(b.ID), printable(b.What))
+	}
+	if r.Redecided != nil {
+		if err := r.Redecided.write(out, false); err != nil {
+			return err
+		}
 	}
 	r.showTimeline(out)
 	word := "As promised"

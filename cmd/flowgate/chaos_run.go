@@ -25,6 +25,8 @@ type drillRun struct {
 	plan chaos.Plan
 
 	c *client
+	// again is what became of the decisions on record when they were made again.
+	again *redecision
 }
 
 // drillPatience is how long nothing may move, once every fault is healed, before what is open counts as lost.
@@ -101,6 +103,12 @@ func (d *drillRun) drill(ctx context.Context, ground *drillGround, books *provid
 	}
 	d.say("All is quiet: %d accepted, %d open.", len(t.accepted), len(t.open))
 	record, err := d.record(ctx)
+	if err == nil {
+		d.again, err = redecide(ctx, d.c.db, postgres.Filter{Tenant: d.g.tenant, Limit: -1}, proposal{})
+	}
+	if err == nil {
+		record.NotReproduced = d.again.NotReproduced + d.again.NotRecomputable
+	}
 	return chaos.Evidence{
 		Submitted: t.submitted, Accepted: t.accepted, Cancelled: t.cancelled, Results: t.results, Wakes: t.wakes, Calls: books.Calls(),
 		Record: record, Limit: d.plan.Limit(), Struck: s.struck,

@@ -182,6 +182,9 @@ func (d *demo) work(ctx context.Context) (*demoReport, error) {
 	if report.Findings, err = auditCheck(ctx, d.c); err != nil {
 		return nil, err
 	}
+	if report.Again, err = redecide(ctx, d.c.db, postgres.Filter{Tenant: d.g.tenant, Limit: -1}, proposal{}); err != nil {
+		return nil, err
+	}
 	report.judge()
 	report.Seconds = time.Since(d.began).Seconds()
 	if d.g.json {
@@ -189,6 +192,10 @@ func (d *demo) work(ctx context.Context) (*demoReport, error) {
 	}
 	d.say("\nThe record, the money and the queue (flowgate audit check):")
 	if err := showFindings(d.cmd.OutOrStdout(), d.g, report.Findings); err != nil && !errors.Is(err, errSaid) {
+		return nil, err
+	}
+	d.say("\nEvery decision made again, out of the record alone (flowgate audit redecide):")
+	if err := report.Again.write(d.cmd.OutOrStdout(), false); err != nil {
 		return nil, err
 	}
 	d.say("\nDone in %.1f s. Next: `flowgate up` in one terminal, `flowgate submit --reason \"why you ask\" --wait \"Say OK\"` in another;", report.Seconds)
@@ -281,7 +288,9 @@ type demoReport struct {
 	Recomputed int64              `json:"recomputed_microusd"`
 	Replay     demoReplay         `json:"replay"`
 	Findings   []postgres.Finding `json:"audit_check"`
-	Seconds    float64            `json:"seconds"`
+	// Again is what became of every decision when it was made again out of the record.
+	Again   *redecision `json:"redecided"`
+	Seconds float64     `json:"seconds"`
 }
 
 type demoDeadLetter struct {
@@ -304,6 +313,7 @@ func (r *demoReport) judge() {
 	for _, f := range r.Findings {
 		r.OK = r.OK && f.OK
 	}
+	r.OK = r.OK && r.Again.good() && r.Again.Requests > 0
 }
 
 // measure reads the record.

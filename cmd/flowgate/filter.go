@@ -40,16 +40,27 @@ func (f *filterFlags) filter(g *globals) (postgres.Filter, error) {
 	if f.since == "" {
 		return filter, nil
 	}
-	if age, err := time.ParseDuration(f.since); err == nil {
-		filter.Since = time.Now().Add(-age)
-		return filter, nil
+	var err error
+	filter.Since, err = ago("since", f.since)
+	return filter, err
+}
+
+// window makes a filter one over many requests.
+func (f *filterFlags) window(cmd *cobra.Command) {
+	limit := cmd.Flags().Lookup("limit")
+	limit.Usage, limit.DefValue, f.limit = "at most this many requests, the newest", "10000", 10_000
+}
+
+// ago reads a time of a flag: a time, or an age.
+func ago(flag, text string) (time.Time, error) {
+	if age, err := time.ParseDuration(text); err == nil {
+		return time.Now().Add(-age), nil
 	}
-	at, err := time.Parse(time.RFC3339, f.since)
+	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return filter, usageError{fmt.Errorf("flag --since must be an age such as 24h or a time such as 2026-01-31T12:00:00Z")}
+		return at, usageError{fmt.Errorf("flag --%s must be an age such as 24h or a time such as 2026-01-31T12:00:00Z", flag)}
 	}
-	filter.Since = at
-	return filter, nil
+	return at, nil
 }
 
 func reasons() []messages.Reason {

@@ -7,14 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"flowgate/configs"
-	"flowgate/messages"
-	"flowgate/pipelines/corporate"
-	"flowgate/pipelines/policy"
-	"flowgate/worker/postgres"
 )
-
-// mostExamples bounds the requests that a trial names.
-const mostExamples = 10
 
 // trial is what a policy would have decided on requests that have ended.
 type trial struct {
@@ -29,18 +22,9 @@ type trial struct {
 	Otherwise int `json:"otherwise"`
 	// Refused were refused by other checks before any rule was asked. NotRecomputable lack facts, since an older version
 	// recorded them.
-	Refused         int            `json:"refused_before"`
-	NotRecomputable int            `json:"not_recomputable"`
-	Examples        []trialExample `json:"examples"`
-}
-
-// trialExample is a request that would be decided otherwise.
-type trialExample struct {
-	messages.Key
-
-	Epoch  int    `json:"epoch"`
-	Before string `json:"before"`
-	After  string `json:"after"`
+	Refused         int                 `json:"refused_before"`
+	NotRecomputable int                 `json:"not_recomputable"`
+	Examples        []redecisionExample `json:"examples"`
 }
 
 func newPolicyTry(g *globals) *cobra.Command {
@@ -60,16 +44,20 @@ func newPolicyTry(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c, err := reach(cmd.Context(), g, true)
+			settings, err := g.load()
 			if err != nil {
 				return err
 			}
-			defer c.close()
-			decisions, err := c.db.Decisions(cmd.Context(), f)
+			db, err := g.reachDatabase(cmd.Context(), settings)
+			if err != nil {
+				return environmentError{err}
+			}
+			defer db.Close()
+			report, err := redecide(cmd.Context(), db, f, proposal{policy: p})
 			if err != nil {
 				return err
 			}
-			t := try(p, decisions)
+			t := trialOf(p.Version(), report)
 			if g.json {
 				err = printJSON(cmd.OutOrStdout(), t)
 			} else {
@@ -79,41 +67,16 @@ func newPolicyTry(g *globals) *cobra.Command {
 		},
 	}
 	filter.bind(cmd)
-	cmd.Flags().Lookup("limit").Usage = "at most this many requests, the newest"
-	cmd.Flags().Lookup("limit").DefValue = "10000"
-	filter.limit = 10_000
+	filter.window(cmd)
 	return cmd
 }
 
-func try(p *policy.Policy, decisions []postgres.Decided) trial {
-	t := trial{Version: p.Version(), Requests: len(decisions), Examples: []trialExample{}}
-	for _, d := range decisions {
-		if d.Section == nil {
-			t.NotRecomputable++
-			continue
-		}
-		facts := corporate.Facts{Address: messages.Address{Key: d.Key, Class: d.Class}, Now: d.Section.StartedAt, SubmittedAt: d.SubmittedAt}
-		word, was, now := corporate.JudgeRules(d.Kind, d.Section, facts, p)
-		switch word {
-		case corporate.AgainSame:
-			t.Same++
-		case corporate.AgainDenied:
-			t.Denied++
-			t.DeniedMicroUSD += d.CostMicroUSD
-		case corporate.AgainPassed:
-			t.Passed++
-		case corporate.AgainOtherwise:
-			t.Otherwise++
-		case corporate.AgainEarlier:
-			t.Refused++
-		case corporate.AgainUnknown:
-			t.NotRecomputable++
-		}
-		if (word == corporate.AgainDenied || word == corporate.AgainPassed || word == corporate.AgainOtherwise) && len(t.Examples) < mostExamples {
-			t.Examples = append(t.Examples, trialExample{d.Key, d.Epoch, decided(was.Denied, was.Flagged), decided(now.Denied, now.Flagged)})
-		}
+// trialOf is the part of a redecision that a policy alone changes.
+func trialOf(version string, r *redecision) trial {
+	return trial{
+		Version: version, Requests: r.Requests, Same: r.Same - r.refusedBefore, Denied: r.Denied, DeniedMicroUSD: r.DeniedMicroUSD,
+		Passed: r.Passed, Otherwise: r.Otherwise, Refused: r.refusedBefore, NotRecomputable: r.NotRecomputable, Examples: r.Examples,
 	}
-	return t
 }
 
 func (t trial) write(w io.Writer) error {

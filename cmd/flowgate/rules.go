@@ -2,11 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"flowgate/configs"
@@ -17,6 +16,7 @@ import (
 	"flowgate/pipelines/corporate"
 	"flowgate/pipelines/flow"
 	"flowgate/pipelines/optimizer"
+	"flowgate/pipelines/policy"
 	"flowgate/pipelines/pricing"
 	"flowgate/pipelines/privacy"
 	"flowgate/worker"
@@ -87,13 +87,37 @@ func (n *node) corporate(ctx context.Context) (worker.Layer, error) {
 		return nil, err
 	}
 	rules := governance(n.settings, n.prices, n.agreements, n.controls)
+	if err := n.db.KeepSettings(ctx, postgres.KeptSettings, rules.Version, rules.Settings().Body()); err != nil {
+		return nil, err
+	}
 	return &handlers.Corporate{
 		Ledger: n.db, Admissions: n.db, Dead: deadLetters{n.db}, Bodies: n.bodies(), Leader: n.leader,
-		Policy: func() corporate.Policy { return rules }, Rules: n.control.Policy, Budgets: n.budget,
+		Policy: func() corporate.Policy { return rules }, Rules: n.keptRules(), Budgets: n.budget,
 		Rates: n.rate, Directory: n.people.Tenant,
 		Ingress: ingress.Incarnation(), Partitions: 1,
 		Now: time.Now, Probe: n.probe, Control: n.control, LongestPark: longestPark(n.settings.Flowgate.Hold),
 	}, nil
+}
+
+// keptRules is the policy in force, once the record has its bundle: nothing is decided by rules that nobody could decide by again.
+func (n *node) keptRules() func(context.Context) (*policy.Policy, error) {
+	var kept atomic.Value
+	return func(ctx context.Context) (*policy.Policy, error) {
+		p, err := n.control.Policy()
+		version := p.Version()
+		if err != nil || version == "" || kept.Load() == version {
+			return p, err
+		}
+		body, err := json.Marshal(p.Bundle())
+		if err == nil {
+			err = n.db.KeepSettings(ctx, postgres.KeptPolicy, version, body)
+		}
+		if err != nil {
+			return nil, err
+		}
+		kept.Store(version)
+		return p, nil
+	}
 }
 
 // budget is what somebody may spend now, by the control bucket.
@@ -166,22 +190,9 @@ func governance(s configs.Settings, prices *pricing.Table, agreements *flow.Book
 		},
 	}
 	p.Rates.RequestsMinute, p.Rates.RequestsHour = s.Security.Access.RateLimit.InForce()
-	p.Version = policyVersion(p, s.Flowgate.Timezone, agreements)
 	p.Prices, p.Agreements, p.Location = prices, agreements, s.Flowgate.Location()
+	p.Version = corporate.VersionOf(p.Settings().Body())
 	return p
-}
-
-// policyVersion names a policy by its content: the same rules have the same name on every machine.
-func policyVersion(p corporate.Policy, zone string, agreements *flow.Book) string {
-	h := sha256.New()
-	refs := make([]messages.AgreementRef, 0)
-	for _, a := range agreements.Agreements() {
-		refs = append(refs, a.Ref())
-	}
-	if err := json.NewEncoder(h).Encode([]any{p, zone, refs}); err != nil {
-		panic(err) // plain data
-	}
-	return hex.EncodeToString(h.Sum(nil)[:6])
 }
 
 // retries are the delay policies out of settings, by model family.

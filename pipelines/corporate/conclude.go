@@ -86,8 +86,7 @@ func Resume(d *Decision, old *messages.Envelope, asked messages.State, edited bo
 		d.ResumeAt = messages.StateAI
 		return
 	}
-	d.ResumeAt = messages.StateOptimizer
-	d.free()
+	d.behindModel()
 }
 
 // ResumeHeld is Resume for a replay that was held back meanwhile: it goes on where it was to, unless the model or the rules on
@@ -99,8 +98,18 @@ func ResumeHeld(d *Decision, e *messages.Envelope) {
 	if e.AI == nil || e.Corporate == nil || e.Corporate.Model != d.Section.Model || e.AI.PrivacyVersion != d.Section.PrivacyVersion {
 		return
 	}
+	d.behindModel()
+}
+
+// behindModel lets a replay go on where the model has answered.
+func (d *Decision) behindModel() {
 	d.ResumeAt = messages.StateOptimizer
 	d.free()
+	if d.Section.Facts != nil {
+		facts := *d.Section.Facts
+		facts.BehindModel = true
+		d.Section.Facts = &facts
+	}
 }
 
 // free reserves nothing: no model is asked. The request counts as one without tokens, in none of a model or backend.

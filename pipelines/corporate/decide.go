@@ -75,7 +75,7 @@ func Unreadable(err error, f Facts, p Policy) Decision {
 func Ended(r *pipelines.Refusal, f Facts, p Policy) Decision {
 	s := Read(&messages.Request{}, f.Address, p.Privacy)
 	d := begin(&s, f, p)
-	d.Refusal = r
+	d.EndedBy(r)
 	return d
 }
 
@@ -95,7 +95,7 @@ func begin(s *Seen, f Facts, p Policy) Decision {
 		PromptBytes: s.PromptBytes, Turns: s.Turns, InputBound: s.InputBound,
 		PolicyVersion: p.Version, PrivacyVersion: p.Privacy.Version(), RequestedModel: s.Model,
 		Temperature: messages.DefaultTemperature, MaxTokens: messages.DefaultMaxTokens,
-		Credential: f.Credential, Defaults: f.Defaults, Directory: f.Directory.note(s.UserID, s.Department),
+		Credential: f.Credential, Defaults: f.Defaults, Directory: f.Directory.note(s.UserID, s.Department), Facts: factsFor(s, f),
 	}}
 	if d.Section.ControlsVersion = p.Controls.Version(); d.Section.ControlsVersion != "" {
 		d.Section.ComplianceLevel, d.Section.ControlsDue = p.ComplianceLevel, p.Controls.Due("", p.ComplianceLevel)
@@ -191,7 +191,7 @@ func checkAgreement(d *Decision, s *Seen, f Facts, p Policy) (string, string, *r
 		return fail, "", pipelines.Deny(messages.ReasonAgreementUnknown, "trigger", "")
 	}
 	ref := a.Ref()
-	d.Section.Agreement = &ref
+	d.Section.Agreement, d.Section.Facts.Trigger = &ref, ""
 	if reason := a.Check(f.Now); reason != "" {
 		return fail, ref.Version, pipelines.Deny(reason, "trigger", "")
 	}
@@ -207,7 +207,7 @@ func checkPersonalData(d *Decision, s *Seen, _ Facts, p Policy) (string, string,
 		return notApplicable, "no model is asked", nil
 	}
 	findings, denied := p.Privacy.Judge(s.Found, s.Purpose)
-	d.Section.Findings = findings
+	d.Section.Findings, d.Section.Facts.Found = findings, nil
 	d.Section.InputBound += s.Growth
 	if len(denied) > 0 {
 		detail := privacy.Describe(findings, denied)

@@ -16,7 +16,7 @@ import (
 
 // Policy is the versioned rule by which the layer decides.
 type Policy struct {
-	// Version names this policy in the record.
+	// Version names this policy in the record: that of its Settings.
 	Version string
 	// MinAuditReason is the least length of an audit reason, in characters, after trimming.
 	MinAuditReason         int
@@ -50,13 +50,15 @@ type Policy struct {
 
 // ModelDefaults are a model's own defaults; nil is messages.DefaultMaxTokens and messages.DefaultTemperature.
 type ModelDefaults struct {
-	MaxTokens   *int
-	Temperature *float64
+	MaxTokens   *int     `json:"max_tokens,omitempty"`
+	Temperature *float64 `json:"temperature,omitempty"`
 }
 
 // Limits are in micro-dollars; 0 means that there is no limit of that kind.
 type Limits struct {
-	Request, Day, Month int64
+	Request int64 `json:"request_microusd"`
+	Day     int64 `json:"day_microusd"`
+	Month   int64 `json:"month_microusd"`
 }
 
 // Facts are what the handler gathered about one message.

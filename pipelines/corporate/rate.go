@@ -61,10 +61,12 @@ func (e Excess) waits(class messages.Class) bool {
 
 // RateLimits are how many requests and tokens may be let through in a window; 0 is no limit.
 type RateLimits struct {
-	RequestsMinute, RequestsHour int64
-	TokensMinute, TokensHour     int64
+	RequestsMinute int64 `json:"requests_minute,omitempty"`
+	RequestsHour   int64 `json:"requests_hour,omitempty"`
+	TokensMinute   int64 `json:"tokens_minute,omitempty"`
+	TokensHour     int64 `json:"tokens_hour,omitempty"`
 
-	Excess Excess
+	Excess Excess `json:"excess,omitempty"`
 }
 
 // In are the limits of one window.

@@ -24,7 +24,9 @@ type Seen struct {
 	ReasonLength int
 	Priority     messages.Priority
 	// Model, Trigger, Temperature, MaxTokens and the times are as the request has them; nil and empty where it says nothing.
-	Model, Trigger      string
+	Model, Trigger string
+	// ToldTrigger is the trigger for the record. It is no agreement's where the trigger is none for the record.
+	ToldTrigger         string
 	Temperature         *float64
 	MaxTokens           *int
 	NotBefore, NotAfter *time.Time
@@ -44,7 +46,7 @@ func Read(r *messages.Request, at messages.Address, guard *privacy.Guard) Seen {
 		Kind: r.Kind(), UserID: named(r.UserID, guard), Department: named(r.Department, guard),
 		AuditReason: told(r.AuditReason, guard), Purpose: told(r.Purpose, guard),
 		ReasonLength: utf8.RuneCountInString(strings.TrimSpace(r.AuditReason)), Priority: r.Priority,
-		Model: r.Model, Trigger: r.Trigger, Temperature: r.Temperature, MaxTokens: r.MaxTokens,
+		Model: r.Model, Trigger: r.Trigger, ToldTrigger: toldTrigger(r.Trigger, guard), Temperature: r.Temperature, MaxTokens: r.MaxTokens,
 		NotBefore: r.NotBefore, NotAfter: r.NotAfter,
 	}
 	errors.As(r.CheckAgainst(at), &s.Stranger)
@@ -74,6 +76,15 @@ func named(name string, guard *privacy.Guard) string {
 // told is a text for the record, which keeps no personal data.
 func told(text string, guard *privacy.Guard) string {
 	return guard.Redact(strings.TrimSpace(text), func(privacy.Type) bool { return true })
+}
+
+// toldTrigger ends with a space, as no agreement's trigger does, where something had to be left out.
+func toldTrigger(trigger string, guard *privacy.Guard) string {
+	told := guard.Redact(trigger, func(privacy.Type) bool { return true })
+	if told != trigger {
+		told += " "
+	}
+	return told
 }
 
 // Conversation is what a model is asked: the request's messages, or its prompt as the one message of a user.

@@ -75,6 +75,15 @@ func (a Agreement) Ref() messages.AgreementRef {
 	}
 }
 
+// Terms are what decides of an agreement, its form, and what references to it say: no parameters and no words about it.
+func (a Agreement) Terms() Agreement {
+	return Agreement{
+		Trigger: a.Trigger, FlowEncoding: a.FlowEncoding, Action: a.Action, ConfidenceThreshold: a.confidence(), Version: a.Ref().Version,
+		ValidFrom: a.ValidFrom.UTC(), ValidUntil: a.ValidUntil.UTC(), SLASeconds: a.SLASeconds,
+		ComplianceLevel: a.ComplianceLevel, Owner: a.Owner, Approver: a.Approver,
+	}
+}
+
 // contentVersion is the first twelve hexadecimal digits of the SHA-256 of the agreement as JSON without its version. Times
 // count as moments, an absent threshold as the default one.
 func (a Agreement) contentVersion() string {

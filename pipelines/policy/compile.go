@@ -76,6 +76,13 @@ func (p *Policy) Under(reason string) *Policy {
 	return &activated
 }
 
+// WithTicket is the policy as it was activated under a ticket.
+func (p *Policy) WithTicket(ticket string) *Policy {
+	activated := *p
+	activated.ticket = ticket
+	return &activated
+}
+
 // Ticket is the ticket that the activation names; empty: it names none.
 func (p *Policy) Ticket() string {
 	if p == nil {

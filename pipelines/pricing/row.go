@@ -19,38 +19,49 @@ const MaxPrice = 1_000_000_000_000
 //
 // A cache price of 0 means that the provider has none, and its tokens cost what others do: CacheRead and CacheWrite5m
 // default to Input, CacheWrite1h to CacheWrite5m. NewTable fills them in.
+//
+// Its JSON is what the record keeps of it: the price.
 type Row struct {
 	// Model is the exact id.
-	Model string
+	Model string `json:"model"`
 	// EffectiveFrom is the first moment at which the row holds; the zero time means always.
-	EffectiveFrom time.Time
+	EffectiveFrom time.Time `json:"effective_from,omitzero"`
 	// Version names the row in records. NewTable makes it from the row's content where it is empty.
-	Version string
+	Version string `json:"version"`
 
-	Input, Output, CacheRead, CacheWrite5m, CacheWrite1h int64
+	Input        int64 `json:"input"`
+	Output       int64 `json:"output"`
+	CacheRead    int64 `json:"cache_read"`
+	CacheWrite5m int64 `json:"cache_write_5m"`
+	CacheWrite1h int64 `json:"cache_write_1h"`
 
 	// Tiers are the prices of long inputs, by rising Above.
-	Tiers []Tier
+	Tiers []Tier `json:"tiers,omitempty"`
 	// Free marks a model that costs nothing, such as one that runs on a machine of one's own. Without it a price of 0 is
 	// a fault.
-	Free bool
+	Free bool `json:"free,omitempty"`
 
 	// RetiredOn is the day on which the provider retired the model; zero while it serves it. A retired row keeps its
 	// price: records refer to it, and another provider may serve the model still.
-	RetiredOn time.Time
+	RetiredOn time.Time `json:"-"`
 	// RetiredBy names the provider that retired it where others may serve it still; empty where none does.
-	RetiredBy string
+	RetiredBy string `json:"-"`
 	// Successor is the model that the provider names for a retired one.
-	Successor string
+	Successor string `json:"-"`
 	// Source says where the prices come from, Note what else is worth knowing.
-	Source, Note string
+	Source string `json:"-"`
+	Note   string `json:"-"`
 }
 
 // Tier is what a call costs whose whole input is larger than Above tokens: all of it, and its answer, at these prices.
 type Tier struct {
-	Above int64
+	Above int64 `json:"above"`
 
-	Input, Output, CacheRead, CacheWrite5m, CacheWrite1h int64
+	Input        int64 `json:"input"`
+	Output       int64 `json:"output"`
+	CacheRead    int64 `json:"cache_read"`
+	CacheWrite5m int64 `json:"cache_write_5m"`
+	CacheWrite1h int64 `json:"cache_write_1h"`
 }
 
 // Retired tells whether nobody served the model any more at a moment. A model that one provider of several retired

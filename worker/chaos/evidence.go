@@ -55,6 +55,8 @@ type Record struct {
 	// Reserved is what all scopes hold together, Spent what each has spent.
 	Reserved int64
 	Spent    map[string]int64
+	// NotReproduced are decisions that come out otherwise when they are made again out of the record, or cannot be.
+	NotReproduced int
 	// Broken are the invariants of `audit check` that do not hold, in words.
 	Broken []string
 }

@@ -41,6 +41,8 @@ type Report struct {
 	// RecoverySeconds is the longest time from the end of a fault to the next result.
 	RecoverySeconds float64 `json:"recovery_seconds"`
 
+	// NotReproduced are decisions on record that come out otherwise when they are made again, or cannot be.
+	NotReproduced int `json:"decisions_not_reproduced"`
 	// Broken are the invariants of `audit check` that do not hold.
 	Broken []string `json:"audit_check,omitempty"`
 	Struck []Struck `json:"struck"`
@@ -70,7 +72,7 @@ func Judge(p Plan, e Evidence) Report {
 		Report: Report{
 			Options: p.Options, Submitted: len(e.Submitted), Accepted: len(e.Accepted), ProviderCalls: len(e.Calls),
 			Intents: e.Record.Intents, Outcomes: len(e.Record.Outcomes), Admissions: e.Record.Admissions,
-			ReservationsLeft: e.Record.Reserved, DeadLetters: e.Record.DeadLetters, Broken: e.Record.Broken, Struck: e.Struck,
+			ReservationsLeft: e.Record.Reserved, DeadLetters: e.Record.DeadLetters, NotReproduced: e.Record.NotReproduced, Broken: e.Record.Broken, Struck: e.Struck,
 		},
 		plan: p, seen: e, outcomes: make(map[epoch][]Ending), doubts: make(map[epoch]map[int]bool),
 	}
@@ -97,7 +99,7 @@ func Judge(p Plan, e Evidence) Report {
 		j.RecoverySeconds = max(j.RecoverySeconds, s.RecoverySeconds)
 	}
 	j.OK = j.Lost+j.DuplicateResults+j.WrongResults+j.UnexplainedRepeats == 0 && j.ReservationsLeft == 0 && j.Overspend <= 0 &&
-		j.Outcomes == j.Admissions && len(j.Broken) == 0 && j.Accepted == len(p.Mix)
+		j.Outcomes == j.Admissions && j.NotReproduced == 0 && len(j.Broken) == 0 && j.Accepted == len(p.Mix)
 	return j.Report
 }
 

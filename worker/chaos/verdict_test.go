@@ -94,6 +94,7 @@ func TestTheVerdictFindsEachBrokenPromise(t *testing.T) {
 		"an admission that is open": {
 			func(_ *Plan, e *Evidence) { e.Record.Admissions = 3 }, func(r Report) int { return r.Admissions - r.Outcomes },
 		},
+		"a decision made otherwise": {func(_ *Plan, e *Evidence) { e.Record.NotReproduced = 1 }, func(r Report) int { return r.NotReproduced }},
 		"a broken invariant":        {func(_ *Plan, e *Evidence) { e.Record.Broken = []string{"x"} }, func(r Report) int { return len(r.Broken) }},
 		"one that was not accepted": {func(_ *Plan, e *Evidence) { delete(e.Accepted, "plain-0") }, func(r Report) int { return r.Submitted - r.Accepted }},
 	} {

@@ -39,7 +39,7 @@ type Corporate struct {
 	// Policy is read once a micro-batch.
 	Policy func() corporate.Policy
 	// Rules is the company's policy in force, read once a micro-batch; an error keeps the layer from deciding. May be nil.
-	Rules func() (*policy.Policy, error)
+	Rules func(context.Context) (*policy.Policy, error)
 	// Budgets tells what somebody may spend now; may be nil. An error keeps the request from being decided on.
 	Budgets func(tenant string, kind corporate.BudgetKind, name string, now time.Time) (corporate.Limits, bool, error)
 	// Directory is a tenant's directory of people, nil where it has none; may be nil. It MUST NOT be older than what it promises: an
@@ -81,7 +81,7 @@ type candidate struct {
 // Handle admits a micro-batch in one statement.
 func (c *Corporate) Handle(ctx context.Context, tasks []*worker.Task) []worker.Verdict {
 	verdicts := make([]worker.Verdict, len(tasks))
-	p, err := c.policy()
+	p, err := c.policy(ctx)
 	var candidates []*candidate
 	for i, t := range tasks {
 		if err != nil {
@@ -133,13 +133,13 @@ func (c *Corporate) undecided(ctx context.Context, t *worker.Task, why error) wo
 }
 
 // policy is the policy with the company's rules.
-func (c *Corporate) policy() (corporate.Policy, error) {
+func (c *Corporate) policy(ctx context.Context) (corporate.Policy, error) {
 	p := c.Policy()
 	if c.Rules == nil {
 		return p, nil
 	}
 	var err error
-	p.Rules, err = c.Rules()
+	p.Rules, err = c.Rules(ctx)
 	return p, err
 }
 
@@ -157,6 +157,7 @@ func (c *Corporate) End(ctx context.Context, t *worker.Task, r *pipelines.Refusa
 	d := corporate.Ended(r, c.facts(t), c.Policy())
 	if t.Envelope != nil && e.Corporate != nil { // who asked, and why, was read before
 		d.Kind, d.Section, d.NotAfter = e.Kind, *e.Corporate, e.NotAfter
+		d.EndedBy(r)
 	}
 	entrant := c.candidate(t, e, d)
 	entrant.member.Hold, entrant.ends = t.Envelope != nil, true
@@ -359,7 +360,7 @@ func (c *Corporate) act(ctx context.Context, x *candidate, g worker.Grant, base 
 			return c.handBack(fmt.Errorf("decoding a stored decision: %w", err))
 		}
 		if x.ends {
-			stored.Refusal = x.decision.Refusal
+			stored.EndedBy(x.decision.Refusal)
 		}
 		x.decision = stored
 	case worker.GrantNew:

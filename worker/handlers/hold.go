@@ -29,7 +29,7 @@ func (c *Corporate) gatherHold(ctx context.Context, t *worker.Task, p corporate.
 		return nil, c.handBack(err)
 	}
 	if t.Envelope.Corporate != nil {
-		d.Section.StartedAt = t.Envelope.Corporate.StartedAt
+		d.Since(t.Envelope.Corporate.StartedAt)
 	}
 	if d.Refusal == nil {
 		corporate.ResumeHeld(&d, t.Envelope)

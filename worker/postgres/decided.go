@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -11,34 +10,29 @@ import (
 	"flowgate/messages"
 )
 
-// Decided is what layer 1 decided on an epoch that has ended, and what it cost.
+// Decided is an epoch that has ended, with what layer 1 decided on it.
 type Decided struct {
-	messages.Key
+	messages.Address
 
 	Epoch        int
-	Class        messages.Class
-	Kind         messages.Kind
-	Status       messages.Status
+	StoredAt     time.Time
 	CostMicroUSD int64
-	SubmittedAt  time.Time
-	// Section is nil where the record has none that can be read here.
-	Section *messages.CorporateSection
+	// Envelope is nil where the record has none that can be read here.
+	Envelope *messages.Envelope
 }
 
-const decidedSQL = `SELECT o.tenant, o.id, o.epoch, o.class, o.kind, o.status, o.cost_microusd, coalesce(o.submitted_at, o.stored_at), o.sections -> 'corporate_llm'
-FROM outcome o`
+const decidedSQL = `SELECT o.tenant, o.id, o.epoch, o.class, o.stored_at, o.cost_microusd, o.sections FROM outcome o`
 
 // Decisions lists the decisions of layer 1 on requests that have ended, newest first.
 func (db *DB) Decisions(ctx context.Context, f Filter) ([]Decided, error) {
 	conditions, args := f.sql()
 	all, err := collect(ctx, db, func(row pgx.CollectableRow) (d Decided, err error) {
-		var section []byte
-		if err = row.Scan(&d.Tenant, &d.ID, &d.Epoch, &d.Class, &d.Kind, &d.Status, &d.CostMicroUSD, &d.SubmittedAt, &section); err != nil || len(section) == 0 {
+		var sections []byte
+		if err = row.Scan(&d.Tenant, &d.ID, &d.Epoch, &d.Class, &d.StoredAt, &d.CostMicroUSD, &sections); err != nil || len(sections) == 0 {
 			return d, err
 		}
-		var s messages.CorporateSection
-		if json.Unmarshal(section, &s) == nil {
-			d.Section = &s
+		if e, wrong := messages.DecodeEnvelope(sections); wrong == nil {
+			d.Envelope = e
 		}
 		return d, nil
 	}, decidedSQL+conditions, args...)

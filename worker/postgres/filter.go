@@ -9,6 +9,7 @@ import (
 // Filter chooses outcomes or dead letters; zero fields choose everything. The newest come first.
 type Filter struct {
 	Tenant string
+	ID     string
 	Status string
 	Reason string
 	User   string
@@ -30,7 +31,7 @@ func (f Filter) sql() (string, []any) {
 		where = append(where, fmt.Sprintf(condition, len(args)))
 	}
 	for _, c := range []struct{ column, value string }{
-		{"tenant", f.Tenant}, {"status", f.Status}, {"reason", f.Reason}, {"user_id", f.User},
+		{"tenant", f.Tenant}, {"id", f.ID}, {"status", f.Status}, {"reason", f.Reason}, {"user_id", f.User},
 	} {
 		if c.value != "" {
 			add("o."+c.column+" = $%d", c.value)

@@ -67,7 +67,7 @@ func (r *redecider) under(s *messages.CorporateSection) (corporate.Policy, corpo
 		}
 	}
 	under := *p
-	if under.Rules = r.proposal.policy; under.Rules == nil && s.BundleVersion != "" {
+	if under.Rules = r.policy; under.Rules == nil && s.BundleVersion != "" {
 		if under.Rules = r.rulesOf(s.BundleVersion); under.Rules == nil {
 			return under, corporate.GapPolicy
 		}
@@ -155,7 +155,7 @@ func (r *redecider) again(d postgres.Decided) redone {
 	out.Word, out.Was, out.Now, out.WasEnd, out.NowEnd = recalled.Word(&now, end), recalled.Section, &now, recalled.End, end
 	out.Asks, out.Amount, out.Scopes = decision.Refusal == nil, decision.Amount, decision.Scopes
 	r.zone = cmp.Or(r.zone, p.Location)
-	if !r.proposal.any() {
+	if !r.any() {
 		out.Differ = corporate.Differences(out.Was, out.Now, out.WasEnd, out.NowEnd)
 	}
 	if r.prices != nil {

@@ -115,8 +115,8 @@ func (g *ground) proposals() {
 	if r := ask("--policy", "other.yaml"); r.Denied != 1 || r.DeniedMicroUSD == 0 || r.Passed < 1 || len(r.Examples) == 0 {
 		t.Errorf("another policy: %+v", r)
 	}
-	g.file("prices.json", fmt.Appendf(nil, `{"unit":"micro-dollars per million tokens","rows":[{"model":%q,"effective_from":"2026-09-02","input":4000000000,"output":4000000000,"source":"a test"}]}`, g.modelOf("plain")))
-	if r := ask("--prices", "prices.json"); r.Now.Cost <= 10*r.Was.Cost || r.Was.Cost == 0 || r.Now.Bound == r.Was.Bound || r.Denied == 0 || r.Unpriced != 0 {
+	g.file("prices.json", fmt.Appendf(nil, `{"unit":"micro-dollars per million tokens","rows":[{"model":%q,"effective_from":"2026-09-02","input":6000000,"output":20000000,"source":"a test"}]}`, g.modelOf("plain")))
+	if r := ask("--prices", "prices.json"); r.Now.Cost <= r.Was.Cost || r.Was.Cost == 0 || r.Now.Bound <= r.Was.Bound || r.Denied != 0 || r.Unpriced != 0 {
 		t.Errorf("other prices: %+v", r)
 	}
 	g.file("lenient.yaml", []byte(strings.Replace(strings.Replace(decidingSettings, "min_audit_reason: 5", "min_audit_reason: 2", 1), "secret: deny", "secret: mask", 1)))

@@ -245,7 +245,7 @@ func TestEverythingThatDecidesIsInTheSettings(t *testing.T) {
 		}
 		p := base
 		v := reflect.ValueOf(&p).Elem().FieldByName(field.Name)
-		switch v.Kind() {
+		switch v.Kind() { //nolint:exhaustive // every other kind is in otherwise
 		case reflect.Bool:
 			v.SetBool(!v.Bool())
 		case reflect.Int:

@@ -212,8 +212,11 @@ func TestTheRecordAloneGivesTheSameDecisionAgain(t *testing.T) {
 			corporate.Resume(&d, old, messages.StateOptimizer, false)
 			e.Replay.ResumeAt = d.ResumeAt
 		}
-		grants := []corporate.Grant{{Approved: true}, {Approved: true, Least: d.Amount > 0}, {Reason: messages.ReasonLimitRateUser, Blocked: "rate:x", RetryAt: noon.Add(1234567)},
-			{Waiting: true, Reason: messages.ReasonLimitRateUser, Blocked: "rate:x", RetryAt: noon.Add(99)}, {Reason: messages.ReasonLimitDay}, {Waiting: true, Reason: messages.ReasonWaitingMoney}}
+		grants := []corporate.Grant{
+			{Approved: true}, {Approved: true, Least: d.Amount > 0}, {Reason: messages.ReasonLimitDay}, {Waiting: true, Reason: messages.ReasonWaitingMoney},
+			{Reason: messages.ReasonLimitRateUser, Blocked: "rate:x", RetryAt: noon.Add(1234567)},
+			{Waiting: true, Reason: messages.ReasonLimitRateUser, Blocked: "rate:x", RetryAt: noon.Add(99)},
+		}
 		grant := rapid.SampledFrom(grants).Draw(t, "grant")
 		grant.Now = f.Now.Add(time.Millisecond)
 		corporate.Conclude(e, d, grant)

@@ -84,7 +84,7 @@ func (e *Envelope) Controls() []Control {
 	}
 	for _, id := range due {
 		if !slices.ContainsFunc(all, func(c Control) bool { return c.ID == id }) {
-			all = append(all, Control{ID: id, State: "not_applicable", Evidence: "the request ended before it was judged"})
+			all = append(all, Control{ID: id, State: "not_applicable", Evidence: "the request ended before a result was recorded"})
 		}
 	}
 	return all

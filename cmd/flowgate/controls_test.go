@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -32,7 +33,7 @@ func controlsFile(t *testing.T) []byte {
 		"purposes: {}\n":              "purposes:\n  support: {legal_basis: contract, data: [contact, identity], special_categories: none}\n",
 		"  local: stays on this":      "  eu-*: within the Union\n  local: stays on this",
 		"associates: [offline]":       "associates: [openai]",
-		"\nsets:\n":                   "\nsets:\n  - id: house\n    title: The house\n    controls:\n      - {id: house.dear, says: it costs no more than a tenth of a cent, stages: [end], severity: low, gate: true, pass: cost_microusd <= 1000, evidence: [cost_microusd]}\n",
+		"\nsets:\n":                   "\nsets:\n  - id: house\n    title: The house\n    controls:\n      - {id: house.dear, says: it costs no more than a tenth of a cent, stages: [end], severity: low, gate: true, pass: cost_microusd <= 1000, evidence: [cost_microusd]}\n      - {id: house.region, says: it is answered within the Union, stages: [after], severity: low, gate: true, applies: answered, pass: region.startsWith(\"eu-\") && unmasked.all(d, d == \"contact\"), evidence: [region, unmasked]}\n",
 		`retention: {class: "", days`: `retention: {class: hipaa, days`,
 	} {
 		if !strings.Contains(text, old) {
@@ -51,13 +52,15 @@ func TestControlsActAtEveryLayer(t *testing.T) {
 	up := g.up()
 	up.ready()
 	model.ScriptReplies("default/answer", workertest.ReplyAnswer("Use card 4111 1111 1111 1111."))
+	model.ScriptReplies("default/failing", workertest.ReplyError(http.StatusInternalServerError, "x", "x", "x"), workertest.ReplyError(http.StatusInternalServerError, "x", "x", "x"), workertest.ReplyError(http.StatusInternalServerError, "x", "x", "x"))
 	model.ScriptReplies("default/dear", workertest.ReplyCompletion("dear", "stop", workertest.OpenAIUsage{Prompt: 10, Completion: 1500}))
 	for id, args := range map[string][]string{
-		"good":   {"--purpose", "support", "Write to anna@example.com"},
-		"before": {"--purpose", "fun", "Write to anna@example.com"},
-		"call":   {"--purpose", "support", "Who has the number 536-90-4399?"},
-		"answer": {"--purpose", "support", "Say a card"},
-		"dear":   {"--purpose", "support", "Say a lot"},
+		"good":    {"--purpose", "support", "Write to anna@example.com"},
+		"before":  {"--purpose", "fun", "Write to anna@example.com"},
+		"call":    {"--purpose", "support", "Who has the number 536-90-4399?"},
+		"answer":  {"--purpose", "support", "Say a card"},
+		"dear":    {"--purpose", "support", "Say a lot"},
+		"failing": {"--purpose", "support", "Write to anna@example.com"},
 	} {
 		g.say(append([]string{"submit", "--id", id, "--reason", "a test of controls", "--user", "anna", "--department", "it", "--model", "claude-3-haiku"}, args...)...).wants(t, exitDone, "accepted")
 	}
@@ -104,9 +107,20 @@ func TestControlsActAtEveryLayer(t *testing.T) {
 	if *r.Compliance.Score >= 1 || r.Compliance.Unknown != 2 || *r.Compliance.Coverage >= 1 { // nobody said how long the record is kept
 		t.Errorf("compliance %+v", r.Compliance.Share)
 	}
+	// Who saw the data is judged also where no answer came.
+	judged := map[string]messages.Control{}
+	r = g.result("failing")
+	for _, f := range r.Compliance.Frameworks {
+		for _, one := range f.Controls {
+			judged[one.ID] = one
+		}
+	}
+	if r.Status != messages.StatusFailure || judged["gdpr.transfer"].State != "pass" || judged["gdpr.transfer"].Stage != "call" || judged["core.in_doubt"].Stage != "end" {
+		t.Errorf("failing: %+v, %+v", r.Status, judged)
+	}
 	eventually(t, "the record is complete", func() bool { return g.say("audit", "check").code == exitDone })
 	g.say("result", "good").wants(t, exitDone, "controls  score 0.9", "2 unknown (hipaa.retention, pci.retention)")
-	g.say("explain", "answer").wants(t, exitDone, "CONTROL", "pci.answer", "after   fail", "answer_data=payment; answer_unmasked=payment", "house.dear", "ended before it was judged")
+	g.say("explain", "answer").wants(t, exitDone, "CONTROL", "pci.answer", "after   fail", "answer_data=payment; answer_unmasked=payment", "house.dear", "ended before a result was recorded")
 	if text := string(g.story("answer")); strings.Contains(text, "4111") {
 		t.Errorf("the record has the answer that was withheld: %s", text)
 	}
@@ -144,7 +158,7 @@ func TestControlsAreShownAndChecked(t *testing.T) {
 	g.say("controls", "explain", "nothing").wants(t, exitUsage, "no control")
 	g.say("controls", "facts").wants(t, exitDone, "answer_unmasked", "the mechanism by which personal data may go")
 	g.file("good.yaml", controlsFile(t))
-	g.say("controls", "check", "good.yaml").wants(t, exitDone, "good: 28 controls")
+	g.say("controls", "check", "good.yaml").wants(t, exitDone, "good: 29 controls")
 	g.file("bad.yaml", []byte("levels: {l: [x]}\nsets:\n  - id: x\n    title: t\n    controls:\n      - {id: x.a, says: s, stages: [later], severity: low, pass: 'user'}\n"))
 	g.say("controls", "check", "bad.yaml").wants(t, exitUsage, "bad.yaml:6", "stages[0]", "must be true or false")
 	g.file("settings.yaml", []byte("flowgate: {compliance_level: dire}\n"))

@@ -145,7 +145,7 @@ func (n *node) ai(context.Context) (worker.Layer, error) {
 	}
 	processing := ai.Policy{
 		Agreements: n.agreements, Prices: n.prices, Retry: retries(n.settings), Privacy: privacy.NewGuard(n.settings.PrivacyRules()),
-		Controls: n.controls,
+		Controls: n.controls, ComplianceLevel: n.settings.Flowgate.ComplianceLevel,
 	}
 	return &handlers.AI{
 		Backends: serving, Bodies: n.bodies(), Hop: n.hop, Policy: func() ai.Policy { return processing },
@@ -154,7 +154,7 @@ func (n *node) ai(context.Context) (worker.Layer, error) {
 }
 
 func (n *node) optimizer(context.Context) (worker.Layer, error) {
-	validation := optimizer.Policy{Agreements: n.agreements, Controls: n.controls}
+	validation := optimizer.Policy{Agreements: n.agreements, Controls: n.controls, ComplianceLevel: n.settings.Flowgate.ComplianceLevel}
 	return &handlers.Optimizer{
 		Bodies: n.bodies(), Policy: func() optimizer.Policy { return validation }, Now: time.Now,
 	}, nil

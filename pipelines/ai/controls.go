@@ -1,6 +1,8 @@
 package ai
 
 import (
+	"slices"
+
 	"flowgate/messages"
 	"flowgate/pipelines/compliance"
 	"flowgate/pipelines/corporate"
@@ -12,15 +14,25 @@ func beforeCall(e *messages.Envelope, f Facts, p Policy, b BackendFact, s privac
 	facts := ControlFacts(e, f)
 	facts.Backend, facts.Region = b.Name, b.Region
 	_, facts.Unmasked = compliance.Classes(s.Findings)
-	return p.Controls.Judge(compliance.StageCall, facts, corporate.Levels(e.Corporate)...)
+	return p.Controls.Judge(compliance.StageCall, facts, corporate.Levels(e.Corporate, p.ComplianceLevel)...)
 }
 
 // AfterAnswer judges by the controls that apply to an answer that nobody has yet.
-func AfterAnswer(e *messages.Envelope, s *messages.AISection, f Facts, controls *compliance.Book) compliance.Outcome {
+func AfterAnswer(e *messages.Envelope, s *messages.AISection, f Facts, p Policy) compliance.Outcome {
 	if e.Corporate == nil {
 		return compliance.Outcome{}
 	}
-	return controls.Judge(compliance.StageAfter, ControlFacts(e, f).WithAnswer(s), corporate.Levels(e.Corporate)...)
+	return p.Controls.Judge(compliance.StageAfter, ControlFacts(e, f).WithAnswer(s), corporate.Levels(e.Corporate, p.ComplianceLevel)...)
+}
+
+// Unanswered completes the section of a request that ends after calls that brought no answer: what was judged before them, and the
+// controls of the end, which no other layer judges any more.
+func Unanswered(e *messages.Envelope, s *messages.AISection, plan Plan, f Facts, p Policy) {
+	s.Findings, s.Region, s.ControlsVersion = plan.Screened.Findings, plan.Backend.Region, p.Controls.Version()
+	facts := ControlFacts(e, f).WithAnswer(s)
+	facts.Backend = plan.Backend.Name
+	out := p.Controls.Judge(compliance.StageEnd, facts, corporate.Levels(e.Corporate, p.ComplianceLevel)...)
+	s.Controls = slices.Concat(plan.Controls, out.Results)
 }
 
 // ControlFacts are the facts that controls judge by, as far as they are known before there is an answer.

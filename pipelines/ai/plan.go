@@ -30,6 +30,8 @@ type Policy struct {
 	Privacy *privacy.Guard
 	// Controls are those of compliance; nil: there are none.
 	Controls *compliance.Book
+	// ComplianceLevel is the level that requests have to meet which were admitted by a version without controls.
+	ComplianceLevel string
 }
 
 // Retries has the default delays and those of model families.

@@ -190,10 +190,11 @@ func Classes(findings []messages.Finding) (all, unmasked []string) {
 	return all, unmasked
 }
 
-// WithAnswer adds what is known of the answer.
+// WithAnswer adds what is known of the answer, and of what the backend saw.
 func (f Facts) WithAnswer(s *messages.AISection) Facts {
-	f.Backend, f.FinishReason, f.AnswerLength = s.Backend, s.FinishReason, int64(s.AnswerLength)
+	f.Backend, f.Region, f.FinishReason, f.AnswerLength = s.Backend, s.Region, s.FinishReason, int64(s.AnswerLength)
 	f.Answered = s.Backend != ""
+	_, f.Unmasked = Classes(s.Findings)
 	f.AnswerData, f.AnswerUnmasked = Classes(s.AnswerFindings)
 	return f
 }

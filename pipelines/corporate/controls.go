@@ -9,8 +9,9 @@ import (
 // checkControls judges by the controls of compliance that apply before a model is asked. It leaves no trace where there are none.
 func checkControls(d *Decision, _ *Seen, f Facts, p Policy) (string, string, *refusal) {
 	s := &d.Section
-	out := p.Controls.Judge(compliance.StageBefore, ControlFacts(d.Kind, s, f), Levels(s)...)
-	s.Controls, s.ControlsDue = out.Results, p.Controls.Due(compliance.StageBefore, Levels(s)...)
+	levels := Levels(s, p.ComplianceLevel)
+	out := p.Controls.Judge(compliance.StageBefore, ControlFacts(d.Kind, s, f), levels...)
+	s.Controls, s.ControlsDue = out.Results, p.Controls.Due(compliance.StageBefore, levels...)
 	switch refused := pipelines.Gate(out); {
 	case refused != nil:
 		return fail, refused.Detail, refused
@@ -20,9 +21,13 @@ func checkControls(d *Decision, _ *Seen, f Facts, p Policy) (string, string, *re
 	return pass, s.ComplianceLevel, nil
 }
 
-// Levels are the levels of compliance that a request has to meet: the deployment's, and its agreement's.
-func Levels(s *messages.CorporateSection) []string {
+// Levels are the levels of compliance that a request has to meet: the one it was admitted under, and its agreement's. own is that
+// of who asks, for a request that was admitted by a version without controls.
+func Levels(s *messages.CorporateSection, own string) []string {
 	levels := []string{s.ComplianceLevel}
+	if s.ControlsVersion == "" {
+		levels[0] = own
+	}
 	if s.Agreement != nil {
 		levels = append(levels, s.Agreement.ComplianceLevel)
 	}

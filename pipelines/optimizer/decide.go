@@ -25,6 +25,8 @@ type Policy struct {
 	Agreements *flow.Book
 	// Controls are those of compliance; nil: there are none.
 	Controls *compliance.Book
+	// ComplianceLevel is the level that requests have to meet which were admitted by a version without controls.
+	ComplianceLevel string
 }
 
 // Decide fills in the layer's section and closes the envelope. There is no next state but done.
@@ -111,12 +113,11 @@ func controls(e *messages.Envelope, s *messages.OptimizerSection, f Facts, p Pol
 	var carried compliance.Outcome
 	if e.AI != nil {
 		facts = facts.WithAnswer(e.AI)
-		facts.Region = e.AI.Region
 		if e.AI.Verdict == messages.VerdictCarriedOver {
-			carried = ai.AfterAnswer(e, e.AI, known, p.Controls)
+			carried = ai.AfterAnswer(e, e.AI, known, ai.Policy{Controls: p.Controls, ComplianceLevel: p.ComplianceLevel})
 		}
 	}
-	out := p.Controls.Judge(compliance.StageEnd, facts, corporate.Levels(e.Corporate)...)
+	out := p.Controls.Judge(compliance.StageEnd, facts, corporate.Levels(e.Corporate, p.ComplianceLevel)...)
 	s.Controls, s.ControlsVersion = append(carried.Results, out.Results...), p.Controls.Version()
 	if refused := pipelines.Gate(carried); refused != nil {
 		return refused

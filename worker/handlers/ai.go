@@ -134,7 +134,7 @@ func (a *AI) doubt(ctx context.Context, t *worker.Task) (worker.Verdict, bool) {
 	if e.Corporate == nil || e.Kind != messages.KindPrompt || ai.InDoubt(e.History) < max(e.Corporate.BillableAttempts, 1) {
 		return worker.Verdict{}, false
 	}
-	return a.end(ctx, t, ai.DoubtRefusal(e.History)), true
+	return a.unanswered(ctx, &turn{Task: t, policy: a.Policy()}, ai.DoubtRefusal(e.History)), true
 }
 
 // attempts calls until an answer, a delay or an end.
@@ -179,7 +179,7 @@ func (a *AI) attempts(ctx context.Context, x *turn) worker.Verdict {
 		step, refusal := ai.Next(e.History, fault, tries, ai.QuickWindow, e.Corporate.BillableAttempts, retry)
 		switch {
 		case step == ai.StepEnd:
-			return a.end(ctx, x.Task, refusal)
+			return a.unanswered(ctx, x, refusal)
 		case step == ai.StepAgain && ctx.Err() == nil && pipelines.Expired(e, a.Now()) == nil:
 			continue
 		}
@@ -304,7 +304,7 @@ func (a *AI) answered(ctx context.Context, x *turn, attempt messages.Attempt, an
 	s.ProcessingSeconds = float64(attempt.DurationMS) / 1000
 	s.Attempts = attempts(e.History)
 	e.AI = s
-	judged := ai.AfterAnswer(e, s, ai.Facts{Address: x.Address, Now: a.Now()}, x.policy.Controls)
+	judged := ai.AfterAnswer(e, s, ai.Facts{Address: x.Address, Now: a.Now()}, x.policy)
 	s.Controls, s.ControlsVersion = slices.Concat(x.plan.Controls, judged.Results), x.policy.Controls.Version()
 	if len(out.Denied) > 0 {
 		ai.Withhold(s)
@@ -353,6 +353,14 @@ func (a *AI) end(ctx context.Context, t *worker.Task, r *pipelines.Refusal) work
 		t.Envelope.AI = a.refusing(t, r)
 	}
 	return refused(ctx, a.Bodies, t, a.Name(), r, a.Now())
+}
+
+// unanswered closes a request whose calls brought no answer.
+func (a *AI) unanswered(ctx context.Context, x *turn, r *pipelines.Refusal) worker.Verdict {
+	s := a.refusing(x.Task, r)
+	ai.Unanswered(x.Envelope, s, x.plan, ai.Facts{Address: x.Address, Now: a.Now()}, x.policy)
+	x.Envelope.AI = s
+	return a.end(ctx, x.Task, r)
 }
 
 // refusing is the section of a request that gets no answer.

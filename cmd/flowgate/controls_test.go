@@ -33,7 +33,7 @@ func controlsFile(t *testing.T) []byte {
 		"purposes: {}\n":              "purposes:\n  support: {legal_basis: contract, data: [contact, identity], special_categories: none}\n",
 		"  local: stays on this":      "  eu-*: within the Union\n  local: stays on this",
 		"associates: [offline]":       "associates: [openai]",
-		"\nsets:\n":                   "\nsets:\n  - id: house\n    title: The house\n    controls:\n      - {id: house.dear, says: it costs no more than a tenth of a cent, stages: [end], severity: low, gate: true, pass: cost_microusd <= 1000, evidence: [cost_microusd]}\n      - {id: house.region, says: it is answered within the Union, stages: [after], severity: low, gate: true, applies: answered, pass: region.startsWith(\"eu-\") && unmasked.all(d, d == \"contact\"), evidence: [region, unmasked]}\n",
+		"\nsets:\n":                   "\nsets:\n  - id: house\n    title: The house\n    controls:\n      - {id: house.dear, says: it costs no more than a tenth of a cent, stages: [end], severity: low, gate: true, pass: cost_microusd <= 1000, evidence: [cost_microusd]}\n      - {id: house.region, says: it is answered within the Union, stages: [after], severity: low, gate: true, applies: answered, pass: 'region.startsWith(\"eu-\") && unmasked.all(d, d == \"contact\")', evidence: [region, unmasked]}\n",
 		`retention: {class: "", days`: `retention: {class: hipaa, days`,
 	} {
 		if !strings.Contains(text, old) {

@@ -15,9 +15,11 @@ import (
 type Book struct {
 	document Document
 	version  string
-	// controls are all of them, in the order of the document; levels has the places of those of a level, in that order.
+	// controls are all of them, in the order of the document; levels has the places of those of a level, in that order, and stages
+	// those of them that are judged at a stage.
 	controls []compiled
 	levels   map[string][]int
+	stages   map[Stage]map[string][]int
 	facts    *rule.Language[Facts]
 }
 
@@ -54,6 +56,13 @@ func Compile(d Document) (*Book, error) {
 		}
 		slices.Sort(b.levels[name])
 		b.levels[name] = slices.Compact(b.levels[name])
+	}
+	b.stages = make(map[Stage]map[string][]int)
+	for _, stage := range Stages() {
+		b.stages[stage] = make(map[string][]int)
+		for name, places := range b.levels {
+			b.stages[stage][name] = slices.DeleteFunc(slices.Clone(places), func(at int) bool { return !slices.Contains(b.controls[at].Stages, stage) })
+		}
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
@@ -113,7 +122,10 @@ func (b *Book) Has(level string) bool {
 
 // Controls are those of levels, in the order of the document. A level that there is not is an error.
 func (b *Book) Controls(levels ...string) ([]Control, error) {
-	places, err := b.places(levels)
+	if b == nil {
+		return nil, nil
+	}
+	places, err := b.places(b.levels, levels)
 	if err != nil {
 		return nil, err
 	}
@@ -124,14 +136,11 @@ func (b *Book) Controls(levels ...string) ([]Control, error) {
 	return controls, nil
 }
 
-// places are those of the controls of levels. Empty levels are none.
-func (b *Book) places(levels []string) ([]int, error) {
+// places are those of the controls of levels, out of those that each level has. Empty levels are none.
+func (b *Book) places(in map[string][]int, levels []string) ([]int, error) {
 	var all []int
-	if b == nil {
-		return nil, nil
-	}
 	for i, level := range levels {
-		switch of, has := b.levels[level]; {
+		switch of, has := in[level]; {
 		case level == "" || slices.Index(levels, level) != i:
 		case !b.Has(level):
 			return nil, fmt.Errorf("%.40q is no level of compliance", level)
@@ -161,7 +170,10 @@ type Outcome struct {
 // Judge judges by the controls that levels have at a stage.
 func (b *Book) Judge(stage Stage, f Facts, levels ...string) Outcome {
 	var out Outcome
-	places, err := b.places(levels)
+	if b == nil {
+		return out
+	}
+	places, err := b.places(b.stages[stage], levels)
 	if err != nil {
 		return Outcome{Failed: "level", Because: "the level of compliance that the agreement names is not configured", Err: err}
 	}
@@ -170,15 +182,11 @@ func (b *Book) Judge(stage Stage, f Facts, levels ...string) Outcome {
 	}
 	f.register = &b.document
 	facts := b.facts.Bind(&f)
+	defer facts.Release()
+	out.Results = make([]messages.Control, 0, len(places))
 	for _, at := range places {
 		c := &b.controls[at]
-		if !slices.Contains(c.Stages, stage) {
-			continue
-		}
-		if out.Results == nil {
-			out.Results = make([]messages.Control, 0, len(places))
-		}
-		r, err := c.judge(stage, &f, facts)
+		r, err := c.judge(stage, facts)
 		out.Results = append(out.Results, r)
 		switch {
 		case out.Failed != "":
@@ -194,7 +202,7 @@ func (b *Book) Judge(stage Stage, f Facts, levels ...string) Outcome {
 // mostWords bounds what a result says in words, in bytes.
 const mostWords = 200
 
-func (c *compiled) judge(stage Stage, f *Facts, known *rule.Bound[Facts]) (messages.Control, error) {
+func (c *compiled) judge(stage Stage, known *rule.Bound[Facts]) (messages.Control, error) {
 	r := messages.Control{ID: c.ID, Stage: string(stage), State: StateFail, Severity: string(c.Severity), Gate: c.Gate}
 	if c.Applies != "" {
 		switch applies, err := c.applies.Holds(known); {
@@ -206,20 +214,8 @@ func (c *compiled) judge(stage Stage, f *Facts, known *rule.Bound[Facts]) (messa
 			return r, nil
 		}
 	}
-	var shown, missing []string
-	for _, fact := range c.evidence {
-		text, has := show(fact, f)
-		if !has {
-			missing = append(missing, fact.Name)
-			continue
-		}
-		shown = append(shown, text)
-	}
-	if len(missing) > 0 {
-		shown = append(shown, "missing: "+strings.Join(missing, ", "))
-	}
-	r.Evidence = strings.Join(shown, "; ")
-	if len(missing) > 0 {
+	var missing bool
+	if r.Evidence, missing = c.shown(known.Facts()); missing {
 		if c.Missing != StateFail {
 			r.State = StateUnknown
 		}
@@ -236,6 +232,32 @@ func (c *compiled) judge(stage Stage, f *Facts, known *rule.Bound[Facts]) (messa
 	return r, nil
 }
 
+// shown are the facts that are evidence, and those that are missing.
+func (c *compiled) shown(f *Facts) (text string, some bool) {
+	if len(c.evidence) == 0 {
+		return "", false
+	}
+	shown := make([]byte, 0, 128)
+	var missing []string
+	for i := range c.evidence {
+		before := len(shown)
+		if before > 0 {
+			shown = append(shown, "; "...)
+		}
+		var has bool
+		if shown, has = show(shown, &c.evidence[i], f); !has {
+			shown, missing = shown[:before], append(missing, c.evidence[i].Name)
+		}
+	}
+	if len(missing) == 0 {
+		return string(shown), false
+	}
+	if len(shown) > 0 {
+		shown = append(shown, "; "...)
+	}
+	return string(shown) + "missing: " + strings.Join(missing, ", "), true
+}
+
 func words(s string) string {
 	if s = strings.Join(strings.Fields(s), " "); len(s) > mostWords {
 		return strings.ToValidUTF8(s[:mostWords], "") + "…"
@@ -245,7 +267,10 @@ func words(s string) string {
 
 // Due are the ids of the controls of levels that are judged at a later stage than this one, in their order.
 func (b *Book) Due(after Stage, levels ...string) []string {
-	places, err := b.places(levels)
+	if b == nil {
+		return nil
+	}
+	places, err := b.places(b.levels, levels)
 	if err != nil {
 		return nil
 	}

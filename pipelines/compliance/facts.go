@@ -134,32 +134,30 @@ func FactList() []rule.Info { return rule.Infos(vocabulary()) }
 // absent are numbers of which 0 says that nobody knows.
 func absent() []string { return []string{"retention_days", "reason_length", "answer_length"} }
 
-// show is a fact as evidence; false: it is missing. Who asks is told as named, not by name.
-func show(fact rule.Fact[Facts], f *Facts) (string, bool) {
+// show appends a fact as evidence; false: it is missing. Who asks is told as named, not by name.
+func show(to []byte, fact *rule.Fact[Facts], f *Facts) ([]byte, bool) {
+	to = append(append(to, fact.Name...), '=')
 	switch value := fact.Of(f).(type) {
 	case string:
-		if value == "" || (fact.Name == "user" || fact.Name == "department") && value == unknownName {
-			return "", false
+		if name := fact.Name == "user" || fact.Name == "department"; name && value != "" {
+			return append(to, "named"...), value != unknownName
 		}
-		if fact.Name == "user" || fact.Name == "department" {
-			value = "named"
-		}
-		return fact.Name + "=" + clip(value), true
+		return append(to, clip(value)...), value != ""
 	case []string:
 		if len(value) == 0 {
-			return fact.Name + "=none", true
+			return append(to, "none"...), true
 		}
-		return fact.Name + "=" + strings.Join(value, "+"), true
+		return append(to, strings.Join(value, "+")...), true
 	case int64:
-		return fact.Name + "=" + strconv.FormatInt(value, 10), value != 0 || !slices.Contains(absent(), fact.Name)
+		return strconv.AppendInt(to, value, 10), value != 0 || !slices.Contains(absent(), fact.Name)
 	case float64:
-		return fact.Name + "=" + strconv.FormatFloat(value, 'f', 3, 64), true
+		return strconv.AppendFloat(to, value, 'f', 3, 64), true
 	case bool:
-		return fact.Name + "=" + strconv.FormatBool(value), true
+		return strconv.AppendBool(to, value), true
 	case time.Time:
-		return fact.Name + "=" + value.UTC().Format(time.RFC3339), !value.IsZero()
+		return value.UTC().AppendFormat(to, time.RFC3339), !value.IsZero()
 	}
-	return fmt.Sprintf("%s=%d found", fact.Name, len(f.Findings)), fact.Kind == cel.MapType(cel.StringType, cel.IntType)
+	return fmt.Appendf(to, "%d found", len(f.Findings)), fact.Kind == cel.MapType(cel.StringType, cel.IntType)
 }
 
 // unknownName stands for a user or department that nobody named, as in layer 1.

@@ -110,6 +110,7 @@ func (p *Policy) Decide(f *Facts) Outcome {
 		return out
 	}
 	facts := p.facts.Bind(f)
+	defer facts.Release()
 	for i := range p.rules {
 		r := &p.rules[i]
 		holds, err := r.when.Holds(facts)

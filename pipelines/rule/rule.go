@@ -5,6 +5,7 @@ package rule
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/cost"
@@ -72,6 +73,7 @@ type Language[F any] struct {
 	// at has the place of a fact by its name, most how many entries it can have.
 	at   map[string]int
 	most map[string]uint64
+	free sync.Pool
 }
 
 // New declares facts.
@@ -185,17 +187,33 @@ func (sizes) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *co
 
 // Bound are the facts of one request as expressions see them, each read once. It is for one goroutine.
 type Bound[F any] struct {
-	facts    *F
+	facts    F
 	language *Language[F]
 	values   []ref.Val
 	// larger: something was asked for that is larger than was assumed; any: it may be.
 	larger, any bool
 }
 
-// Bind makes facts ready for expressions of the language. They MUST NOT change while it is used.
+// Bind makes facts ready for expressions of the language. What they point to MUST NOT change while it is used.
 func (l *Language[F]) Bind(facts *F) *Bound[F] {
-	return &Bound[F]{facts: facts, language: l, values: make([]ref.Val, len(l.facts))}
+	b, used := l.free.Get().(*Bound[F])
+	if !used {
+		b = &Bound[F]{language: l, values: make([]ref.Val, len(l.facts))}
+	}
+	b.facts = *facts
+	return b
 }
+
+// Release ends its use: it MUST NOT be used after.
+func (b *Bound[F]) Release() {
+	var none F
+	b.facts = none
+	clear(b.values)
+	b.language.free.Put(b)
+}
+
+// Facts are those that were bound.
+func (b *Bound[F]) Facts() *F { return &b.facts }
 
 // Parent makes it a cel.Activation.
 func (*Bound[F]) Parent() cel.Activation { return nil }
@@ -207,7 +225,7 @@ func (b *Bound[F]) ResolveName(name string) (any, bool) {
 		return nil, false
 	}
 	if b.values[at] == nil {
-		b.values[at] = types.DefaultTypeAdapter.NativeToValue(b.language.facts[at].Of(b.facts))
+		b.values[at] = types.DefaultTypeAdapter.NativeToValue(b.language.facts[at].Of(&b.facts))
 	}
 	if !b.any && b.language.exceeds(at, b.values[at]) {
 		b.larger = true

@@ -27,7 +27,6 @@ type compiled struct {
 	Control
 
 	applies, pass rule.Expression[Facts]
-	evidence      []rule.Fact[Facts]
 	// off is what it says of a request that it does not apply to.
 	off string
 }
@@ -82,12 +81,9 @@ func compile(language *rule.Language[Facts], facts []rule.Fact[Facts], control C
 		faults = append(faults, &Fault{where + ".pass", err.Error()})
 	}
 	for i, name := range control.Evidence {
-		at := slices.IndexFunc(facts, func(f rule.Fact[Facts]) bool { return f.Name == name })
-		if at < 0 {
+		if !slices.ContainsFunc(facts, func(f rule.Fact[Facts]) bool { return f.Name == name }) {
 			faults = append(faults, &Fault{fmt.Sprintf("%s.evidence[%d]", where, i), fmt.Sprintf("%.40q is no fact: see flowgate controls facts", name)})
-			continue
 		}
-		c.evidence = append(c.evidence, facts[at])
 	}
 	return c, faults
 }
@@ -215,7 +211,7 @@ func (c *compiled) judge(stage Stage, known *rule.Bound[Facts]) (messages.Contro
 		}
 	}
 	var missing bool
-	if r.Evidence, missing = c.shown(known.Facts()); missing {
+	if r.Evidence, missing = c.shown(known); missing {
 		if c.Missing != StateFail {
 			r.State = StateUnknown
 		}
@@ -233,20 +229,20 @@ func (c *compiled) judge(stage Stage, known *rule.Bound[Facts]) (messages.Contro
 }
 
 // shown are the facts that are evidence, and those that are missing.
-func (c *compiled) shown(f *Facts) (text string, some bool) {
-	if len(c.evidence) == 0 {
+func (c *compiled) shown(f *rule.Bound[Facts]) (text string, some bool) {
+	if len(c.Evidence) == 0 {
 		return "", false
 	}
 	shown := make([]byte, 0, 128)
 	var missing []string
-	for i := range c.evidence {
+	for _, name := range c.Evidence {
 		before := len(shown)
 		if before > 0 {
 			shown = append(shown, "; "...)
 		}
 		var has bool
-		if shown, has = show(shown, &c.evidence[i], f); !has {
-			shown, missing = shown[:before], append(missing, c.evidence[i].Name)
+		if shown, has = show(shown, name, f); !has {
+			shown, missing = shown[:before], append(missing, name)
 		}
 	}
 	if len(missing) == 0 {

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"cel.dev/cel-go/cel"
-
 	"flowgate/messages"
 	"flowgate/pipelines/policy"
 	"flowgate/pipelines/privacy"
@@ -135,11 +133,11 @@ func FactList() []rule.Info { return rule.Infos(vocabulary()) }
 func absent() []string { return []string{"retention_days", "reason_length", "answer_length"} }
 
 // show appends a fact as evidence; false: it is missing. Who asks is told as named, not by name.
-func show(to []byte, fact *rule.Fact[Facts], f *Facts) ([]byte, bool) {
-	to = append(append(to, fact.Name...), '=')
-	switch value := fact.Of(f).(type) {
+func show(to []byte, name string, f *rule.Bound[Facts]) ([]byte, bool) {
+	to = append(append(to, name...), '=')
+	switch value := f.Value(name).(type) {
 	case string:
-		if name := fact.Name == "user" || fact.Name == "department"; name && value != "" {
+		if (name == "user" || name == "department") && value != "" {
 			return append(to, "named"...), value != unknownName
 		}
 		return append(to, clip(value)...), value != ""
@@ -149,15 +147,17 @@ func show(to []byte, fact *rule.Fact[Facts], f *Facts) ([]byte, bool) {
 		}
 		return append(to, strings.Join(value, "+")...), true
 	case int64:
-		return strconv.AppendInt(to, value, 10), value != 0 || !slices.Contains(absent(), fact.Name)
+		return strconv.AppendInt(to, value, 10), value != 0 || !slices.Contains(absent(), name)
 	case float64:
 		return strconv.AppendFloat(to, value, 'f', 3, 64), true
 	case bool:
 		return strconv.AppendBool(to, value), true
 	case time.Time:
 		return value.UTC().AppendFormat(to, time.RFC3339), !value.IsZero()
+	case map[string]int64:
+		return fmt.Appendf(to, "%d types", len(value)), true
 	}
-	return fmt.Appendf(to, "%d found", len(f.Findings)), fact.Kind == cel.MapType(cel.StringType, cel.IntType)
+	return to, false
 }
 
 // unknownName stands for a user or department that nobody named, as in layer 1.

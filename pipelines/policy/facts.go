@@ -3,8 +3,6 @@ package policy
 import (
 	"time"
 
-	"cel.dev/cel-go/cel"
-
 	"flowgate/pipelines/rule"
 )
 
@@ -56,7 +54,7 @@ func Vocabulary[F any](in func(*F) *Facts) []rule.Fact[F] {
 		return rule.Number(name, does, func(f *F) int64 { return of(in(f)) })
 	}
 	moment := func(name, does string, of func(*Facts) time.Time) rule.Fact[F] {
-		return rule.Fact[F]{Name: name, Kind: cel.TimestampType, Does: does, Of: func(f *F) any { return of(in(f)) }}
+		return rule.Moment(name, does, func(f *F) time.Time { return of(in(f)) })
 	}
 	return []rule.Fact[F]{
 		text("tenant", "the tenant of the subject", func(f *Facts) string { return f.Tenant }),
@@ -75,12 +73,7 @@ func Vocabulary[F any](in func(*F) *Facts) []rule.Fact[F] {
 		number("prompt_bytes", "bytes of the whole conversation", func(f *Facts) int64 { return f.PromptBytes }),
 		number("turns", "messages of the conversation", func(f *Facts) int64 { return f.Turns }),
 		number("bound_microusd", "what one call may cost at most, in micro-dollars", func(f *Facts) int64 { return f.BoundMicroUSD }),
-		{Name: "findings", Kind: cel.MapType(cel.StringType, cel.IntType), Does: "personal data and secrets, counted by type", Most: maxFindings, Of: func(f *F) any {
-			if found := in(f).Findings; found != nil {
-				return found
-			}
-			return map[string]int64{}
-		}},
+		rule.Counts("findings", "personal data and secrets, counted by type", maxFindings, func(f *F) map[string]int64 { return in(f).Findings }),
 		rule.Texts("data", "the classes of what was found: contact, identity, network, payment, secret", maxData, func(f *F) []string { return in(f).Data }),
 		moment("now", "when the request is decided on", func(f *Facts) time.Time { return f.Now }),
 		moment("submitted", "when it was accepted", func(f *Facts) time.Time { return f.Submitted }),

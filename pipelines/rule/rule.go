@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/cost"
@@ -29,7 +30,7 @@ type Fact[F any] struct {
 	Name string
 	Kind *cel.Type
 	// Of reads it.
-	Of func(*F) any
+	Of func(*F) ref.Val
 	// Does says what it is.
 	Does string
 	// Most is how many entries a list or map can have.
@@ -38,32 +39,41 @@ type Fact[F any] struct {
 
 // Text is a fact that is a text.
 func Text[F any](name, does string, of func(*F) string) Fact[F] {
-	return Fact[F]{Name: name, Kind: cel.StringType, Of: func(f *F) any { return of(f) }, Does: does}
+	return Fact[F]{Name: name, Kind: cel.StringType, Of: func(f *F) ref.Val { return types.String(of(f)) }, Does: does}
 }
 
 // Number is a whole number.
 func Number[F any](name, does string, of func(*F) int64) Fact[F] {
-	return Fact[F]{Name: name, Kind: cel.IntType, Of: func(f *F) any { return of(f) }, Does: does}
+	return Fact[F]{Name: name, Kind: cel.IntType, Of: func(f *F) ref.Val { return types.Int(of(f)) }, Does: does}
 }
 
 // Real is a number with a fraction.
 func Real[F any](name, does string, of func(*F) float64) Fact[F] {
-	return Fact[F]{Name: name, Kind: cel.DoubleType, Of: func(f *F) any { return of(f) }, Does: does}
+	return Fact[F]{Name: name, Kind: cel.DoubleType, Of: func(f *F) ref.Val { return types.Double(of(f)) }, Does: does}
 }
 
 // Truth is true or false.
 func Truth[F any](name, does string, of func(*F) bool) Fact[F] {
-	return Fact[F]{Name: name, Kind: cel.BoolType, Of: func(f *F) any { return of(f) }, Does: does}
+	return Fact[F]{Name: name, Kind: cel.BoolType, Of: func(f *F) ref.Val { return types.Bool(of(f)) }, Does: does}
 }
 
 // Texts is a list of texts, at most so many.
 func Texts[F any](name, does string, most uint64, of func(*F) []string) Fact[F] {
-	return Fact[F]{Name: name, Kind: cel.ListType(cel.StringType), Does: does, Most: most, Of: func(f *F) any {
-		if all := of(f); all != nil {
-			return all
-		}
-		return []string{}
+	return Fact[F]{Name: name, Kind: cel.ListType(cel.StringType), Does: does, Most: most, Of: func(f *F) ref.Val {
+		return types.DefaultTypeAdapter.NativeToValue(of(f))
 	}}
+}
+
+// Counts is a number for each of some names, at most so many.
+func Counts[F any](name, does string, most uint64, of func(*F) map[string]int64) Fact[F] {
+	return Fact[F]{Name: name, Kind: cel.MapType(cel.StringType, cel.IntType), Does: does, Most: most, Of: func(f *F) ref.Val {
+		return types.DefaultTypeAdapter.NativeToValue(of(f))
+	}}
+}
+
+// Moment is a point in time.
+func Moment[F any](name, does string, of func(*F) time.Time) Fact[F] {
+	return Fact[F]{Name: name, Kind: cel.TimestampType, Does: does, Of: func(f *F) ref.Val { return types.Timestamp{Time: of(f)} }}
 }
 
 // Language is the facts that expressions may speak of. It is safe for concurrent use.
@@ -212,9 +222,6 @@ func (b *Bound[F]) Release() {
 	b.language.free.Put(b)
 }
 
-// Facts are those that were bound.
-func (b *Bound[F]) Facts() *F { return &b.facts }
-
 // Parent makes it a cel.Activation.
 func (*Bound[F]) Parent() cel.Activation { return nil }
 
@@ -224,14 +231,29 @@ func (b *Bound[F]) ResolveName(name string) (any, bool) {
 	if !known {
 		return nil, false
 	}
-	if b.values[at] == nil {
-		b.values[at] = types.DefaultTypeAdapter.NativeToValue(b.language.facts[at].Of(&b.facts))
-	}
-	if !b.any && b.language.exceeds(at, b.values[at]) {
+	value := b.value(at)
+	if !b.any && b.language.exceeds(at, value) {
 		b.larger = true
 		return types.NewErr("%s is larger than it may be", name), true
 	}
-	return b.values[at], true
+	return value, true
+}
+
+// Value is the fact of a name that is one of the language's: a string, int64, float64, bool, time.Time, []string or
+// map[string]int64; nil for any other name.
+func (b *Bound[F]) Value(name string) any {
+	at, known := b.language.at[name]
+	if !known {
+		return nil
+	}
+	return b.value(at).Value()
+}
+
+func (b *Bound[F]) value(at int) ref.Val {
+	if b.values[at] == nil {
+		b.values[at] = b.language.facts[at].Of(&b.facts)
+	}
+	return b.values[at]
 }
 
 // exceeds tells whether a fact is larger than costs are estimated with.

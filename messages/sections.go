@@ -196,6 +196,8 @@ type RateLimit struct {
 	Name     string `json:"name"`
 	Requests int64  `json:"requests,omitempty"`
 	Tokens   int64  `json:"tokens,omitempty"`
+	// Wait tells that what finds no room waits for it; else it is refused.
+	Wait bool `json:"wait,omitempty"`
 }
 
 // RateFact is how much somebody might ask for; 0 is no bound.

@@ -116,6 +116,58 @@ func TestLimitsBoundHowOftenSomebodyAsks(t *testing.T) {
 	up.stop()
 }
 
+// A backend's limit is one for all tenants. What was decided by it is decided the same again out of the record.
+func TestLimitsOfABackendHold(t *testing.T) {
+	t.Parallel()
+	database := workertest.Database(t)
+	g := newGround(t, quickSettings, "DATABASE_URL="+database)
+	up := g.up()
+	up.ready()
+	_, pass := ledgerClock(t, database)
+	ask := func(id string, more ...string) messages.Result {
+		t.Helper()
+		var r messages.Result
+		args := append([]string{"submit", "--id", id, "--reason", "a test of limits", "--model", "claude-3-haiku", "--wait", "--json"}, more...)
+		g.say(append(args, "Say OK")...).read(t, &r)
+		return r
+	}
+	g.say("limit", "set", "backend", "offline", "--requests-minute", "1", "--reason", "a small one", "--by", "ops").wants(t, exitDone)
+	tries := 0
+	eventually(t, "it holds", func() bool {
+		tries++
+		return ask(fmt.Sprintf("probe-%d", tries)).Status == messages.StatusRateLimited
+	})
+	pass(2 * time.Minute)
+	if r := ask("first"); r.Status != messages.StatusSuccess {
+		t.Errorf("the first ended as %s: %s", r.Status, r.Message)
+	}
+	if r := ask("second"); r.Status != messages.StatusRateLimited || r.Reason != messages.ReasonLimitRateBackend || r.RetryAt.IsZero() {
+		t.Errorf("the second ended as %s (%s), to come back at %s", r.Status, r.Reason, r.RetryAt)
+	}
+	g.say("explain", "second").wants(t, exitDone, "rate:_system/backend/offline:minute", "room at")
+	g.say("limit", "show", "backend", "offline").wants(t, exitDone, "1 of 1")
+
+	waiting := g.begin(g.command("submit", "--id", "batch", "--reason", "a test of limits", "--model", "claude-3-haiku", "--priority", "low", "--wait", "--json", "Say OK"), "")
+	var r messages.Result
+	eventually(t, "it waits", func() bool {
+		g.say("result", "batch", "--json").read(t, &r)
+		return r.Reason == messages.ReasonWaitingRate
+	})
+	pass(2 * time.Minute)
+	waiting.endedWithin(2*time.Minute).read(t, &r)
+	if r.Status != messages.StatusSuccess {
+		t.Errorf("what waited ended as %s: %s", r.Status, r.Message)
+	}
+	eventually(t, "the record is complete", func() bool { return g.say("audit", "check").code == exitDone })
+	var d redecision
+	said := g.say("audit", "redecide", "--since", "1h", "--json")
+	said.read(t, &d)
+	if said.code != exitDone || d.Requests != tries+3 || d.Same != d.Requests {
+		t.Errorf("decided again: %s", said.stdout+said.stderr)
+	}
+	up.stop()
+}
+
 // ledgerClock stops the ledger's clock at the beginning of this minute, and lets time pass in it.
 func ledgerClock(t *testing.T, database string) (stands time.Time, pass func(time.Duration)) {
 	t.Helper()

@@ -93,7 +93,7 @@ func (n *node) corporate(ctx context.Context) (worker.Layer, error) {
 	return &handlers.Corporate{
 		Ledger: n.db, Admissions: n.db, Dead: deadLetters{n.db}, Bodies: n.bodies(), Leader: n.leader,
 		Policy: func() corporate.Policy { return rules }, Rules: n.keptRules(), Budgets: n.budget,
-		Rates: n.rate, Directory: n.people.Tenant,
+		Rates: n.rate, Serving: serving(n.settings), Directory: n.people.Tenant,
 		Ingress: ingress.Incarnation(), Partitions: 1,
 		Now: time.Now, Probe: n.probe, Control: n.control, LongestPark: longestPark(n.settings.Flowgate.Hold),
 	}, nil

@@ -195,7 +195,10 @@ func RatesOf(c *messages.CorporateSection) (all []Rate) {
 		at := slices.IndexFunc(all, func(r Rate) bool { return r.Kind == kind && r.Name == name })
 		if at < 0 {
 			at = len(all)
-			all = append(all, Rate{Kind: kind, Name: name})
+			all = append(all, Rate{Kind: kind, Name: name, RateLimits: RateLimits{Excess: ExcessRefuse}})
+		}
+		if limit.Wait {
+			all[at].Excess = ExcessWait
 		}
 		if w == WindowHour {
 			all[at].RequestsHour, all[at].TokensHour = limit.Requests, limit.Tokens
@@ -231,12 +234,13 @@ func checkRates(d *Decision, _ *Seen, f Facts, p Policy) (string, string, *refus
 				continue
 			}
 			name := RateName(f.Tenant, rate.Kind, rate.Name, w)
-			d.Section.Rates = append(d.Section.Rates, messages.RateLimit{Name: name, Requests: requests, Tokens: tokens})
+			wait := rate.Excess.waits(f.Class)
+			d.Section.Rates = append(d.Section.Rates, messages.RateLimit{Name: name, Requests: requests, Tokens: tokens, Wait: wait})
 			if tokens > 0 && d.Tokens > tokens {
 				detail := fmt.Sprintf("it could use %d tokens, the limit of the %s lets %d through in one %s", d.Tokens, rate.Kind, tokens, w)
 				return fail, detail, pipelines.Deny(messages.ReasonLimitRateRequest, "max_tokens", detail)
 			}
-			d.Rates = append(d.Rates, RateScope{name, w, requests, tokens, rate.Excess.waits(f.Class), rate.Kind.reason()})
+			d.Rates = append(d.Rates, RateScope{name, w, requests, tokens, wait, rate.Kind.reason()})
 		}
 	}
 	if len(d.Rates) == 0 {

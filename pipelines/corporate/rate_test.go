@@ -62,8 +62,8 @@ func TestRatesAreThoseThatARequestFallsUnder(t *testing.T) {
 			f.Rates, f.Serving = corporate.RatesOf(&d.Section), corporate.ServingOf(&d.Section)
 			again := corporate.Decide(r, f, p)
 			again.Section.Facts = d.Section.Facts // they have the limits that were not asked, too
-			if !reflect.DeepEqual(again.Section, d.Section) || !reflect.DeepEqual(again.Refusal, d.Refusal) {
-				t.Errorf("out of the record it is\n%+v, was\n%+v", again.Section, d.Section)
+			if !reflect.DeepEqual(again.Section, d.Section) || !reflect.DeepEqual(again.Refusal, d.Refusal) || !reflect.DeepEqual(again.Rates, d.Rates) {
+				t.Errorf("out of the record it is\n%+v %+v, was\n%+v %+v", again.Section, again.Rates, d.Section, d.Rates)
 			}
 			if c.refused != "" {
 				if d.Refusal == nil || d.Refusal.Reason != c.refused || d.Refusal.Status != messages.StatusDenied || d.Rates != nil || d.Scopes != nil {

@@ -196,23 +196,35 @@ func (s *scopeRefs) add(m *worker.Member) {
 	}
 }
 
-const waitingSQL = `SELECT a.tenant, a.id, a.epoch, a.class, a.p, w.since
+const (
+	waitingSQL = `SELECT a.tenant, a.id, a.epoch, a.class, a.p, w.since
 FROM (SELECT w.tenant, w.id, w.epoch, min(w.since) AS since
       FROM (SELECT id, name FROM scope UNION ALL SELECT -id, name FROM rate) s
-      CROSS JOIN LATERAL (SELECT * FROM waiter w WHERE w.scope_id = s.id ORDER BY w.since LIMIT $2) w
-      WHERE $1::text[] IS NULL OR s.name = ANY ($1) GROUP BY w.tenant, w.id, w.epoch) w
+      CROSS JOIN LATERAL (SELECT * FROM waiter w WHERE w.scope_id = s.id ORDER BY w.since LIMIT $1) w
+      WHERE s.name = ANY ($2) GROUP BY w.tenant, w.id, w.epoch) w` + waitingEnd
+	// Whoever waits, without a look at each scope and limit there ever was: one waits in at most 18 of them (four kinds of budget and
+	// five of limits, in two windows each).
+	allWaitingSQL = `SELECT a.tenant, a.id, a.epoch, a.class, a.p, w.since
+FROM (SELECT w.tenant, w.id, w.epoch, min(w.since) AS since
+      FROM (SELECT * FROM waiter w ORDER BY w.since LIMIT 18 * $1) w GROUP BY w.tenant, w.id, w.epoch) w` + waitingEnd
+	waitingEnd = `
 JOIN admission a USING (tenant, id, epoch)
 WHERE a.state = 'waiting' AND a.outcome_at IS NULL
-ORDER BY w.since, a.tenant, a.id, a.epoch LIMIT $2`
+ORDER BY w.since, a.tenant, a.id, a.epoch LIMIT $1`
+)
 
 // Waiting implements worker.Ledger.
 func (db *DB) Waiting(ctx context.Context, scopes []string, limit int) ([]worker.Waiter, error) {
+	sql, args := allWaitingSQL, []any{limit}
+	if scopes != nil {
+		sql, args = waitingSQL, append(args, scopes)
+	}
 	waiters, err := collect(ctx, db, func(row pgx.CollectableRow) (worker.Waiter, error) {
 		var w worker.Waiter
 		err := row.Scan(&w.Tenant, &w.ID, &w.Epoch, &w.Class, &w.P, &w.Since)
 		w.State = messages.StateHold
 		return w, err
-	}, waitingSQL, scopes, limit)
+	}, sql, args...)
 	if err != nil {
 		return nil, fmt.Errorf("listing who waits in %d scopes of money: %w", len(scopes), err)
 	}

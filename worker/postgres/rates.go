@@ -111,17 +111,26 @@ func (db *DB) rateNow(ctx context.Context) (time.Time, error) {
 	return rows[0], nil
 }
 
-// forgetRates is how many limits one sweep forgets at most.
-const forgetRates = 10_000
+// forgetRates is how many limits one statement forgets at most, forgetRounds how many statements one sweep has.
+const (
+	forgetRates  = 10_000
+	forgetRounds = 200
+)
 
 // ForgetRates removes what limits have counted in windows that count no more, and tells how much that was. What somebody waits for
 // stays.
-func (db *DB) ForgetRates(ctx context.Context) (int64, error) {
-	tag, err := db.exec(ctx, `DELETE FROM rate WHERE id IN (
+func (db *DB) ForgetRates(ctx context.Context) (forgot int64, err error) {
+	for range forgetRounds {
+		tag, err := db.exec(ctx, `DELETE FROM rate WHERE id IN (
 SELECT r.id FROM rate r WHERE r.win < rate_now() / r.span - 1 AND NOT EXISTS (SELECT FROM waiter w WHERE w.scope_id = -r.id)
 LIMIT $1 FOR UPDATE SKIP LOCKED)`, forgetRates)
-	if err != nil {
-		return 0, fmt.Errorf("forgetting old windows of limits: %w", err)
+		if err != nil {
+			return forgot, fmt.Errorf("forgetting old windows of limits: %w", err)
+		}
+		forgot += tag.RowsAffected()
+		if tag.RowsAffected() < forgetRates {
+			break
+		}
 	}
-	return tag.RowsAffected(), nil
+	return forgot, nil
 }

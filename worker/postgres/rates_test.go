@@ -149,6 +149,46 @@ func TestWhoWaitsForALimitQueuesByAge(t *testing.T) {
 	}
 }
 
+// Those who would wait go on only behind who waits already, with all the tokens that it asks for.
+func TestSmallRequestsDoNotPassALargeOneThatWaits(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.clock(t, start)
+	all := waits(rate("all", 0, 10_000))
+	large := counts("large", 2, 8_000, all)
+	grants := b.admit(t, counts("before", 1, 5_000, all), large, counts("small", 3, 100, all))
+	wantGrants(t, grants, approved, queueing, queueing)
+	wantAt(t, grants[1], start.Add(96*time.Second), "all") // 5,000 weigh 2,000
+	b.sql(t, "UPDATE flowgate.waiter SET since = since - interval '1 second' * (5 - length(id) % 4) WHERE id IN ('large', 'small')")
+	for i := range 9 {
+		b.clock(t, start.Add(time.Duration(i+1)*10*time.Second))
+		wantGrants(t, b.admit(t, counts(fmt.Sprintf("new%d", i), uint64(10+i), 100, all), hold(large)), queueing, queueing)
+	}
+	waiters, err := b.Waiting(t.Context(), nil, 3)
+	if err != nil || len(waiters) != 3 {
+		t.Errorf("%+v wait: %v", waiters, err)
+	}
+	b.clock(t, start.Add(96*time.Second))
+	wantGrants(t, b.admit(t, hold(large), counts("urgent", 30, 100, rate("all", 0, 10_000))), approved, limited)
+	wantGrants(t, b.admit(t, counts("last", 31, 100, all)), queueing)
+	b.wantChecked(t)
+}
+
+// A limit that is lowered by far while many wait makes no sum that is no number.
+func TestALimitThatIsLoweredByFarStillCounts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.clock(t, start)
+	const most = 1_000_000_000_000
+	hour := func(tokens int64) worker.Rate {
+		r := waits(rate("all", 0, tokens))
+		r.Span = time.Hour
+		return r
+	}
+	wantGrants(t, b.admit(t, counts("a", 1, most, hour(most)), counts("b", 2, most, hour(most)), counts("c", 3, most, hour(most))), approved, queueing, queueing)
+	wantGrants(t, b.admit(t, counts("d", 4, 1, hour(1))), queueing)
+}
+
 func TestTokensThatWereNotUsedAreGivenBackOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -180,6 +220,59 @@ func TestTokensThatWereNotUsedAreGivenBackOnce(t *testing.T) {
 	if got := tokens(); got != 500 {
 		t.Errorf("%d tokens are counted: what was given back belongs to another window", got)
 	}
+}
+
+// An epoch may make more calls than the one at whose bound it was counted.
+func TestTokensAboveTheBoundOfOneCallAreCountedOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.clock(t, start)
+	ann := rate("ann", 0, 1000)
+	wantGrants(t, b.admit(t, counts("a", 1, 500, ann), counts("b", 2, 100, ann)), approved, approved)
+	finish := func(id string, seq uint64, bound, want int64, history ...messages.Attempt) {
+		t.Helper()
+		in, out := ended(id, seq, 0)
+		out.Corporate.RateTokens, out.History, out.At = bound, history, out.At.Truncate(time.Microsecond)
+		for range 2 {
+			b.commit(t, worker.RecordBatch{Intents: []worker.Intent{in}, Outcomes: []worker.Outcome{out}})
+			if got := count[int64](t, b, "SELECT tokens FROM flowgate.rate WHERE name = 'ann'"); got != want {
+				t.Errorf("%d tokens are counted, want %d", got, want)
+			}
+		}
+	}
+	doubt := func(k int) messages.Attempt {
+		return messages.Attempt{K: k, Layer: messages.LayerAI, Backend: "offline", StartedAt: time.Now(), Billing: messages.BillingInDoubt, BoundMicroUSD: 1}
+	}
+	answered := doubt(3)
+	answered.Billing, answered.Usage = messages.BillingKnown, &messages.Usage{InputUncached: 100, Output: 20}
+	finish("b", 10, 100, 600, doubt(1)) // as counted
+	grants := b.admit(t, counts("c", 3, 400, ann))
+	wantGrants(t, grants, approved)
+	finish("a", 20, 500, 1620, doubt(1), doubt(2), answered)
+	grants = b.admit(t, counts("d", 4, 100, ann))
+	wantGrants(t, grants, limited)
+	at := grants[0].RetryAt
+	for _, c := range []struct {
+		at   time.Time
+		want string
+	}{{at.Add(-time.Millisecond), limited}, {at, approved}} {
+		b.clock(t, c.at)
+		wantGrants(t, b.admit(t, counts("at"+c.at.String(), uint64(c.at.UnixMilli()), 100, ann)), c.want)
+	}
+	b.wantChecked(t)
+}
+
+func TestNoBackendsWordMakesACountNoNumber(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.clock(t, start)
+	ann := rate("ann", 0, 1000)
+	wantGrants(t, b.admit(t, counts("a", 1, 500, ann)), approved)
+	in, out := ended("a", 10, 5)
+	out.Corporate.RateTokens = 500
+	out.History[0].Usage = &messages.Usage{InputUncached: 1 << 62, Output: 1 << 62}
+	b.commit(t, worker.RecordBatch{Intents: []worker.Intent{in}, Outcomes: []worker.Outcome{out}})
+	wantGrants(t, b.admit(t, counts("b", 2, 1, ann)), limited)
 }
 
 // A clock that jumps a day and back neither opens nor closes a limit for good.
@@ -218,7 +311,8 @@ func TestForgettingLimitsLeavesWhatCounts(t *testing.T) {
 	b.clock(t, start.Add(2*time.Minute))
 	b.admit(t, counts("d", 4, 0, rate("new", 1, 0)))
 	b.clock(t, start.Add(3*time.Minute))
-	if n, err := b.ForgetRates(t.Context()); n != 1 || err != nil {
+	b.sql(t, "INSERT INTO flowgate.rate (name, span) SELECT 'refused' || n, 60000 FROM generate_series(1, 25000) n")
+	if n, err := b.ForgetRates(t.Context()); n != 25_001 || err != nil {
 		t.Errorf("forgot %d: %v", n, err)
 	}
 	counted, now, err := b.Counted(t.Context(), []string{""}, 10)
@@ -287,13 +381,15 @@ func TestTheLedgerCountsAsTheCounterDoes(t *testing.T) {
 				m := open[0]
 				open = open[1:]
 				_, out := ended(m.ID, m.IngressSeq*10, 0)
-				out.Corporate.RateTokens, out.At, out.History = m.Tokens, out.At.Truncate(time.Microsecond), nil
+				out.Corporate.RateTokens, out.At = m.Tokens, out.At.Truncate(time.Microsecond)
+				used := rapid.Int64Range(0, 30).Draw(r, "used")
+				out.History[0].Usage = &messages.Usage{Output: used}
 				b.commit(t, worker.RecordBatch{Outcomes: []worker.Outcome{out}})
 				switch model[1].Index {
 				case m.index:
-					model[1].Now -= m.Tokens
+					model[1].Now += used - m.Tokens
 				case m.index + 1:
-					model[1].Before -= m.Tokens
+					model[1].Before += used - m.Tokens
 				}
 			default:
 				b.clock(t, now)
@@ -310,7 +406,9 @@ func TestTheLedgerCountsAsTheCounterDoes(t *testing.T) {
 				if fits {
 					model[0].Now++
 					model[1].Now += m.Tokens
-					open = append(open, counted{m, model[1].Index})
+					if m.Tokens > 0 { // the record says of whom it was not counted
+						open = append(open, counted{m, model[1].Index})
+					}
 					continue
 				}
 				wait := time.Duration(0)

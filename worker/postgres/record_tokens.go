@@ -7,7 +7,8 @@ import (
 	"flowgate/worker"
 )
 
-// returnArrays are the parameters of flowgate.return_tokens: the ended epochs that were counted at more tokens than they used.
+// returnArrays are the parameters of flowgate.return_tokens: the ended epochs that were counted in limits, and
+// the tokens that they used.
 type returnArrays struct {
 	tenant, id []string
 	epoch      []int32
@@ -25,13 +26,16 @@ func (a *returnArrays) add(o *worker.Outcome) {
 	a.used = append(a.used, tokensUsed(o.History, c.RateTokens))
 }
 
+// mostUsed is more than one call uses: a backend that says so counts as this.
+const mostUsed = 1_000_000_000
+
 // tokensUsed are the tokens of the calls of an epoch: none of one that was not billed, the bound of one whose use nobody knows.
 func tokensUsed(history []messages.Attempt, bound int64) int64 {
 	used := int64(0)
 	for i := range history {
 		switch a := &history[i]; {
 		case a.Usage != nil:
-			used += a.Usage.Input() + a.Usage.Output
+			used += min(max(a.Usage.Input(), 0), mostUsed) + min(max(a.Usage.Output, 0), mostUsed)
 		case a.Billing != messages.BillingNone:
 			used += bound
 		}

@@ -17,7 +17,12 @@ COMMENT ON TABLE flowgate.rate IS 'requests and tokens of a limit in the window 
 
 ALTER TABLE flowgate.admission ADD COLUMN rates integer[], ADD COLUMN rate_wins bigint[], ADD COLUMN rate_tokens bigint,
     ADD COLUMN rate_blocked text COLLATE "C", ADD COLUMN retry_at timestamptz;
-COMMENT ON COLUMN flowgate.admission.rates IS 'limits that the epoch counts in, rate_wins the windows; rate_tokens are what of it is not settled yet';
+COMMENT ON COLUMN flowgate.admission.rates IS 'limits that the epoch counts in, rate_wins the windows; rate_tokens are what it is counted at until it ends';
+ALTER TABLE flowgate.waiter ADD COLUMN tokens bigint NOT NULL DEFAULT 0;
+COMMENT ON COLUMN flowgate.waiter.tokens IS 'what it will count at in the limit that it waits for';
+DROP INDEX flowgate.waiter_scope;
+CREATE INDEX waiter_scope ON flowgate.waiter (scope_id, since) INCLUDE (tokens);
+CREATE INDEX waiter_since ON flowgate.waiter (since);
 COMMENT ON COLUMN flowgate.waiter.scope_id IS 'a scope of money, or below zero a limit on requests and tokens';
 
 -- rate_now is the clock of limits, in milliseconds since 1970; tests put their own in its place.
@@ -41,7 +46,7 @@ END $$;
 -- admit as in 013, and the limits: t_name and t_span are the limits of the batch, by name; q_refs is where the limits of a member end
 -- in the q_ arrays, which say which limit it is, how much it lets through (0: no limit), whether what finds no room waits, and what
 -- it is refused with else. m_tokens are a member's tokens; each is one request. Who waits queues by age: a member that would wait
--- goes on only where those before it in the queue had room too. blocked names the limit that had no room, retry_at tells when it has.
+-- goes on only where those before it in the queue, all their requests and tokens, had room too. blocked names the limit that had no room, retry_at tells when it has.
 
 CREATE FUNCTION flowgate.admit(    m_tenant text[], m_id text[], m_epoch integer[], m_class text[], m_p integer[],
     m_stream text[], m_seq bigint[], m_sha bytea[], m_hold boolean[],
@@ -81,10 +86,10 @@ DECLARE
     -- what keeps a member waiting (scopes, and below zero limits): it queues in those alone, so that who has no room in a budget of
     -- its own holds up nobody in one that it shares; x_ are all of the batch
     blocks integer[]; x_member integer[]; x_scope integer[];
-    -- limits: what is counted in the present window and the one before, how much of it is gone, and how many wait
+    -- limits: what is counted in the present window and the one before, how much of it is gone, how many wait, and for how many tokens
     ms bigint; t_id integer[]; t_win bigint[]; t_gone bigint[]; t_requests bigint[]; t_tokens bigint[]; t_requests_before bigint[];
-    t_tokens_before bigint[]; t_waiting bigint[]; t_dirty boolean[]; q_id integer[]; q_win bigint[];
-    v_blocked text; v_retry timestamptz; v_since timestamptz; older bigint; tokens bigint; worst bigint; short bigint; span bigint;
+    t_tokens_before bigint[]; t_waiting bigint[]; t_queued bigint[]; t_dirty boolean[]; q_id integer[]; q_win bigint[];
+    v_blocked text; v_retry timestamptz; v_since timestamptz; older bigint; ahead bigint; tokens bigint; worst bigint; short bigint; span bigint;
     i integer; r integer; s integer; low integer; high integer := 0; q integer; q_low integer; q_high integer := 0;
     amount bigint; since timestamptz; next timestamptz;
     v_state text; v_reason text; v_decision bytea; hits integer; wanted integer := 0; holds integer := 0; waits integer := 0;
@@ -131,8 +136,10 @@ BEGIN
         END IF;
         SELECT array_agg(t_id[x.s] ORDER BY x.n), array_agg(t_win[x.s] ORDER BY x.n) INTO q_id, q_win FROM unnest(q_rate) WITH ORDINALITY AS x (s, n);
         IF true = ANY (q_wait) THEN
-            SELECT array_agg((SELECT count(*) FROM (SELECT FROM waiter w WHERE w.scope_id = -t.id LIMIT 100000) c) ORDER BY t.n)
-            INTO t_waiting FROM unnest(t_id) WITH ORDINALITY AS t (id, n);
+            SELECT array_agg(c.waiting ORDER BY t.n), array_agg(c.queued ORDER BY t.n) INTO t_waiting, t_queued
+            FROM unnest(t_id) WITH ORDINALITY AS t (id, n)
+            CROSS JOIN LATERAL (SELECT count(*) AS waiting, coalesce(sum(l.tokens), 0)::bigint AS queued
+                                FROM (SELECT w.tokens FROM waiter w WHERE w.scope_id = -t.id LIMIT 100000) l) c;
         END IF;
     END IF;
 
@@ -224,19 +231,21 @@ BEGIN
         IF v_state = 'approved' AND q_high >= q_low THEN
             tokens := m_tokens[i]; worst := -1; v_since := since;
             FOR q IN q_low..q_high LOOP
-                s := q_rate[q]; span := t_span[s]; older := 0;
+                s := q_rate[q]; span := t_span[s]; older := 0; ahead := 0;
                 IF q_wait[q] AND m_hold[i] AND e_open[i] THEN
-                    SELECT count(*) INTO older FROM (SELECT FROM waiter w WHERE w.scope_id = -t_id[s] AND w.since < v_since LIMIT 100000) c;
+                    SELECT count(*), coalesce(sum(c.tokens), 0) INTO older, ahead
+                    FROM (SELECT w.tokens FROM waiter w WHERE w.scope_id = -t_id[s] AND w.since < v_since LIMIT 100000) c;
                 ELSIF q_wait[q] THEN
-                    older := t_waiting[s];
+                    older := t_waiting[s]; ahead := t_queued[s];
                 END IF;
+                ahead := least(ahead, 100000 * q_tokens[q]); -- where the limit is far lower than it was
                 short := -1;
                 IF q_requests[q] > 0 AND t_requests[s] + (t_requests_before[s] * (span - t_gone[s]) + span - 1) / span + older + 1 > q_requests[q] THEN
                     short := rate_wait(t_requests[s], t_requests_before[s], t_gone[s], span, older + 1, q_requests[q]);
                 END IF;
                 IF q_tokens[q] > 0 AND tokens > 0
-                   AND t_tokens[s] + (t_tokens_before[s] * (span - t_gone[s]) + span - 1) / span + (older + 1) * tokens > q_tokens[q] THEN
-                    short := greatest(short, rate_wait(t_tokens[s], t_tokens_before[s], t_gone[s], span, (older + 1) * tokens, q_tokens[q]));
+                   AND t_tokens[s] + (t_tokens_before[s] * (span - t_gone[s]) + span - 1) / span + ahead + tokens > q_tokens[q] THEN
+                    short := greatest(short, rate_wait(t_tokens[s], t_tokens_before[s], t_gone[s], span, ahead + tokens, q_tokens[q]));
                 END IF;
                 CONTINUE WHEN short < 0;
                 -- A limit that refuses goes before one that lets wait; of several that which has room last is named.
@@ -312,7 +321,7 @@ BEGIN
                 x_member := x_member || i; x_scope := x_scope || r;
                 IF r < 0 AND t_waiting IS NOT NULL AND w_kind[i] = 1 THEN
                     s := array_position(t_id, -r);
-                    t_waiting[s] := t_waiting[s] + 1;
+                    t_waiting[s] := t_waiting[s] + 1; t_queued[s] := t_queued[s] + m_tokens[i];
                 END IF;
             END LOOP;
         END IF;
@@ -358,8 +367,8 @@ BEGIN
     WHERE m.kind IS NOT NULL;
 
     IF waits > 0 THEN
-        INSERT INTO waiter (since, scope_id, epoch, tenant, id)
-        SELECT w_since[x.i], x.scope_id, m_epoch[x.i], m_tenant[x.i], m_id[x.i]
+        INSERT INTO waiter (since, tokens, scope_id, epoch, tenant, id)
+        SELECT w_since[x.i], CASE WHEN x.scope_id < 0 THEN m_tokens[x.i] ELSE 0 END, x.scope_id, m_epoch[x.i], m_tenant[x.i], m_id[x.i]
         FROM unnest(x_member, x_scope) AS x (i, scope_id)
         ON CONFLICT DO NOTHING;
     END IF;
@@ -403,9 +412,11 @@ ALTER FUNCTION flowgate.admit(text[], text[], integer[], text[], integer[], text
     bigint[], integer[], bytea[], integer[], bigint[], text[], text[], text[])
     RESET enable_seqscan RESET enable_hashjoin RESET enable_mergejoin RESET jit;
 
--- return_tokens gives back what epochs that have just ended did not use of the tokens that they were counted at, where the window
--- that they were counted in counts still. It goes in the transaction of record_outcomes, behind it: the admissions are locked. Told
--- again of the same end it changes nothing. It answers the names of limits in which somebody waits.
+-- return_tokens counts epochs that have just ended at the tokens that they used, instead of those that they were counted at, where
+-- the window that they were counted in counts still: what was not used is given back; what several calls used above the bound of one
+-- is added (up to twice the highest limit there is, so that sums stay numbers). It goes in the transaction of record_outcomes, behind it: the admissions are locked. Told
+-- again of the same end it changes nothing. It answers the names of limits that gave something back and in which
+-- somebody waits.
 CREATE FUNCTION flowgate.return_tokens(
     o_tenant text[], o_id text[], o_epoch integer[], o_seq bigint[], o_stored timestamptz[], o_used bigint[]
 ) RETURNS text[] LANGUAGE plpgsql
@@ -420,23 +431,24 @@ BEGIN
     FROM unnest(o_tenant, o_id, o_epoch, o_seq, o_stored, o_used) AS m (tenant, id, epoch, seq, stored, used)
     JOIN admission a ON a.tenant = m.tenant AND a.id = m.id AND a.epoch = m.epoch
     CROSS JOIN LATERAL unnest(a.rates, a.rate_wins) AS u (id, win)
-    WHERE a.outcome_seq = m.seq AND a.outcome_at = m.stored AND a.rate_tokens > m.used;
+    WHERE a.outcome_seq = m.seq AND a.outcome_at = m.stored AND a.rate_tokens <> m.used;
     IF c_rate IS NULL THEN
         RETURN NULL;
     END IF;
-    UPDATE admission a SET rate_tokens = 0
+    UPDATE admission a SET rate_tokens = NULL
     FROM unnest(o_tenant, o_id, o_epoch, o_seq, o_stored) AS m (tenant, id, epoch, seq, stored)
-    WHERE a.tenant = m.tenant AND a.id = m.id AND a.epoch = m.epoch AND a.outcome_seq = m.seq AND a.outcome_at = m.stored AND a.rate_tokens > 0;
+    WHERE a.tenant = m.tenant AND a.id = m.id AND a.epoch = m.epoch AND a.outcome_seq = m.seq AND a.outcome_at = m.stored AND a.rate_tokens IS NOT NULL;
     PERFORM FROM (SELECT FROM rate y WHERE y.id = ANY (c_rate) ORDER BY y.name FOR UPDATE) l;
     WITH back AS (
-        UPDATE rate y SET tokens = greatest(0, y.tokens - d.now), tokens_before = greatest(0, y.tokens_before - d.before)
+        UPDATE rate y SET tokens = CASE WHEN d.now = 0 THEN y.tokens ELSE least(2000000000000, greatest(0, y.tokens - d.now)) END,
+               tokens_before = CASE WHEN d.before = 0 THEN y.tokens_before ELSE least(2000000000000, greatest(0, y.tokens_before - d.before)) END
         FROM (SELECT x.id, coalesce(sum(x.unused) FILTER (WHERE x.win = r.win), 0)::bigint AS now,
                      coalesce(sum(x.unused) FILTER (WHERE x.win = r.win - 1), 0)::bigint AS before
               FROM unnest(c_rate, c_win, c_unused) AS x (id, win, unused) JOIN rate r ON r.id = x.id GROUP BY x.id) d
-        WHERE y.id = d.id AND d.now + d.before > 0
-        RETURNING y.id, y.name
+        WHERE y.id = d.id AND (d.now <> 0 OR d.before <> 0)
+        RETURNING y.id, y.name, d.now > 0 OR d.before > 0 AS gave
     )
     SELECT array_agg(back.name ORDER BY back.name) INTO freed FROM back
-    WHERE EXISTS (SELECT FROM waiter w WHERE w.scope_id = -back.id);
+    WHERE back.gave AND EXISTS (SELECT FROM waiter w WHERE w.scope_id = -back.id);
     RETURN freed;
 END $$;

@@ -40,10 +40,10 @@ DECLARE
     -- what keeps a member waiting (scopes, and below zero limits): it queues in those alone, so that who has no room in a budget of
     -- its own holds up nobody in one that it shares; x_ are all of the batch
     blocks integer[] := '{}'; x_member integer[]; x_scope integer[];
-    -- limits: what is counted in the present window and the one before, how much of it is gone, and how many wait
+    -- limits: what is counted in the present window and the one before, how much of it is gone, how many wait, and for how many tokens
     ms bigint; t_id integer[]; t_win bigint[]; t_gone bigint[]; t_requests bigint[]; t_tokens bigint[]; t_requests_before bigint[];
-    t_tokens_before bigint[]; t_waiting bigint[]; t_dirty boolean[]; q_id integer[]; q_win bigint[];
-    v_blocked text; v_retry timestamptz; v_since timestamptz; older bigint; tokens bigint; worst bigint; short bigint; span bigint;
+    t_tokens_before bigint[]; t_waiting bigint[]; t_queued bigint[]; t_dirty boolean[]; q_id integer[]; q_win bigint[];
+    v_blocked text; v_retry timestamptz; v_since timestamptz; older bigint; ahead bigint; tokens bigint; worst bigint; short bigint; span bigint;
     i integer; r integer; s integer; low integer; high integer := 0; q integer; q_low integer; q_high integer := 0;
     amount bigint; since timestamptz; next timestamptz;
     v_state text; v_reason text; v_decision bytea; hits integer; wanted integer := 0; holds integer := 0; waits integer := 0;
@@ -90,8 +90,10 @@ BEGIN
         END IF;
         SELECT array_agg(t_id[x.s] ORDER BY x.n), array_agg(t_win[x.s] ORDER BY x.n) INTO q_id, q_win FROM unnest(q_rate) WITH ORDINALITY AS x (s, n);
         IF true = ANY (q_wait) THEN
-            SELECT array_agg((SELECT count(*) FROM (SELECT FROM waiter w WHERE w.scope_id = -t.id LIMIT 100000) c) ORDER BY t.n)
-            INTO t_waiting FROM unnest(t_id) WITH ORDINALITY AS t (id, n);
+            SELECT array_agg(c.waiting ORDER BY t.n), array_agg(c.queued ORDER BY t.n) INTO t_waiting, t_queued
+            FROM unnest(t_id) WITH ORDINALITY AS t (id, n)
+            CROSS JOIN LATERAL (SELECT count(*) AS waiting, coalesce(sum(l.tokens), 0)::bigint AS queued
+                                FROM (SELECT w.tokens FROM waiter w WHERE w.scope_id = -t.id LIMIT 100000) l) c;
         END IF;
     END IF;
 
@@ -184,19 +186,21 @@ BEGIN
         IF v_state = 'approved' AND q_high >= q_low THEN
             tokens := m_tokens[i]; worst := -1; v_since := since;
             FOR q IN q_low..q_high LOOP
-                s := q_rate[q]; span := t_span[s]; older := 0;
+                s := q_rate[q]; span := t_span[s]; older := 0; ahead := 0;
                 IF q_wait[q] AND m_hold[i] AND e_open[i] THEN
-                    SELECT count(*) INTO older FROM (SELECT FROM waiter w WHERE w.scope_id = -t_id[s] AND w.since < v_since LIMIT 100000) c;
+                    SELECT count(*), coalesce(sum(c.tokens), 0) INTO older, ahead
+                    FROM (SELECT w.tokens FROM waiter w WHERE w.scope_id = -t_id[s] AND w.since < v_since LIMIT 100000) c;
                 ELSIF q_wait[q] THEN
-                    older := t_waiting[s];
+                    older := t_waiting[s]; ahead := t_queued[s];
                 END IF;
+                ahead := least(ahead, 100000 * q_tokens[q]); -- where the limit is far lower than it was
                 short := -1;
                 IF q_requests[q] > 0 AND t_requests[s] + (t_requests_before[s] * (span - t_gone[s]) + span - 1) / span + older + 1 > q_requests[q] THEN
                     short := rate_wait(t_requests[s], t_requests_before[s], t_gone[s], span, older + 1, q_requests[q]);
                 END IF;
                 IF q_tokens[q] > 0 AND tokens > 0
-                   AND t_tokens[s] + (t_tokens_before[s] * (span - t_gone[s]) + span - 1) / span + (older + 1) * tokens > q_tokens[q] THEN
-                    short := greatest(short, rate_wait(t_tokens[s], t_tokens_before[s], t_gone[s], span, (older + 1) * tokens, q_tokens[q]));
+                   AND t_tokens[s] + (t_tokens_before[s] * (span - t_gone[s]) + span - 1) / span + ahead + tokens > q_tokens[q] THEN
+                    short := greatest(short, rate_wait(t_tokens[s], t_tokens_before[s], t_gone[s], span, ahead + tokens, q_tokens[q]));
                 END IF;
                 CONTINUE WHEN short < 0;
                 -- A limit that refuses goes before one that lets wait; of several that which has room last is named.
@@ -272,7 +276,7 @@ BEGIN
                 x_member := x_member || i; x_scope := x_scope || r;
                 IF r < 0 AND t_waiting IS NOT NULL AND w_kind[i] = 1 THEN
                     s := array_position(t_id, -r);
-                    t_waiting[s] := t_waiting[s] + 1;
+                    t_waiting[s] := t_waiting[s] + 1; t_queued[s] := t_queued[s] + m_tokens[i];
                 END IF;
             END LOOP;
         END IF;
@@ -318,8 +322,8 @@ BEGIN
     WHERE m.kind IS NOT NULL;
 
     IF waits > 0 THEN
-        INSERT INTO waiter (since, scope_id, epoch, tenant, id)
-        SELECT w_since[x.i], x.scope_id, m_epoch[x.i], m_tenant[x.i], m_id[x.i]
+        INSERT INTO waiter (since, tokens, scope_id, epoch, tenant, id)
+        SELECT w_since[x.i], CASE WHEN x.scope_id < 0 THEN m_tokens[x.i] ELSE 0 END, x.scope_id, m_epoch[x.i], m_tenant[x.i], m_id[x.i]
         FROM unnest(x_member, x_scope) AS x (i, scope_id)
         ON CONFLICT DO NOTHING;
     END IF;

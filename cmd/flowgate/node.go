@@ -75,6 +75,7 @@ type node struct {
 	conn     *nats.Conn
 	js       jetstream.JetStream
 	db       *postgres.DB // nil where no role needs it
+	looks    *postgres.DB // for the directory of people alone; nil where no role needs it
 	topology broker.Topology
 	claims   *broker.Claims
 	control  *control.Watch

@@ -91,7 +91,7 @@ func (n *node) startDirectory(parts context.Context) {
 	if !n.roles.layer(messages.LayerCorporate) {
 		return
 	}
-	n.people = directory.New(directory.Options{Source: n.db, Logger: n.log})
+	n.people = directory.New(directory.Options{Source: n.looks, Logger: n.log})
 	n.parts.Go(func() { n.people.Run(parts) })
 }
 

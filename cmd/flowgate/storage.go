@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"flowgate/configs"
+	"flowgate/messages"
 	"flowgate/worker/broker"
 	"flowgate/worker/postgres"
 	"flowgate/worker/postgres/private"
@@ -63,6 +64,15 @@ func (n *node) openDatabase(ctx context.Context) error {
 		return err
 	}
 	n.down.push("closing the database", func() error { n.db.Close(); return nil })
+	if !n.roles.layer(messages.LayerCorporate) {
+		return nil
+	}
+	// Looks at the directory of people wait for nobody else's work: late ones are worth nothing.
+	options.MaxConns = 1
+	if n.looks, err = postgres.Open(ctx, n.dbURL, options); err != nil {
+		return err
+	}
+	n.down.push("closing the directory's connection", func() error { n.looks.Close(); return nil })
 	return nil
 }
 

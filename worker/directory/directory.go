@@ -152,7 +152,7 @@ func merged(old map[string]*corporate.Directory, entries []postgres.DirectoryEnt
 }
 
 // Tenant is the directory of a tenant, nil where it has none, out of a fresh copy; where the copy is not, the next look is waited
-// for. The error is ErrStale, with why.
+// for, as long as Options.Patience and the context last. The error is ErrStale, with why.
 func (w *Watch) Tenant(ctx context.Context, tenant string) (*corporate.Directory, error) {
 	late := time.NewTimer(w.options.Patience)
 	defer late.Stop()
@@ -171,7 +171,7 @@ func (w *Watch) Tenant(ctx context.Context, tenant string) (*corporate.Directory
 		case <-late.C:
 			return nil, ErrStale
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, fmt.Errorf("%w: %w", ErrStale, ctx.Err())
 		}
 	}
 }

@@ -23,14 +23,19 @@ type source struct {
 	entries  []postgres.DirectoryEntry
 	err      error
 	hangs    bool
+	slow     time.Duration
 	reads    int
 }
 
 // answers waits for the end of the context where the source hangs.
 func (s *source) answers(ctx context.Context) error {
 	s.mu.Lock()
-	hangs := s.hangs
+	hangs, slow := s.hangs, s.slow
 	s.mu.Unlock()
+	select {
+	case <-time.After(slow):
+	case <-ctx.Done():
+	}
 	if hangs {
 		<-ctx.Done()
 	}
@@ -78,6 +83,13 @@ func (s *source) set(err error, hangs bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.err, s.hangs = err, hangs
+}
+
+// takes is how long each answer takes from now on.
+func (s *source) takes(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.slow = d
 }
 
 // watched runs a test with a running watch.
@@ -183,6 +195,40 @@ func TestAWaitEndsWithItsContext(t *testing.T) {
 		defer cancel()
 		if _, err := w.Tenant(ctx, "acme"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
+		}
+	})
+}
+
+// A source that is slow is not believed late, and does not hold up who asks for longer than it may.
+func TestASlowSourceIsWaitedForNoLongerThanItMay(t *testing.T) {
+	watched(t, func(t *testing.T, s *source, w *directory.Watch) {
+		s.put("acme", "anna", messages.PersonActive)
+		time.Sleep(time.Second)
+		s.takes(1200 * time.Millisecond)
+		time.Sleep(3 * time.Second)
+		for _, tenant := range []string{"acme", "none"} { // a tenant without a directory may have one by now
+			began := time.Now()
+			if _, err := w.Tenant(t.Context(), tenant); !errors.Is(err, directory.ErrStale) || time.Since(began) > 3*time.Second {
+				t.Errorf("%s: %v after %s", tenant, err, time.Since(began))
+			}
+		}
+		now, cancel := context.WithCancel(t.Context())
+		cancel()
+		began := time.Now()
+		if _, err := w.Tenant(now, "acme"); !errors.Is(err, directory.ErrStale) || time.Since(began) != 0 {
+			t.Errorf("who does not wait: %v after %s", err, time.Since(began))
+		}
+		s.takes(500 * time.Millisecond)
+		s.put("acme", "anna", messages.PersonSuspended)
+		time.Sleep(2 * time.Second)
+		began = time.Now()
+		if got := stateOf(t, w, "acme", "anna"); got != messages.PersonSuspended || time.Since(began) > time.Second {
+			t.Errorf("anna is %q after %s", got, time.Since(began))
+		}
+		s.takes(0)
+		time.Sleep(time.Second)
+		if d, err := w.Tenant(now, "acme"); err != nil || d == nil {
+			t.Errorf("what is fresh is not had at once: %v", err)
 		}
 	})
 }

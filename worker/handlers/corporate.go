@@ -43,7 +43,8 @@ type Corporate struct {
 	// Budgets tells what somebody may spend now; may be nil. An error keeps the request from being decided on.
 	Budgets func(tenant string, kind corporate.BudgetKind, name string, now time.Time) (corporate.Limits, bool, error)
 	// Directory is a tenant's directory of people, nil where it has none; may be nil. It MUST NOT be older than what it promises: an
-	// error keeps the request from being decided on.
+	// error keeps the request from being decided on, and those after it in its micro-batch. It answers at once with what is fresh, whatever
+	// became of the context, and waits no longer than that.
 	Directory func(ctx context.Context, tenant string) (*corporate.Directory, error)
 	// Rates tells how much somebody may ask now; may be nil. An error keeps the request from being decided on.
 	Rates func(tenant string, kind corporate.RateKind, name string) (corporate.RateLimits, bool, error)
@@ -81,6 +82,7 @@ type candidate struct {
 // Handle admits a micro-batch in one statement.
 func (c *Corporate) Handle(ctx context.Context, tasks []*worker.Task) []worker.Verdict {
 	verdicts := make([]worker.Verdict, len(tasks))
+	c = c.ofBatch()
 	p, err := c.policy(ctx)
 	var candidates []*candidate
 	for i, t := range tasks {

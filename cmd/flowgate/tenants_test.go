@@ -229,3 +229,28 @@ func TestTenantsRefuseWhatIsWrong(t *testing.T) {
 	g.say("tenants", "list").wants(t, exitEnvironment, "tenants.json")
 	g.up().ended().wants(t, exitEnvironment, "tenants.json")
 }
+
+// Without its book a broker would let everybody in as a producer of every tenant.
+func TestNothingStartsWithoutTheBookThatItHad(t *testing.T) {
+	t.Parallel()
+	g := newGround(t, quickSettings)
+	g.say("tenants", "rotate", "acme").wants(t, exitFailed, "there is none of that name")
+	g.say("tenants", "add", "acme").wants(t, exitDone)
+	book := filepath.Join(g.state, "tenants.json")
+	if err := os.Rename(book, book+".away"); err != nil {
+		t.Fatal(err)
+	}
+	g.up().ended().wants(t, exitEnvironment, "tenants.json is missing", "Restore it", "tenants.lock")
+	g.say("tenants", "list").wants(t, exitEnvironment, "tenants.json is missing")
+	g.say("tenants", "config").wants(t, exitEnvironment, "tenants.json is missing")
+	g.say("tenants", "anonymous", "keep").wants(t, exitEnvironment, "tenants.json is missing")
+	if err := os.Rename(book+".away", book); err != nil {
+		t.Fatal(err)
+	}
+	up := g.up()
+	if conn, err := nats.Connect(up.ready().NATSURL); !errors.Is(err, nats.ErrAuthorization) {
+		conn.Close()
+		t.Errorf("without a credential: %v", err)
+	}
+	up.stop()
+}

@@ -24,12 +24,24 @@ const (
 // maxBytes bounds the file.
 const maxBytes = 32 << 20
 
-// Load reads the book of a state folder; where there is no file nobody was added yet, and the version is 0.
+// ErrLost says that there was a book and is none: as if nobody had ever been added, it would let everybody in.
+var ErrLost = errors.New("the tenants' book is lost")
+
+// Load reads the book of a state folder; where there never was one nobody was added yet, and the version is 0. One that is gone is
+// ErrLost.
 func Load(dir string) (Book, error) {
-	path := filepath.Join(dir, fileBook)
+	path, lock := filepath.Join(dir, fileBook), filepath.Join(dir, fileLock)
+	mark, err := os.Stat(lock) // before the book, since it is marked after
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return Book{}, fmt.Errorf("reading the tenants: %w", err)
+	}
+	marked := err == nil && mark.Size() > 0
 	b := Book{V: messages.Version}
 	info, err := os.Stat(path)
 	switch {
+	case errors.Is(err, os.ErrNotExist) && marked:
+		return b, fmt.Errorf("reading the tenants: %w: %s is missing, %s says that there was one. Restore it from a backup; or remove "+
+			"%s, then there are no tenants, and everybody who reaches the listener is a producer of each", ErrLost, path, lock, lock)
 	case errors.Is(err, os.ErrNotExist):
 		return b, nil
 	case err != nil:
@@ -80,7 +92,22 @@ func Change(dir string, change func(*Book) error) (Book, error) {
 	if err != nil {
 		return b, fmt.Errorf("changing the tenants: %w", err)
 	}
-	return b, state.Replace(filepath.Join(dir, fileBook), append(data, '\n'), 0o600)
+	if err := state.Replace(filepath.Join(dir, fileBook), append(data, '\n'), 0o600); err != nil {
+		return b, err
+	}
+	return b, mark(lock)
+}
+
+// mark writes into the lock that there is a book now.
+func mark(lock *os.File) error {
+	if info, err := lock.Stat(); err == nil && info.Size() > 0 {
+		return nil
+	}
+	_, err := lock.WriteString(fileBook + " is in this folder; without it nobody is let in\n")
+	if err = errors.Join(err, lock.Sync()); err != nil {
+		return fmt.Errorf("the tenants are changed, but it is not noted that there are some: say it again: %w", err)
+	}
+	return nil
 }
 
 // watchEvery is how often the file is looked at.

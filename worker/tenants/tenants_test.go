@@ -144,6 +144,37 @@ func TestAFileThatIsWrongIsRefused(t *testing.T) {
 	}
 }
 
+// A book that is gone is not one that never was.
+func TestALostBookIsNoEmptyOne(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := tenants.Change(dir, func(*tenants.Book) error { return tenants.ErrUnknown }); !errors.Is(err, tenants.ErrUnknown) {
+		t.Fatal(err)
+	}
+	if b, err := tenants.Load(dir); err != nil || b.Version != 0 {
+		t.Errorf("a change that failed lost a book that never was: %+v, %v", b, err)
+	}
+	add := func(b *tenants.Book) error { return b.Add("acme", "c", public(t), at) }
+	_, err := tenants.Change(dir, add)
+	must(t, err)
+	book := filepath.Join(dir, "tenants.json")
+	must(t, os.Rename(book, book+".away"))
+	if _, err := tenants.Load(dir); !errors.Is(err, tenants.ErrLost) || !strings.Contains(err.Error(), "Restore it") {
+		t.Error(err)
+	}
+	if _, err := tenants.Change(dir, add); !errors.Is(err, tenants.ErrLost) {
+		t.Errorf("a new book forgets who was in the old one: %v", err)
+	}
+	must(t, os.Rename(book+".away", book))
+	if b, err := tenants.Load(dir); err != nil || len(b.Tenants) != 1 {
+		t.Errorf("restored: %+v, %v", b, err)
+	}
+	must(t, os.Remove(book))
+	must(t, os.Remove(filepath.Join(dir, "tenants.lock")))
+	if b, err := tenants.Load(dir); err != nil || b.Version != 0 {
+		t.Errorf("begun anew on purpose: %+v, %v", b, err)
+	}
+}
+
 func TestWatchTellsEachBookAndKeepsTheLastWhereTheFileIsLost(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -119,6 +119,7 @@ func newBudgetSet(g *globals) *cobra.Command {
 
 func newBudgetRaise(g *globals) *cobra.Command {
 	var b budgeting
+	var check roleCheck
 	cmd := &cobra.Command{
 		Use: "raise KIND [NAME]", Short: "Raise a budget for a time, with another person's approval", Args: cobra.RangeArgs(1, 2),
 		Example: "  flowgate budget raise user anna --day 15 --until +48h --approver maria --reason \"end of quarter\"",
@@ -150,9 +151,10 @@ func newBudgetRaise(g *globals) *cobra.Command {
 				return usageError{err}
 			}
 			r.Day, r.Month = day, month
-			if err := g.mustHave(cmd.Context(), "approver", r.Approver, messages.RoleApprover); err != nil {
+			if err := check.mustHave(cmd.Context(), g, "approver", r.Approver, messages.RoleApprover); err != nil {
 				return err
 			}
+			r.Approver = check.named(r.Approver)
 			return changed(cmd, g, func(ctx context.Context, c *client) (control.Budget, messages.BudgetNote, error) {
 				raised, err := control.RaiseBudget(ctx, c.js, k, r, now)
 				note := noteOf(raised)
@@ -165,6 +167,7 @@ func newBudgetRaise(g *globals) *cobra.Command {
 	cmd.Flags().StringVar(&b.month, "month", "", "the most `dollars` of a month until then")
 	cmd.Flags().StringVar(&b.until, "until", "", "when it ends: a `time`, or from now such as +48h (needed)")
 	cmd.Flags().StringVar(&b.approver, "approver", "", "`name` of who approved it: another person (needed)")
+	check.flag(cmd, "--approver")
 	b.words(cmd)
 	return cmd
 }

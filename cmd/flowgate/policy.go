@@ -153,6 +153,7 @@ func decided(denied string, flagged []string) string {
 
 func newPolicyActivate(g *globals) *cobra.Command {
 	var reason, by string
+	var check roleCheck
 	cmd := &cobra.Command{
 		Use: "activate FILE", Short: "Put the policy of a file in force, everywhere within a second", Args: cobra.ExactArgs(1),
 		Long: "Compiles a policy, runs its cases, and puts it in force in every process within a second; what is being decided ends under\n" +
@@ -168,7 +169,7 @@ func newPolicyActivate(g *globals) *cobra.Command {
 			if strings.TrimSpace(reason) == "" {
 				return usageError{errors.New("flag --reason is missing: say why; see `flowgate policy activate --help`")}
 			}
-			if err := g.mustHaveAnywhere(cmd.Context(), "by", whoever(by), messages.RoleApprover, messages.RoleAdmin); err != nil {
+			if err := check.mustHaveAnywhere(cmd.Context(), g, "by", whoever(by), messages.RoleApprover, messages.RoleAdmin); err != nil {
 				return err
 			}
 			c, err := reach(cmd.Context(), g, false)
@@ -176,7 +177,7 @@ func newPolicyActivate(g *globals) *cobra.Command {
 				return err
 			}
 			defer c.close()
-			now, before, changed, err := control.Activate(cmd.Context(), c.js, p, strings.TrimSpace(reason), whoever(by), time.Now())
+			now, before, changed, err := control.Activate(cmd.Context(), c.js, p, strings.TrimSpace(reason), check.named(whoever(by)), time.Now())
 			if err != nil {
 				return bucketError(err)
 			}
@@ -196,6 +197,7 @@ func newPolicyActivate(g *globals) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why; it stands in the record (needed)")
 	cmd.Flags().StringVar(&by, "by", "", "`name` of who activates (default: the user of this machine)")
+	check.flag(cmd, "--by")
 	return cmd
 }
 

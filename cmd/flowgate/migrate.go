@@ -22,7 +22,8 @@ func newMigrate(g *globals) *cobra.Command {
 		Use: "migrate", Short: "Bring the database's schema up to this version", Args: cobra.NoArgs,
 		Long: "Applies the migrations that the database lacks, forward only, in a schema of its own (flowgate.database_schema). The role\n" +
 			"needs CREATE on the database and nothing else; several may run at once. A database that a newer build has migrated stays\n" +
-			"as it is, since migrations only add. `flowgate up` migrates by itself, workers do not.\n" +
+			"as it is, since migrations only add. `flowgate up` migrates by itself, workers do not. Work goes on meanwhile: where a\n" +
+			"transaction of others, such as a dump, holds a table, a migration gives way after 2 s and comes back, for some five minutes.\n" +
 			"--plan changes nothing. --grants gives another role what workers need: rows, not the shape of tables.",
 		Example: "  flowgate migrate --plan --sql\n" +
 			"  DATABASE_URL=postgres://owner@db.example.internal/flowgate flowgate migrate --grants flowgate_worker",
@@ -38,7 +39,9 @@ func newMigrate(g *globals) *cobra.Command {
 			if m.plan {
 				return m.show(cmd.Context(), cmd.OutOrStdout(), g, url, databaseOptions(settings))
 			}
-			return m.run(cmd.Context(), cmd.OutOrStdout(), g, url, databaseOptions(settings))
+			options := databaseOptions(settings)
+			options.OnBlocked = func(err error) { fmt.Fprintf(cmd.ErrOrStderr(), "waiting: %s\n", err) }
+			return m.run(cmd.Context(), cmd.OutOrStdout(), g, url, options)
 		},
 	}
 	cmd.Flags().BoolVar(&m.plan, "plan", false, "print what would be done, and do nothing")

@@ -56,6 +56,9 @@ func (n *node) openDatabase(ctx context.Context) error {
 	options.OnWait = func(err error) {
 		n.log.Warn("the database cannot be reached", zap.Error(err), zap.Duration("again_in", options.RetryDelay))
 	}
+	options.OnBlocked = func(err error) {
+		n.log.Warn("the database's schema cannot be changed yet, trying again", zap.Error(err))
+	}
 	if err := n.openSchema(ctx, options); err != nil {
 		return err
 	}

@@ -46,8 +46,8 @@ func Migrate(ctx context.Context, url string, options Options) (from, to int, er
 		if from, to = status.Version, status.Version; err != nil || len(status.Pending) == 0 {
 			return err
 		}
-		if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock(hashtextextended($1, 0))", migrationLock); err != nil {
-			return fmt.Errorf("waiting for other migrations: %w", err)
+		if err := awaitMigrations(ctx, conn); err != nil {
+			return err
 		}
 		if err := makeSchema(ctx, conn, schema); err != nil {
 			return err
@@ -63,13 +63,25 @@ func Migrate(ctx context.Context, url string, options Options) (from, to int, er
 		if from, to = int(version), int(version); from >= len(m.Migrations) {
 			return nil // another process has been here
 		}
-		if err := m.Migrate(ctx); err != nil {
+		if err := migrateWaiting(ctx, conn, m, options.withDefaults()); err != nil {
 			return fmt.Errorf("migrating from version %d to %d: %w", from, len(m.Migrations), err)
 		}
 		to = len(m.Migrations)
 		return nil
 	})
 	return from, to, err
+}
+
+// awaitMigrations waits for those of other processes, however long they take.
+func awaitMigrations(ctx context.Context, conn *pgx.Conn) error {
+	for _, sql := range []string{
+		"SET lock_timeout = 0", "SELECT pg_advisory_lock(hashtextextended('" + migrationLock + "', 0))", "RESET lock_timeout",
+	} {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("waiting for other migrations: %w", err)
+		}
+	}
+	return nil
 }
 
 // makeSchema looks first, because CREATE SCHEMA IF NOT EXISTS asks for the right even where there is nothing to do.
@@ -151,7 +163,7 @@ func Migrations(schema string) ([]Migration, error) {
 
 func versionTable(schema string) string { return schema + ".schema_version" }
 
-// migrating lends a connection of its own, without the time limits of everyday work.
+// migrating lends a connection of its own; a transaction on it may pause as long as it likes.
 func migrating(ctx context.Context, url string, options Options, use func(conn *pgx.Conn, schema string) error) error {
 	if err := options.Validate(); err != nil {
 		return fmt.Errorf("opening postgres: %w", err)
@@ -161,7 +173,7 @@ func migrating(ctx context.Context, url string, options Options, use func(conn *
 	if err != nil {
 		return err
 	}
-	delete(config.RuntimeParams, "lock_timeout")
+	config.RuntimeParams["lock_timeout"] = milliseconds(options.migrationLockTimeout())
 	delete(config.RuntimeParams, "idle_in_transaction_session_timeout")
 	var conn *pgx.Conn
 	err = patiently(ctx, options, func() (err error) {

@@ -36,6 +36,8 @@ type Options struct {
 	RetryDelay time.Duration
 	// OnWait, where set, is told why each time.
 	OnWait func(error)
+	// OnBlocked, where set, is told each time that a migration gave way to others who use what it changes. It is tried again.
+	OnBlocked func(error)
 	// AnswerTimeout bounds a piece of everyday work; chores have ten times as long. 0: 1 min.
 	AnswerTimeout time.Duration
 	// FreeTimeout bounds the wait for a connection of the pool. 0: 10 s.

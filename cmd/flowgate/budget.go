@@ -94,6 +94,9 @@ func newBudgetSet(g *globals) *cobra.Command {
 		Example: "  flowgate budget set user anna --day 5 --month 50 --reason \"plan of 2026\"\n  flowgate budget set tenant --day 500 --reason \"plan of 2026\"",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			k, err := g.budgetKey(args)
+			if err == nil {
+				_, err = g.nameOf(k.Name)
+			}
 			if err != nil {
 				return usageError{err}
 			}
@@ -137,15 +140,15 @@ func newBudgetRaise(g *globals) *cobra.Command {
 				err = errors.New("flag --until is missing: a raise ends")
 			case r.Reason == "":
 				err = errors.New("flag --reason is missing: say why")
-			case r.Approver == "" || r.Approver == r.By:
+			case r.Approver == "" || strings.EqualFold(control.Visible(r.Approver), control.Visible(r.By)):
 				err = errors.New("flag --approver must name another person than who asks (--by)")
 			case day == 0 && month == 0:
 				err = errors.New("flag --day or --month is missing: say what may be spent until then")
 			default:
 				r.Until, err = moment("until", b.until, now)
 			}
-			if err == nil && !now.Before(r.Until) {
-				err = errors.New("flag --until must be in the future")
+			if err == nil && (!now.Before(r.Until) || r.Until.After(now.Add(control.LongestRaise))) {
+				err = errors.New("flag --until must be in the future, within a year")
 			}
 			if err != nil {
 				return usageError{err}

@@ -128,6 +128,7 @@ func (g *globals) reachBroker(ctx context.Context, s configs.Settings) (*nats.Co
 	if err != nil {
 		return nil, err
 	}
+	a.GiveUp = named
 	return broker.Connect(ctx, a, options...)
 }
 

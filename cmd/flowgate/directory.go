@@ -12,6 +12,7 @@ import (
 	"flowgate/messages"
 	"flowgate/pipelines/corporate"
 	"flowgate/pipelines/privacy"
+	"flowgate/worker/control"
 	"flowgate/worker/postgres"
 )
 
@@ -147,6 +148,9 @@ func (g *globals) naming() (func(string) error, error) {
 	}
 	rules := corporate.Policy{Privacy: privacy.NewGuard(settings.PrivacyRules())}
 	return func(name string) error {
+		if control.Visible(name) != name {
+			return errors.New("a name must have no invisible characters and no spaces around it: nobody could tell it from another one")
+		}
 		if !corporate.Recorded(name, rules) {
 			return errors.New("a name must have no number of a card or person, no secret, and no spaces around it: the record would not keep it as it is")
 		}

@@ -108,6 +108,9 @@ func newLimitSet(g *globals) *cobra.Command {
 			"  flowgate limit set model claude-3-haiku --tokens-minute 90000 --excess wait --reason \"shared quota\"",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			k, err := g.limitKey(args)
+			if err == nil {
+				_, err = g.nameOf(k.Name)
+			}
 			if err != nil {
 				return usageError{err}
 			}

@@ -189,7 +189,7 @@ func newPolicyActivate(g *globals) *cobra.Command {
 			}
 			word := "is in force"
 			if !changed {
-				word = "was in force before"
+				word = "is in force already, nothing changed"
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s, version %s, %s: %s\n", now.Bundle.Name, now.Version, word, now.Reason)
 			return err

@@ -70,7 +70,7 @@ func TestAnActivatedPolicyDecidesAndIsInTheRecord(t *testing.T) {
 	g.say("policy", "diff", "good.yaml").wants(t, exitFailed, "+ deny no-cards-without-purpose", "case a card without a purpose: denied by no-cards-without-purpose, was passed")
 	g.say("policy", "activate", "good.yaml").wants(t, exitUsage, "--reason")
 	g.say("policy", "activate", "good.yaml", "--reason", "ticket 4711", "--by", "ops").wants(t, exitDone, "is in force: ticket 4711")
-	g.say("policy", "activate", "good.yaml", "--reason", "again").wants(t, exitDone, "was in force before")
+	g.say("policy", "activate", "good.yaml", "--reason", "again").wants(t, exitDone, "is in force already")
 	tries := 0
 	eventually(t, "it decides", func() bool {
 		tries++

@@ -156,7 +156,21 @@ func TestTenantsAreSuspendedAndRotatedWithinASecond(t *testing.T) {
 		t.Fatal(err)
 	}
 	next.Close()
+	// Who waits with a credential that is taken away is told, and does not knock for ever.
+	waiting := g.with(second)
+	p := waiting.begin(waiting.command("submit", "--tenant", "acme", "--id", "held", "--run-at", "+1h", "--reason", "a test of walls", "--wait", "Say OK"), "")
+	g.eventuallyAt("acme", "held", "hold")
+	g.say("tenants", "suspend", "acme", "--reason", "a test of walls").wants(t, exitDone, "in force")
+	p.ended().wants(t, exitFailed, "the broker takes this login no more")
 	up.stop()
+}
+
+// eventuallyAt waits until a request stands in a state.
+func (g *ground) eventuallyAt(tenant, id, state string) {
+	g.t.Helper()
+	eventually(g.t, id+" is at "+state, func() bool {
+		return strings.Contains(g.say("result", id, "--tenant", tenant).stdout, "at "+state)
+	})
 }
 
 func TestAnonymousProducersAreKeptForOneTenantAlone(t *testing.T) {

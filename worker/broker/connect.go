@@ -29,13 +29,15 @@ type Access struct {
 	CAFile, CertFile, KeyFile string
 	// Wait is how long a broker that is not there yet is waited for; 0: one try at each of its servers.
 	Wait time.Duration
+	// GiveUp closes the connection where its login is refused meanwhile: whoever waits for a command wants to know.
+	GiveUp bool
 }
 
 // dialWait bounds one try at one server, with its greeting and the TLS handshake.
 const dialWait = 3 * time.Second
 
 // Connect connects and makes sure that the broker is one that flowgate can work with. The connection then comes back by
-// itself for ever, also where its credentials are refused meanwhile, since files may be renewed. What is wrong is one
+// itself for ever, also where its credentials are refused meanwhile, since files may be renewed (unless it is to give up). What is wrong is one
 // sentence without secrets.
 func Connect(ctx context.Context, a Access, options ...nats.Option) (*nats.Conn, error) {
 	at := addresses(a.URL)
@@ -62,7 +64,10 @@ func Connect(ctx context.Context, a Access, options ...nats.Option) (*nats.Conn,
 }
 
 func (a Access) options() ([]nats.Option, error) {
-	options := []nats.Option{nats.IgnoreAuthErrorAbort()}
+	var options []nats.Option
+	if !a.GiveUp {
+		options = append(options, nats.IgnoreAuthErrorAbort())
+	}
 	if a.User != "" || a.Password != "" {
 		options = append(options, nats.UserInfo(a.User, a.Password))
 	}
@@ -133,7 +138,7 @@ func certificate(err error) bool {
 func explain(err error) error {
 	switch {
 	case refused(err):
-		return fmt.Errorf("%w: it refuses user and password, NATS_CREDS or NATS_NKEY", err)
+		return fmt.Errorf("%w: it refuses user and password, NATS_CREDS or NATS_NKEY: is the credential suspended or rotated?", err)
 	case errors.Is(err, nats.ErrNoServers):
 		return fmt.Errorf("%w: nobody accepts connections there: start it, or name another in NATS_URL", err)
 	case errors.Is(err, nats.ErrSecureConnWanted):

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -115,6 +116,19 @@ func (b Budget) Check() error {
 	return nil
 }
 
+// LongestRaise is for how long a raise may hold.
+const LongestRaise = 366 * 24 * time.Hour
+
+// Visible is what people see of a name.
+func Visible(name string) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if unicode.In(r, unicode.Cf, unicode.Zs) && r != ' ' {
+			return -1
+		}
+		return r
+	}, name))
+}
+
 func (r Raise) check(of Budget) error {
 	if err := cmp.Or(checkWords(r.Reason, r.By), checkLine("approver", r.Approver, MaxBy)); err != nil {
 		return err
@@ -179,8 +193,11 @@ func RaiseBudget(ctx context.Context, js jetstream.JetStream, k BudgetKey, r Rai
 		if !has {
 			return b, ErrNoBudget
 		}
-		if !now.Before(r.Until) {
-			return b, errors.New("a raise must end in the future")
+		if strings.EqualFold(Visible(r.Approver), Visible(r.By)) { // only now: what was approved before stands
+			return b, errors.New("a raise needs an approver who is another person than who asks for it")
+		}
+		if !now.Before(r.Until) || r.Until.After(now.Add(LongestRaise)) {
+			return b, errors.New("a raise must end in the future, within a year")
 		}
 		b.Raises = append(slices.DeleteFunc(b.Raises, func(old Raise) bool { return !now.Before(old.Until) }), r)
 		return b, nil

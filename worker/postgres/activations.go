@@ -35,5 +35,20 @@ func (db *DB) Activations(ctx context.Context, limit int) ([]Activation, error) 
 	if err != nil {
 		return nil, fmt.Errorf("listing activated policies: %w", err)
 	}
-	return append([]Activation{}, all...), nil
+	return once(all), nil
+}
+
+// once leaves out what was told again of an activation, because nobody knew whether it had been recorded.
+func once(all []Activation) []Activation {
+	told := []Activation{}
+	for i := range all {
+		first := true
+		for j := i + 1; j < len(all); j++ {
+			first = first && (all[j].Version != all[i].Version || !all[j].At.Equal(all[i].At))
+		}
+		if first {
+			told = append(told, all[i])
+		}
+	}
+	return told
 }

@@ -106,6 +106,9 @@ func WaitTelling(ctx context.Context, conn *nats.Conn, key messages.Key, epoch i
 		if err == nil {
 			tell(result)
 		}
+		if conn.IsClosed() { // it does not come back
+			return result, errors.Join(errors.New("waiting for a result: the broker takes this login no more; the request goes on"), conn.LastError())
+		}
 		select {
 		case <-wake:
 		case <-again.C:

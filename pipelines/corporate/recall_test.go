@@ -213,7 +213,10 @@ func TestTheRecordAloneGivesTheSameDecisionAgain(t *testing.T) {
 			e.Replay.ResumeAt = d.ResumeAt
 		}
 		grants := []corporate.Grant{
-			{Approved: true}, {Approved: true, Least: d.Amount > 0}, {Reason: messages.ReasonLimitDay}, {Waiting: true, Reason: messages.ReasonWaitingMoney},
+			{Approved: true},
+			{Approved: true, Least: d.Amount > 0},
+			{Reason: messages.ReasonLimitDay},
+			{Waiting: true, Reason: messages.ReasonWaitingMoney},
 			{Reason: messages.ReasonLimitRateUser, Blocked: "rate:x", RetryAt: noon.Add(1234567)},
 			{Waiting: true, Reason: messages.ReasonLimitRateUser, Blocked: "rate:x", RetryAt: noon.Add(99)},
 		}

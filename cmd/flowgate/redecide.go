@@ -162,7 +162,18 @@ func (r *redecider) again(d postgres.Decided) redone {
 		cost, ok := r.prices.Again(d.Envelope.History, recalled.Facts.Now, now.InputBound, int64(now.MaxTokens))
 		out.CostNow, out.Unpriced = cost, !ok
 	}
+	if out.WasEnd != nil && out.NowEnd == nil {
+		out.CostNow = out.most()
+	}
 	return out
+}
+
+// most is what one that never ran could have cost: its bound, and nothing behind the model.
+func (d *redone) most() int64 {
+	if f := d.Now.Facts; f != nil && f.BehindModel {
+		return 0
+	}
+	return d.Now.BoundMicroUSD
 }
 
 // proposalFlags say what would be otherwise.

@@ -16,8 +16,10 @@ const mostExamples = 10
 
 // redecision is what became of the decisions of a window.
 type redecision struct {
-	Requests int `json:"requests"`
-	Same     int `json:"same"`
+	// Tenant is the one whose decisions they are.
+	Tenant   string `json:"tenant"`
+	Requests int    `json:"requests"`
+	Same     int    `json:"same"`
 	// NotReproduced came out otherwise although nothing was changed.
 	NotReproduced int `json:"not_reproduced"`
 	// Denied would be refused and were not; their calls cost DeniedMicroUSD. Passed were refused and would not be. Otherwise would be
@@ -39,10 +41,12 @@ type redecision struct {
 	More bool `json:"more"`
 	// refusedBefore were refused by another check than the policy's, then and now.
 	refusedBefore int
+	// chosen tells that not all of the tenant's were asked for.
+	chosen bool
 }
 
 // redecidedMoney is that of the requests that are let through, in micro-dollars: the bounds of one call of each, what is reserved,
-// and what they cost.
+// and what they cost. One that never ran costs its bound.
 type redecidedMoney struct {
 	Bound    int64 `json:"bound_microusd"`
 	Reserved int64 `json:"reserved_microusd"`
@@ -91,7 +95,7 @@ func redecide(ctx context.Context, db *postgres.DB, f postgres.Filter, c proposa
 			return nil, err
 		}
 	}
-	report := &redecision{Causes: make(map[corporate.Gap]int), Examples: []redecisionExample{}, More: more}
+	report := &redecision{Tenant: f.Tenant, chosen: f.Status+f.Reason+f.User != "", Causes: make(map[corporate.Gap]int), Examples: []redecisionExample{}, More: more}
 	for i := range all {
 		report.count(&all[i])
 	}
@@ -144,32 +148,40 @@ func (r *redecision) money(d *redone) {
 
 // rehearse plays the ledger again under limits of days and months: what was granted is a fact of other limits.
 func (r *redecider) rehearse(ctx context.Context, db *postgres.DB, tenant string, all []redone) error {
-	var asked []int
-	var spends []corporate.Spend
 	oldest := time.Now()
 	for i := range all {
-		d := &all[i]
-		if d.Stored.Before(oldest) {
-			oldest = d.Stored
+		if all[i].Stored.Before(oldest) {
+			oldest = all[i].Stored
 		}
-		if d.Gap != "" || !d.Asks {
-			continue
-		}
-		cost := d.CostNow
-		if d.WasEnd != nil { // it never ran: what it could have cost
-			cost = d.Now.BoundMicroUSD
-		}
-		asked = append(asked, i)
-		spends = append(spends, corporate.Spend{At: d.Now.FinishedAt, Ended: d.Stored, Amount: d.Amount, Cost: cost, Scopes: d.Scopes})
 	}
 	settled, err := r.settledBefore(ctx, db, tenant, oldest)
 	if err != nil {
 		return err
 	}
+	playAgain(all, settled)
+	return nil
+}
+
+// playAgain asks the ledger for what no check refuses. What a limit on requests or tokens refused is taken as it was: limits of money
+// say nothing of it, and it never came to reserve any.
+func playAgain(all []redone, settled map[string]int64) {
+	var asked []int
+	var spends []corporate.Spend
+	for i := range all {
+		d := &all[i]
+		if d.Gap != "" || !d.Asks || corporate.ByRate(d.NowEnd) {
+			continue
+		}
+		cost := d.CostNow
+		if d.WasEnd != nil {
+			cost = d.most()
+		}
+		asked = append(asked, i)
+		spends = append(spends, corporate.Spend{At: d.Now.FinishedAt, Ended: d.Stored, Amount: d.Amount, Cost: cost, Scopes: d.Scopes})
+	}
 	for n, said := range corporate.Rehearse(spends, settled) {
 		all[asked[n]].limited(said)
 	}
-	return nil
 }
 
 // limited takes over what the ledger would have said.
@@ -179,6 +191,7 @@ func (d *redone) limited(said corporate.Rehearsed) {
 	case said.Reason == "":
 		if d.NowEnd = nil; was != nil {
 			d.Word = corporate.AgainPassed
+			d.Now.ReservedMicroUSD, d.CostNow = d.Amount, d.most()
 		}
 		return
 	case was == nil:

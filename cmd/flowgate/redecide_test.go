@@ -77,8 +77,8 @@ func TestEveryDecisionOnRecordIsReproduced(t *testing.T) {
 		return r
 	}
 	before := same("as it was")
-	g.say("audit", "redecide", "--since", "1h").wants(t, exitDone, "decided the same again, 0 not, 0 not recomputable")
-	g.say("audit", "redecide", "masked").wants(t, exitDone, "masked, epoch 0: was passed", "(same)", "personal_data", "cost")
+	g.say("audit", "redecide", "--since", "1h").wants(t, exitDone, "requests of tenant default: ", "decided the same again, 0 not, 0 not recomputable")
+	g.say("audit", "redecide", "masked").wants(t, exitDone, "masked of tenant default, epoch 0: was passed", "(same)", "personal_data", "cost")
 	g.say("audit", "redecide", "poor-1", "--json").wants(t, exitDone, `"decided": "same"`)
 	g.proposals()
 	up.stop()
@@ -136,7 +136,12 @@ func (g *ground) proposals() {
 		t.Errorf("a large limit of a day: %+v", r)
 	}
 	g.say("audit", "redecide").wants(t, exitUsage, "--since")
-	g.say("audit", "redecide", "nobody").wants(t, exitFailed, "no end of nobody is recorded")
+	g.say("audit", "redecide", "--since", "-1h").wants(t, exitUsage, "--since must be in the past")
+	g.say("audit", "redecide", "--since", "1h", "--until", "2h").wants(t, exitUsage, "--until must be later than --since")
+	g.say("audit", "redecide", "plain", "--since", "1h").wants(t, exitUsage, "--since is for a window")
+	g.say("audit", "redecide", "--since", "2h", "--until", "1h").wants(t, exitDone, "0 requests of tenant default ended in this window")
+	g.say("audit", "redecide", "--since", "2h", "--until", "1h", "--json").wants(t, exitDone, `"tenant": "default"`, `"requests": 0`)
+	g.say("audit", "redecide", "nobody").wants(t, exitFailed, "no end of nobody is recorded for tenant default")
 	g.say("audit", "redecide", "--since", "1h", "--limit-day", "x").wants(t, exitUsage, "--limit-day")
 }
 

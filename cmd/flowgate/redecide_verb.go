@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,11 +22,12 @@ func newAuditRedecide(g *globals) *cobra.Command {
 	filter, would, until := filterFlags{}, proposalFlags{}, ""
 	cmd := &cobra.Command{
 		Use: "redecide [ID]", Short: "Make recorded decisions again, as they were or as they would be", Args: cobra.MaximumNArgs(1),
-		Long: "Makes the decisions of layer 1 again, out of the record alone: of one request, or of all that ended in a window. As it is, each\n" +
-			"is decided by the settings and the policy that decided it, and must come out the same to the last field. With other rules,\n" +
-			"prices, settings or limits it tells what they would have changed, before anybody puts them in force. What was granted, paused\n" +
-			"and cancelled is taken as it was; limits of days and months are played again over the window in the order of decisions. It\n" +
-			"reads Postgres and needs no broker. Exit code 1: something is or would be decided otherwise, or cannot be decided again.",
+		Long: "Makes the decisions of layer 1 again, out of the record alone: of one request, or of all of a tenant (--tenant) that ended in\n" +
+			"a window. As it is, each is decided by the settings and the policy that decided it, and must come out the same to the last\n" +
+			"field. With other rules, prices, settings or limits it tells what they would have changed, before anybody puts them in force.\n" +
+			"What was granted, paused, cancelled and refused by a limit on requests or tokens is taken as it was; limits of days and months\n" +
+			"are played again over the window in the order of decisions. It covers one tenant, reads Postgres and needs no broker. Exit\n" +
+			"code 1: something is or would be decided otherwise, or cannot be decided again.",
 		Example: "  flowgate audit redecide invoice-4711\n  flowgate audit redecide --since 24h\n" +
 			"  flowgate audit redecide --since 720h --policy policy.yaml --prices prices.json --limit-day 20 --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -37,8 +39,8 @@ func newAuditRedecide(g *globals) *cobra.Command {
 			if err == nil && until != "" {
 				f.Until, err = ago("until", until)
 			}
-			if err == nil && len(args) == 0 && f.Since.IsZero() {
-				err = usageError{errors.New("name a request, or a window with --since")}
+			if err == nil {
+				err = checkWindow(f, len(args) == 1, time.Now())
 			}
 			if err != nil {
 				return err
@@ -73,17 +75,40 @@ func newAuditRedecide(g *globals) *cobra.Command {
 	return cmd
 }
 
+// checkWindow refuses a window that can have no request, and one beside the name of a request.
+func checkWindow(f postgres.Filter, named bool, now time.Time) error {
+	switch {
+	case named && !f.Since.IsZero():
+		return usageError{errors.New("flag --since is for a window: leave it out, or the ID")}
+	case named && !f.Until.IsZero():
+		return usageError{errors.New("flag --until is for a window: leave it out, or the ID")}
+	case named:
+		return nil
+	case f.Since.IsZero():
+		return usageError{errors.New("name a request, or a window with --since")}
+	case f.Since.After(now):
+		return usageError{errors.New("flag --since must be in the past: nothing has ended since then")}
+	case !f.Until.IsZero() && !f.Until.Truncate(time.Millisecond).After(f.Since): // two equal ages are read one after the other
+		return usageError{errors.New("flag --until must be later than --since: nothing ends in between")}
+	}
+	return nil
+}
+
 func (r *redecision) write(w io.Writer, changed bool) error {
 	var err error
 	say := func(format string, a ...any) {
 		_, wrong := fmt.Fprintf(w, format+"\n", a...)
 		err = errors.Join(err, wrong)
 	}
+	if r.Requests == 0 {
+		say("0 requests of tenant %s ended in this window%s", r.Tenant, map[bool]string{true: " with this --status, --reason or --user"}[r.chosen])
+		return err
+	}
 	if !changed {
-		say("%d requests: %d decided the same again, %d not, %d not recomputable", r.Requests, r.Same, r.NotReproduced, r.NotRecomputable)
+		say("%d requests of tenant %s: %d decided the same again, %d not, %d not recomputable", r.Requests, r.Tenant, r.Same, r.NotReproduced, r.NotRecomputable)
 	} else {
-		say("%d requests: %d as before, %d would be denied (they cost %s), %d would pass, %d otherwise, %d would have waited for money, %d not recomputable",
-			r.Requests, r.Same, r.Denied, dollars(r.DeniedMicroUSD), r.Passed, r.Otherwise, r.Waiting, r.NotRecomputable)
+		say("%d requests of tenant %s: %d as before, %d would be denied (they cost %s), %d would pass, %d otherwise, %d would have waited for money, %d not recomputable",
+			r.Requests, r.Tenant, r.Same, r.Denied, dollars(r.DeniedMicroUSD), r.Passed, r.Otherwise, r.Waiting, r.NotRecomputable)
 		say("  bounds of one call  %s, would be %s", dollars(r.Was.Bound), dollars(r.Now.Bound))
 		say("  reserved            %s, would be %s", dollars(r.Was.Reserved), dollars(r.Now.Reserved))
 		say("  cost                %s, would be %s%s", dollars(r.Was.Cost), dollars(r.Now.Cost), unpriced(r.Unpriced))
@@ -155,7 +180,7 @@ func (g *globals) redecideOne(ctx context.Context, w io.Writer, db *postgres.DB,
 		return err
 	}
 	if len(decisions) == 0 {
-		return fmt.Errorf("no end of %s is recorded; see `flowgate explain %s`", f.ID, f.ID)
+		return fmt.Errorf("no end of %s is recorded for tenant %s; see `flowgate explain %s`", f.ID, f.Tenant, f.ID)
 	}
 	all := make([]redone, len(decisions))
 	for i, d := range decisions {
@@ -204,12 +229,12 @@ func epochOf(d *redone) redecidedEpoch {
 func writeEpochs(w io.Writer, epochs []redecidedEpoch) error {
 	for _, e := range epochs {
 		if e.Gap != "" {
-			if _, err := fmt.Fprintf(w, "%s, epoch %d: not recomputable, %s\n", e.ID, e.Epoch, gapText(e.Gap)); err != nil {
+			if _, err := fmt.Fprintf(w, "%s of tenant %s, epoch %d: not recomputable, %s\n", e.ID, e.Tenant, e.Epoch, gapText(e.Gap)); err != nil {
 				return err
 			}
 			continue
 		}
-		text := fmt.Sprintf("%s, epoch %d: was %s, is %s (%s)", e.ID, e.Epoch, e.Was, e.Now, e.Word)
+		text := fmt.Sprintf("%s of tenant %s, epoch %d: was %s, is %s (%s)", e.ID, e.Tenant, e.Epoch, e.Was, e.Now, e.Word)
 		if len(e.Differ) > 0 {
 			text += ", differs in " + strings.Join(e.Differ, ", ")
 		}

@@ -45,6 +45,15 @@ func (k RateKind) reason() messages.Reason {
 	return messages.ReasonLimitRateTenant
 }
 
+// ByRate tells whether a request was refused by a limit on requests or tokens, with which limits of money have nothing to do.
+func ByRate(end *messages.End) bool {
+	if end == nil {
+		return false
+	}
+	return end.Reason == messages.ReasonLimitRateRequest ||
+		slices.ContainsFunc(RateKinds(), func(k RateKind) bool { return k.reason() == end.Reason })
+}
+
 // Excess is what becomes of a request that finds no room.
 type Excess string
 

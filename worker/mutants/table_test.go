@@ -87,10 +87,10 @@ func mutants() []mutant {
 		},
 		{
 			bug:    "a duplicate gets a result of its own",
-			file:   "worker/handlers/corporate.go",
+			file:   "worker/handlers/admit.go",
 			before: "return event(messages.EventDuplicateID)",
 			after: `t.Envelope, t.P = e, g.P
-		v := refused(ctx, c.Bodies, t, c.Name(), pipelines.Deny(messages.ReasonDuplicateID, "", ""), c.Now())
+		v := refused(ctx, c.Bodies, t, c.Name(), x.decision.Refusal, c.Now())
 		v.Events = event(messages.EventDuplicateID).Events
 		return v`,
 			pkg:   "./worker/handlers",

@@ -195,6 +195,9 @@ func csvPeople(data []byte) (people []importedPerson, faults []error) {
 	r := csv.NewReader(bytes.NewReader(data))
 	r.TrimLeadingSpace = true
 	header, err := r.Read()
+	if errors.Is(err, io.EOF) {
+		return nil, []error{errors.New("it is empty: its first line, the header, must name the columns, such as user,department,roles")}
+	}
 	if err != nil {
 		return nil, []error{fmt.Errorf("reading its header: %w", err)}
 	}

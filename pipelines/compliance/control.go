@@ -217,7 +217,7 @@ func (d Document) check() []error {
 
 func (d Document) checkRegister(c *checker, sets map[string]bool) {
 	if len(d.Levels) == 0 || len(d.Levels) > MaxLevels {
-		c.add("levels", "must be from 1 to %d", MaxLevels)
+		c.add("levels", "has %d, must have from 1 to %d: copy the file that ships and change that", len(d.Levels), MaxLevels)
 	}
 	for name, of := range d.Levels {
 		where := "levels." + name

@@ -19,7 +19,10 @@ func moment(seconds int) time.Time {
 // fullEnvelope has every field of an envelope that ended well in its second epoch.
 func fullEnvelope() *messages.Envelope {
 	agreed := &messages.AgreementRef{Trigger: "[Cost Analysis]", Version: "0a1b2c3d4e5f", SLASeconds: 30}
-	usage := messages.Usage{InputUncached: 100, InputCacheRead: 20, InputCacheWrite5m: 3, InputCacheWrite1h: 4, Output: 50, OutputReasoning: 10}
+	usage := messages.Usage{
+		InputUncached: 100, InputCacheRead: 20, InputCacheWrite5m: 3, InputCacheWrite1h: 4, Output: 50, OutputReasoning: 10,
+		ServiceTier: "standard", Batch: true, InferenceGeo: "us",
+	}
 	stay := func(v messages.Verdict, from int) messages.Stay {
 		return messages.Stay{
 			Verdict: v, Reason: messages.ReasonOK, StartedAt: moment(from), FinishedAt: moment(from + 1),

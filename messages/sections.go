@@ -223,6 +223,12 @@ type Usage struct {
 	// Output includes OutputReasoning.
 	Output          int64 `json:"output"`
 	OutputReasoning int64 `json:"output_reasoning,omitempty"`
+	// ServiceTier is the tier that the provider says it served the call in, in its own word; empty: it did not say.
+	ServiceTier string `json:"service_tier,omitempty"`
+	// Batch tells that it was answered in a batch job of the provider.
+	Batch bool `json:"batch,omitempty"`
+	// InferenceGeo is where the provider says that it computed the answer, where that decides the price.
+	InferenceGeo string `json:"inference_geo,omitempty"`
 }
 
 // Input is the sum of all input classes.

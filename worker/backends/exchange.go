@@ -16,7 +16,6 @@ import (
 	"github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
 
-	"flowgate/messages"
 	"flowgate/pipelines/ai"
 )
 
@@ -129,7 +128,7 @@ func (x *exchange) answer(completion *openai.ChatCompletion) (ai.Answer, error) 
 	if answer.Text == "" {
 		answer.Text = choice.Message.Refusal
 	}
-	usage, known := usageOf(completion)
+	usage, known := chatUsage([]byte(completion.Usage.RawJSON()), factsOf(x.call, string(completion.ServiceTier)))
 	answer.Usage, answer.UsageUnknown = usage, !known
 	return answer, nil
 }
@@ -140,25 +139,6 @@ func (x *exchange) requestID(made string) string {
 		return clip(id)
 	}
 	return clip(made)
-}
-
-// usageOf sorts OpenAI's counts into ours: prompt_tokens holds what was read from and written to the cache,
-// completion_tokens holds the reasoning. Counts that are missing, all zero or contradict each other are not known.
-func usageOf(completion *openai.ChatCompletion) (messages.Usage, bool) {
-	u := completion.Usage
-	if !completion.JSON.Usage.Valid() || !u.JSON.PromptTokens.Valid() || !u.JSON.CompletionTokens.Valid() {
-		return messages.Usage{}, false
-	}
-	usage := messages.Usage{
-		InputCacheRead: u.PromptTokensDetails.CachedTokens, InputCacheWrite5m: u.PromptTokensDetails.CacheWriteTokens,
-		Output: u.CompletionTokens, OutputReasoning: u.CompletionTokensDetails.ReasoningTokens,
-	}
-	usage.InputUncached = u.PromptTokens - usage.InputCacheRead - usage.InputCacheWrite5m
-	least := min(usage.InputUncached, usage.InputCacheRead, usage.InputCacheWrite5m, usage.Output, usage.OutputReasoning)
-	if least < 0 || usage.OutputReasoning > usage.Output || u.PromptTokens+u.CompletionTokens == 0 {
-		return messages.Usage{}, false
-	}
-	return usage, true
 }
 
 // readBounded reads body to its end and closes it.

@@ -48,6 +48,9 @@ type factsEntry struct {
 	MaxTokens     int64            `yaml:"max_tokens"`
 	PromptBytes   int64            `yaml:"prompt_bytes"`
 	Turns         int64            `yaml:"turns"`
+	Images        int64            `yaml:"images"`
+	Tools         int64            `yaml:"tools"`
+	Inputs        int64            `yaml:"inputs"`
 	BoundMicroUSD int64            `yaml:"bound_microusd"`
 	Findings      map[string]int64 `yaml:"findings"`
 	Data          []string         `yaml:"data"`

@@ -10,7 +10,10 @@ import (
 
 // Check tells whether the request has the form that it must have. Errors are *FieldErrors.
 func (r *Request) Check() error {
-	checks := []func() error{r.checkKind, r.checkMessages, r.checkParameters, r.checkTexts, r.checkWorkflow, r.checkTimes}
+	checks := []func() error{
+		r.checkKind, r.checkMessages, r.checkEmbedding, r.checkParameters, r.checkSampling,
+		r.checkTools, r.checkTexts, r.checkWorkflow, r.checkTimes,
+	}
 	for _, check := range checks {
 		if err := check(); err != nil {
 			return err
@@ -21,14 +24,16 @@ func (r *Request) Check() error {
 
 func (r *Request) checkKind() error {
 	asks := 0
-	for _, has := range []bool{r.Prompt != "", len(r.Messages) > 0, r.Workflow != nil} {
+	for _, has := range []bool{r.Prompt != "", len(r.Messages) > 0, r.Workflow != nil, len(r.Input) > 0} {
 		if has {
 			asks++
 		}
 	}
 	switch {
 	case asks > 1:
-		return &FieldError{Field: "prompt", Rule: "only one of prompt, messages and workflow may be given"}
+		return &FieldError{Field: "prompt", Rule: "only one of prompt, messages, input and workflow may be given"}
+	case (r.System != "" || len(r.Tools) > 0 || r.ResponseFormat != nil) && r.Prompt == "" && len(r.Messages) == 0 && len(r.Input) == 0:
+		return &FieldError{Field: "prompt", Rule: "is required, or messages, beside system, tools and response_format"}
 	case r.Operation != "" && r.Workflow == nil:
 		return &FieldError{Field: "workflow", Rule: "is required beside operation"}
 	case r.Options != nil && r.Workflow == nil:
@@ -36,7 +41,7 @@ func (r *Request) checkKind() error {
 	case r.Parameters != nil && r.Trigger == "":
 		return &FieldError{Field: "trigger", Rule: "is required beside parameters"}
 	case asks == 0 && r.Trigger == "":
-		return &FieldError{Field: "prompt", Rule: "one of prompt, messages, workflow and trigger is required"}
+		return &FieldError{Field: "prompt", Rule: "one of prompt, messages, input, workflow and trigger is required"}
 	case r.Workflow != nil && r.Operation == "":
 		return &FieldError{Field: "operation", Rule: "is required beside workflow"}
 	}
@@ -47,29 +52,21 @@ func (r *Request) checkMessages() error {
 	if len(r.Messages) > MaxMessages {
 		return &FieldError{Field: "messages", Rule: fmt.Sprintf("must be at most %d", MaxMessages), Got: fmt.Sprint(len(r.Messages))}
 	}
-	asked := false
+	asked, images := false, 0
 	for i := range r.Messages {
 		if fault := r.Messages[i].fault(); fault != nil {
 			return fault.within("messages" + index(i))
 		}
 		asked = asked || r.Messages[i].Role == "user"
+		images += len(r.Messages[i].Images)
+	}
+	if images > MaxImages {
+		return &FieldError{Field: "messages", Rule: fmt.Sprintf("must have at most %d images", MaxImages), Got: fmt.Sprint(images)}
 	}
 	if len(r.Messages) > 0 && !asked {
 		return &FieldError{Field: "messages", Rule: "must hold at least one message of role user"}
 	}
 	return nil
-}
-
-func (m *Message) fault() *FieldError {
-	switch m.Role {
-	case "system", "developer", "user", "assistant":
-	default:
-		return &FieldError{Field: "role", Rule: "must be system, developer, user or assistant", Got: shape(m.Role)}
-	}
-	if m.Content == "" {
-		return &FieldError{Field: "content", Rule: "is required"}
-	}
-	return textFault("name", m.Name)
 }
 
 func (r *Request) checkParameters() error {

@@ -43,6 +43,7 @@ const (
 	ReasonPersonalDataAnswer   Reason = "personal_data_in_answer"
 	ReasonDataNotAllowed       Reason = "data_not_allowed"
 	ReasonModelUnknown         Reason = "model_unknown"
+	ReasonModelRetired         Reason = "model_retired"
 	ReasonModelNotAllowed      Reason = "model_not_allowed"
 	ReasonBackendNotAllowed    Reason = "backend_not_allowed"
 	ReasonRegionNotAllowed     Reason = "region_not_allowed"
@@ -122,6 +123,7 @@ func ReasonList() []ReasonInfo {
 		{ReasonPersonalDataAnswer, false, "The answer has personal data or secrets that may not be given to who asks for this purpose.", "Ask otherwise, or state a purpose that may use it."},
 		{ReasonDataNotAllowed, false, "The request has data of a class that is not on the tenant's or the department's allow-list.", "Take out what the result names, or ask for its class to be allowed."},
 		{ReasonModelUnknown, false, "The model has no price, so its cost cannot be bounded.", "Use a model of the price table, or add its price."},
+		{ReasonModelRetired, false, "Every backend that served the model has retired it.", "Use its successor, which the result names, or have aws.bedrock.model_mapping lead to one."},
 		{ReasonModelNotAllowed, false, "The model is not on the allow-list.", "Use an allowed model, or ask for this one to be allowed."},
 		{ReasonBackendNotAllowed, false, "No backend that serves the model is on the tenant's or the department's allow-list.", "Use a model that an allowed backend serves, or ask for this backend to be allowed."},
 		{ReasonRegionNotAllowed, false, "No backend that serves the model is in a region of the tenant's or the department's allow-list.", "Use a model that is served in an allowed region, or ask for this region to be allowed."},

@@ -33,7 +33,7 @@ const (
 )
 
 // Request is the one JSON document that a producer publishes. Required are audit_reason and one of prompt, messages,
-// workflow and trigger; everything else has a default.
+// input, workflow and trigger; everything else has a default.
 type Request struct {
 	// V is the wire version; left out it is 1.
 	V int `json:"v,omitempty"`
@@ -44,16 +44,38 @@ type Request struct {
 	// Class may repeat what the subject says and must then agree with it.
 	Class Class `json:"class,omitempty"`
 
-	// Prompt is one message of a user. Only one of prompt, messages and workflow may be given.
+	// Prompt is one message of a user. Only one of prompt, messages, input and workflow may be given.
 	Prompt string `json:"prompt,omitempty"`
 	// Messages is a conversation with at least one message of role user.
 	Messages []Message `json:"messages,omitempty"`
+	// Input are texts whose vectors are asked for: an embedding.
+	Input []string `json:"input,omitempty"`
+	// System tells the model what it is, before everything else of the conversation.
+	System string `json:"system,omitempty"`
 	// Model is an exact id or an alias; left out it is the deployment's default.
 	Model string `json:"model,omitempty"`
 	// Temperature is 0 to 2; 0 is a value, left out it is 0.7.
 	Temperature *float64 `json:"temperature,omitempty"`
 	// MaxTokens bounds the answer, in tokens; left out it is 2000.
 	MaxTokens *int `json:"max_tokens,omitempty"`
+	// TopP is above 0 and at most 1: the part of the likeliest tokens that is sampled from; left out it is the backend's own.
+	TopP *float64 `json:"top_p,omitempty"`
+	// TopK is how many of the likeliest tokens are sampled from; left out it is the backend's own.
+	TopK *int `json:"top_k,omitempty"`
+	// Stop are texts at which the answer ends.
+	Stop []string `json:"stop,omitempty"`
+	// Seed makes sampling repeatable, where a backend can.
+	Seed *int64 `json:"seed,omitempty"`
+	// Tools are functions that the model may ask for.
+	Tools []Tool `json:"tools,omitempty"`
+	// ToolChoice is auto, none, required or the name of a tool; left out it is auto.
+	ToolChoice string `json:"tool_choice,omitempty"`
+	// ResponseFormat is the form of the answer; left out it is text.
+	ResponseFormat *ResponseFormat `json:"response_format,omitempty"`
+	// Dimensions are those of the vectors of input; left out they are the model's own.
+	Dimensions *int `json:"dimensions,omitempty"`
+	// Cache says what the request thinks of answers that are there already.
+	Cache *CacheControl `json:"cache,omitempty"`
 
 	// Operation is what to do with the workflow.
 	Operation string `json:"operation,omitempty"`
@@ -90,12 +112,18 @@ type Request struct {
 
 // Message is one turn of a conversation.
 type Message struct {
-	// Role is system, developer, user or assistant.
+	// Role is system, developer, user, assistant or tool.
 	Role string `json:"role"`
-	// Content is the turn's text.
-	Content string `json:"content"`
+	// Content is the turn's text. It may be left out beside images and tool_calls.
+	Content string `json:"content,omitempty"`
 	// Name tells speakers of one role apart.
 	Name string `json:"name,omitempty"`
+	// Images are those of a user's turn.
+	Images []Image `json:"images,omitempty"`
+	// ToolCalls are what an assistant's turn asked of tools.
+	ToolCalls []ToolCall `json:"tool_calls,omitempty"`
+	// ToolCallID names the tool call whose result a turn of role tool is.
+	ToolCallID string `json:"tool_call_id,omitempty"`
 }
 
 // Workflow is the user's description of a pipeline of steps, in its full or in one of its short forms.
@@ -212,6 +240,8 @@ func (r *Request) Kind() Kind {
 		return KindWorkflow
 	case r.Prompt != "" || len(r.Messages) > 0:
 		return KindPrompt
+	case len(r.Input) > 0:
+		return KindEmbedding
 	case r.Trigger != "":
 		return KindAction
 	}

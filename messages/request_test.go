@@ -59,9 +59,12 @@ const (
 	refused  verdict = false
 )
 
-func TestDecoderAndSchemaAgree(t *testing.T) {
+func TestDecoderAndSchemaAgree(t *testing.T) { agree(t, requestDocuments()) }
+
+func agree(t *testing.T, cases map[string]requestCase) {
+	t.Helper()
 	schema := compiled(t, "request")
-	for name, c := range requestDocuments() {
+	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			_, err := messages.DecodeRequest([]byte(c.document))
 			if got := verdict(err == nil); got != c.decoder {
@@ -134,7 +137,7 @@ func requestDocuments() map[string]requestCase {
 		"a workflow, no operation":   bad(`{"workflow":{"name":"n"},"audit_reason":"t"}`, "operation"),
 		"an unknown operation":       bad(`{"operation":"destroy","workflow":{},"audit_reason":"t"}`, "operation"),
 		"no message of a user":       bad(`{"messages":[{"role":"system","content":"x"}],"audit_reason":"t"}`, "messages"),
-		"an unknown role":            bad(`{"messages":[{"role":"user","content":"x"},{"role":"tool","content":"x"}],"audit_reason":"t"}`, "messages[1].role"),
+		"an unknown role":            bad(`{"messages":[{"role":"user","content":"x"},{"role":"critic","content":"x"}],"audit_reason":"t"}`, "messages[1].role"),
 		"a message without content":  bad(`{"messages":[{"role":"user"}],"audit_reason":"t"}`, "messages[0].content"),
 		"a step without id":          bad(`{"operation":"fix_errors","workflow":{"steps":[{"id":"a","type":"x","steps":[{"type":"y"}]}]},"audit_reason":"t"}`, "workflow.steps[0].steps[0].id"),
 		"a step without type":        bad(`{"operation":"fix_errors","workflow":{"steps":[{"id":"a"}]},"audit_reason":"t"}`, "workflow.steps[0].type"),

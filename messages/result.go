@@ -1,6 +1,9 @@
 package messages
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // ResultState says whether a result is there.
 type ResultState string
@@ -31,8 +34,12 @@ type Result struct {
 	// RetryAt is when that has room (rate_limited), or when a request that waits for room is looked at again (waiting_rate).
 	RetryAt time.Time `json:"retry_at,omitzero"`
 	// Answer is the model's text.
-	Answer   string          `json:"answer,omitempty"`
-	Metadata *ResultMetadata `json:"metadata,omitempty"`
+	Answer string `json:"answer,omitempty"`
+	// ToolCalls are what the model asks of tools.
+	ToolCalls []ToolCall `json:"tool_calls,omitempty"`
+	// Embeddings are the vectors of an embedding, in the order of its texts: an array of arrays of numbers.
+	Embeddings json.RawMessage `json:"embeddings,omitempty"`
+	Metadata   *ResultMetadata `json:"metadata,omitempty"`
 	// Findings count the personal data and secrets of the request, and say what was done with them.
 	Findings []Finding `json:"findings,omitempty"`
 	// AnswerFindings are those of the answer.
@@ -61,6 +68,8 @@ type ResultMetadata struct {
 	CostMicroUSD int64   `json:"cost_microusd"`
 	Attempts     int     `json:"attempts"`
 	FinishReason string  `json:"finish_reason,omitempty"`
+	// Reused says where an answer came from that no call of this request brought.
+	Reused *Reused `json:"reused,omitempty"`
 }
 
 // Tokens counts tokens of a whole answer.
@@ -97,18 +106,22 @@ func Project(k Key, e *Envelope) Result {
 			ProcessingTime: ai.ProcessingSeconds, ResponseLength: ai.AnswerLength,
 			Tokens:  Tokens{Input: ai.Usage.Input(), Output: ai.Usage.Output, Total: ai.Usage.Input() + ai.Usage.Output},
 			CostUSD: float64(e.End.CostMicroUSD) / 1e6, CostMicroUSD: e.End.CostMicroUSD,
-			Attempts: ai.Attempts, FinishReason: ai.FinishReason,
+			Attempts: ai.Attempts, FinishReason: ai.FinishReason, Reused: ai.Reused,
 		}
 	}
 	if e.End.Status == StatusSuccess || e.End.Status == StatusPartial {
-		r.Answer = e.AI.answer()
+		r.answer(e)
 	}
 	return r
 }
 
-func (s *AISection) answer() string {
-	if s == nil {
-		return ""
+// answer puts in what the model answered.
+func (r *Result) answer(e *Envelope) {
+	switch {
+	case e.AI == nil:
+	case e.Kind != KindEmbedding:
+		r.Answer, r.ToolCalls = e.AI.Answer, e.AI.ToolCalls
+	case json.Valid([]byte(e.AI.Answer)):
+		r.Embeddings = json.RawMessage(e.AI.Answer)
 	}
-	return s.Answer
 }

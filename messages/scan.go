@@ -39,7 +39,7 @@ func locate(data []byte, v any, lenient bool) *FieldError {
 // freeKey tells whether a field's value has a form of its own. Its keys stand once too.
 func freeKey(key string) bool {
 	switch key {
-	case "metadata", "parameters", "config", "analysis_input", "request":
+	case "metadata", "parameters", "config", "analysis_input", "request", "schema":
 		return true
 	}
 	return false

@@ -158,22 +158,50 @@ func requestRules(s *jsonschema.Schema) {
 	field(s, "operation").Enum = list(messages.Operations()).Enum
 
 	message := s.Definitions["Message"]
-	field(message, "role").Enum = []any{"system", "developer", "user", "assistant"}
-	field(message, "content").MinLength = new(uint64(1))
+	field(message, "role").Enum = []any{"system", "developer", "user", "assistant", messages.RoleTool}
 	text(field(message, "name"))
+	for _, one := range []string{"content", "images", "tool_calls", "tool_call_id"} {
+		message.AnyOf = append(message.AnyOf, &jsonschema.Schema{Required: []string{one}})
+	}
+	questionRules(s)
 	for _, name := range []string{"id", "type"} {
 		field(s.Definitions["Step"], name).MinLength = new(uint64(1))
 	}
 
 	s.DependentRequired = map[string][]string{
 		"workflow": {"operation"}, "operation": {"workflow"}, "options": {"workflow"}, "parameters": {"trigger"},
+		"tool_choice": {"tools"}, "dimensions": {"input"},
 	}
-	for _, one := range []string{"prompt", "messages", "workflow", "trigger"} {
+	for _, one := range []string{"prompt", "messages", "input", "workflow", "trigger"} {
 		s.AnyOf = append(s.AnyOf, &jsonschema.Schema{Required: []string{one}})
 	}
-	for _, both := range [][]string{{"prompt", "messages"}, {"prompt", "workflow"}, {"messages", "workflow"}} {
+	for _, both := range [][]string{
+		{"prompt", "messages"}, {"prompt", "workflow"}, {"messages", "workflow"}, {"prompt", "input"}, {"messages", "input"}, {"workflow", "input"},
+	} {
 		s.AllOf = append(s.AllOf, &jsonschema.Schema{Not: &jsonschema.Schema{Required: both}})
 	}
+}
+
+// questionRules are those of what a model is asked beside a conversation.
+func questionRules(s *jsonschema.Schema) {
+	topP, topK, dimensions := field(s, "top_p"), field(s, "top_k"), field(s, "dimensions")
+	topP.ExclusiveMinimum, topP.Maximum = "0", "1"
+	topK.Minimum, topK.Maximum = "1", "1000000"
+	dimensions.Minimum, dimensions.Maximum = "1", number(messages.MaxDimensions)
+	for name, most := range map[string]int{"stop": messages.MaxStops, "tools": messages.MaxTools, "input": messages.MaxInputs} {
+		field(s, name).MaxItems = new(uint64(most))
+	}
+	field(s, "input").Items.MinLength = new(uint64(1))
+	stop := field(s, "stop").Items
+	stop.MinLength, stop.MaxLength = new(uint64(1)), new(uint64(messages.MaxStopBytes))
+	for _, of := range []string{"Tool", "ToolCall", "ResponseFormat"} {
+		field(s.Definitions[of], "name").Pattern = `^[A-Za-z0-9_-]{1,64}$`
+	}
+	field(s.Definitions["ResponseFormat"], "type").Enum = []any{messages.FormatText, messages.FormatJSONObject, messages.FormatJSONSchema}
+	field(s.Definitions["Image"], "media_type").Enum = []any{"image/png", "image/jpeg", "image/gif", "image/webp"}
+	field(s.Definitions["Image"], "url").Pattern = `^https://`
+	age := field(s.Definitions["CacheControl"], "max_age")
+	age.Minimum, age.Maximum = "0", "1000000000"
 }
 
 func replayRules(s *jsonschema.Schema) {

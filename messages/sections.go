@@ -94,6 +94,10 @@ type CorporateSection struct {
 	InputBound  int64 `json:"input_bound_tokens,omitempty"`
 	// Findings are of what a model would be asked, before it is known which.
 	Findings []Finding `json:"findings,omitempty"`
+	// Images and Tools count those of what is asked, Inputs the texts whose vectors are.
+	Images int `json:"images,omitempty"`
+	Tools  int `json:"tools,omitempty"`
+	Inputs int `json:"inputs,omitempty"`
 
 	// Model is the exact id after aliases; RequestedModel what the request said.
 	Model          string  `json:"model,omitempty"`
@@ -109,6 +113,8 @@ type CorporateSection struct {
 	Scopes []string `json:"scopes,omitempty"`
 	// Backend is the one that would be asked first, by the settings; its limit counts.
 	Backend string `json:"backend,omitempty"`
+	// Routes are the backends that may be asked, in order, with what the model is called there; absent in older records.
+	Routes []Route `json:"routes,omitempty"`
 	// Rates are the limits on requests and tokens that the request counts in, RateTokens how many tokens in each: the bound of a
 	// call. Of a request that was refused or waits on their account they are those that were asked.
 	Rates      []RateLimit `json:"rates,omitempty"`
@@ -148,6 +154,15 @@ type CorporateSection struct {
 	Facts *CorporateFacts `json:"facts,omitempty"`
 }
 
+// Route is a backend that serves a request's model.
+type Route struct {
+	Backend string `json:"backend"`
+	Region  string `json:"region,omitempty"`
+	// Model is the exact id there, PriceVersion the version of its price row.
+	Model        string `json:"model"`
+	PriceVersion string `json:"price_version"`
+}
+
 // CorporateFacts are the rest of what layer 1 decided by: with section and settings they give the same decision again.
 type CorporateFacts struct {
 	// DecidedAt is when it was decided; left out it is started_at.
@@ -165,6 +180,8 @@ type CorporateFacts struct {
 	Budgets []BudgetFact `json:"budgets,omitempty"`
 	// Rates are the limits on requests and tokens that operators had set for whose request it is, its model and backends.
 	Rates []RateFact `json:"rates,omitempty"`
+	// Unrouted are backends that serve the model and are left out: they have retired it, or its cost there cannot be bounded.
+	Unrouted []Route `json:"unrouted,omitempty"`
 	// BehindModel tells that a replay goes on behind the model, which reserves nothing.
 	BehindModel bool `json:"behind_model,omitempty"`
 	// Ended tells that the request was ended whatever had been decided: by its deadline, an operator, or crashes.
@@ -254,8 +271,12 @@ type AISection struct {
 	// FinishReason is the provider's word for why the answer ended.
 	FinishReason      string `json:"finish_reason,omitempty"`
 	ProviderRequestID string `json:"provider_request_id,omitempty"`
-	CacheHit          bool   `json:"cache_hit"`
-	Usage             Usage  `json:"usage"`
+	// ToolCalls are what the model asks of tools. Of an embedding Answer has the vectors, a JSON array of arrays of numbers.
+	ToolCalls []ToolCall `json:"tool_calls,omitempty"`
+	CacheHit  bool       `json:"cache_hit"`
+	// Reused says where an answer came from that no call of this request brought.
+	Reused *Reused `json:"reused,omitempty"`
+	Usage  Usage   `json:"usage"`
 	// CostMicroUSD is computed from Usage and the price row of PriceVersion.
 	CostMicroUSD int64  `json:"cost_microusd"`
 	PriceVersion string `json:"price_version,omitempty"`
@@ -270,6 +291,24 @@ type AISection struct {
 	AnswerFindings []Finding `json:"answer_findings,omitempty"`
 
 	Agreement *AgreementRef `json:"agreement,omitempty"`
+}
+
+// Reused says where an answer came from that no call of its request brought: the cache, or the call of an identical request.
+type Reused struct {
+	// From is memory, disk, shared (the cache of all workers) or request (an identical one that was on its way).
+	From string `json:"from"`
+	// Key is the cache's, 64 hexadecimal digits.
+	Key string `json:"key"`
+	// Leader is the id of the identical request whose call answered.
+	Leader string `json:"leader,omitempty"`
+	// CreatedAt is when the answer was made, AgeSeconds how old it was.
+	CreatedAt  time.Time `json:"created_at,omitzero"`
+	AgeSeconds float64   `json:"age_seconds"`
+	// SavedMicroUSD and SavedSeconds are what the call had cost that was not made again.
+	SavedMicroUSD int64   `json:"saved_microusd"`
+	SavedSeconds  float64 `json:"saved_seconds"`
+	// ShareMicroUSD is this request's share of what the leader's call cost: who leads pays, so it is 0 for all others.
+	ShareMicroUSD int64 `json:"share_microusd"`
 }
 
 // OptimizerSection is what layer 3 did.

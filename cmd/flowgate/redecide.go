@@ -147,7 +147,7 @@ func (r *redecider) again(d postgres.Decided) redone {
 	if out.Gap = gap; gap != "" {
 		return out
 	}
-	if p.Privacy != nil && recalled.Section.PrivacyVersion == "" && recalled.Seen.Kind == messages.KindPrompt {
+	if p.Privacy != nil && recalled.Section.PrivacyVersion == "" && recalled.Seen.Kind.AsksModel() {
 		out.Gap = corporate.GapText
 		return out
 	}

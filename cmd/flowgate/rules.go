@@ -240,7 +240,7 @@ func serving(s configs.Settings) []handlers.Serves {
 			for _, m := range b.OpenAI.Models {
 				models[m] = true
 			}
-			all = append(all, handlers.Serves{Serving: corporate.Serving{Name: name, Region: b.OpenAI.Region}, Models: models})
+			all = append(all, handlers.Serves{Serving: corporate.Serving{Name: name, Region: b.OpenAI.Region}, Menu: ai.Menu{Only: models}})
 		case name == backends.OfflineName && offlineServes(s):
 			all = append(all, handlers.Serves{Serving: corporate.Serving{Name: name, Region: localRegion}})
 		}
@@ -260,7 +260,7 @@ func (n *node) backends() ([]handlers.Serving, error) {
 				return nil, usageError{err}
 			}
 			n.down.push("closing the openai backend", func() error { b.Close(); return nil })
-			made = append(made, handlers.Serving{Backend: b, Models: serves.Models, Region: serves.Region})
+			made = append(made, handlers.Serving{Backend: b, Menu: serves.Menu, Region: serves.Region})
 		case backends.OfflineName:
 			b, err := backends.NewOffline(backends.OfflineOptions{Latency: s.Backends.Offline.Latency})
 			if err != nil {

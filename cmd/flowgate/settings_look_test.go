@@ -184,7 +184,7 @@ func seeBackends(t *testing.T, s configs.Settings) any {
 	serving, err := nodeOf(t, s).backends()
 	seen := []any{err}
 	for _, b := range serving {
-		seen = append(seen, b.Name(), b.Models, b.Region)
+		seen = append(seen, b.Name(), b.Menu.Only, b.Region)
 		if offline, ok := b.Backend.(*backends.Offline); ok {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
@@ -198,7 +198,7 @@ func seeBackends(t *testing.T, s configs.Settings) any {
 // question is asked of backends.
 var question = ai.Call{
 	Key: messages.Key{Tenant: "default", ID: "x"}, Attempt: 1, Model: "gpt-5", MaxTokens: 7, Temperature: 0.5,
-	Messages: []messages.Message{{Role: "user", Content: "Say OK"}},
+	Question: messages.Question{Messages: []messages.Message{{Role: "user", Content: "Say OK"}}},
 }
 
 // seeInsecure tells whether an address without encryption is refused.

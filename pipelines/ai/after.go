@@ -67,6 +67,23 @@ func Next(history []messages.Attempt, f *Fault, tries int, since time.Duration, 
 	return StepEnd, pipelines.Fail(messages.ReasonBackendInvalid, f.Error())
 }
 
+// Elsewhere tells whether another backend is asked at once after a fault of this one: where it would fail again, where it is not well,
+// and where a call may be made again at all.
+func Elsewhere(step Step, f *Fault) bool {
+	switch f.Class {
+	case ClassQuota, ClassAuth:
+		return true
+	case ClassInvalid:
+		return f.Elsewhere
+	case ClassTransient, ClassOverloaded:
+		return step == StepLater
+	case ClassInDoubt:
+		return step == StepAgain
+	case ClassRateLimited, ClassRefused, ClassDrained:
+	}
+	return false
+}
+
 // InDoubt counts the attempts of an epoch that may have been billed and brought no answer.
 func InDoubt(history []messages.Attempt) int {
 	n := 0

@@ -14,11 +14,27 @@ type Call struct {
 
 	Epoch   int
 	Attempt int // counts the calls of the epoch from 1
-	// Model is the exact model id.
-	Model       string
-	Messages    []messages.Message
+	// Kind is prompt or embedding; empty is prompt.
+	Kind messages.Kind
+	// Model is the exact model id, as the backend that is asked knows it.
+	Model string
+	// Question is what is asked: the messages of a prompt, the texts of an embedding.
+	messages.Question
+
 	Temperature float64
-	MaxTokens   int
+	// DefaultTemperature is set where nobody asked for it: models that take none are then asked without.
+	DefaultTemperature bool
+	// MaxTokens bounds the answer of a prompt.
+	MaxTokens int
+	// TopP, TopK and Seed are nil where nothing is said.
+	TopP *float64
+	TopK *int
+	Seed *int64
+	Stop []string
+	// Dimensions are those of an embedding's vectors; 0: the model's own.
+	Dimensions int
+	// InputBound is how many tokens the input can be: what a provider tells above it is not believed.
+	InputBound int64
 	// Metadata is the request's, for backends that read it (the offline backend's script).
 	Metadata map[string][]byte
 }
@@ -31,7 +47,11 @@ type Answer struct {
 	// FinishReason is the provider's word.
 	FinishReason      string
 	ProviderRequestID string
-	Usage             messages.Usage
+	// ToolCalls are what the model asks of tools.
+	ToolCalls []messages.ToolCall
+	// Embeddings are the vectors of an embedding, in the order of its texts.
+	Embeddings [][]float32
+	Usage      messages.Usage
 	// UsageUnknown is true where the provider did not tell what the answer used, or told what cannot be: Usage is then zero,
 	// and the answer costs its bound.
 	UsageUnknown bool
@@ -66,6 +86,9 @@ type Fault struct {
 	Detail string
 	// RetryAfter is what the provider asked for; 0 where it did not.
 	RetryAfter time.Duration
+	// Elsewhere is set where the fault lies between this backend and the question: it has no such model, or cannot do what is asked.
+	// Another backend may. It goes with the class invalid.
+	Elsewhere bool
 	// Err is the cause, for logs of the process's own trouble; may be nil.
 	Err error
 }

@@ -43,5 +43,5 @@ func ControlFacts(e *messages.Envelope, f Facts) compliance.Facts {
 
 // Withhold takes an answer out of a section: it is paid for, and nobody gets it.
 func Withhold(s *messages.AISection) {
-	s.Answer, s.AnswerClaim, s.AnswerLength, s.AnswerSHA256 = "", nil, 0, ""
+	s.Answer, s.AnswerClaim, s.AnswerLength, s.AnswerSHA256, s.ToolCalls = "", nil, 0, "", nil
 }

@@ -72,10 +72,12 @@ func Family(model string, families iter.Seq[string]) string {
 type BackendFact struct {
 	Name     string
 	Billable bool
-	// Models, where not empty, are the only exact ids that it serves.
-	Models map[string]bool
+	Menu     Menu
 	// Paused keeps it from being asked.
 	Paused bool
+	// Held keeps it from being asked until then: its breaker is open, or its quota is used up. HeldBy says which.
+	Held   time.Time
+	HeldBy string
 	// Region is where it processes what it is asked; empty: nobody said.
 	Region string
 }
@@ -87,6 +89,8 @@ type Facts struct {
 	Now time.Time
 	// Backends in the order in which they are tried.
 	Backends []BackendFact
+	// Avoid has those that failed just now: they are asked where nobody else can be.
+	Avoid map[string]bool
 }
 
 // Plan is what to do with a request.
@@ -94,15 +98,24 @@ type Plan struct {
 	// Pass is true where the layer has nothing to do: not_applicable.
 	Pass bool
 	// Paused is true where every backend that serves the model is paused: the request waits.
-	Paused  bool
+	Paused bool
+	// Until is when the first backend that would be asked is no longer held; zero where one is asked, or none would be.
+	Until   time.Time
+	HeldBy  string
 	Refusal *pipelines.Refusal
-	// Backend is who to ask Call.
+	// Backend is who to ask Call, which costs by Row.
 	Backend BackendFact
 	Call    Call
+	Row     pricing.Row
 	// Screened is what the rules on personal data made of what is asked.
 	Screened privacy.Screened
 	// Controls are those that were judged before the call.
 	Controls []messages.Control
+}
+
+// Bound is what the planned call costs at most: no more than what was reserved for one.
+func (p *Plan) Bound(c *messages.CorporateSection) int64 {
+	return min(c.BoundMicroUSD, p.Row.Bound(p.Call.InputBound, int64(c.MaxTokens)))
 }
 
 // Decide plans the next attempt of a request.
@@ -110,44 +123,141 @@ func Decide(e *messages.Envelope, r *messages.Request, f Facts, p Policy) Plan {
 	if refused := Validate(e, p.Agreements, f.Now); refused != nil {
 		return Plan{Refusal: refused}
 	}
-	if e.Kind != messages.KindPrompt {
+	if !e.Kind.AsksModel() {
 		return Plan{Pass: true}
 	}
-	paused, conversation := false, corporate.Conversation(r)
-	var barred messages.Reason // why a backend that serves the model may not be asked
-	var kept *Plan             // from a backend that would serve it
-	for _, b := range f.Backends {
-		switch {
-		case len(b.Models) > 0 && !b.Models[e.Corporate.Model]:
-		case !allowed(e.Corporate.AllowedBackends, b.Name):
-			barred = cmp.Or(barred, messages.ReasonBackendNotAllowed)
-		case !allowed(e.Corporate.AllowedRegions, b.Region):
-			barred = messages.ReasonRegionNotAllowed
-		case b.Paused:
-			paused = true
-		default:
-			s := p.Privacy.Request(corporate.Texts(conversation), e.Corporate.Purpose, b.Region)
-			if len(s.Denied) > 0 {
-				kept = &Plan{Screened: s, Refusal: pipelines.Deny(messages.ReasonPersonalData, "prompt", privacy.Describe(s.Findings, s.Denied))}
-				continue
+	s := search{e: e, r: r, f: f, p: p, question: r.Question()}
+	for _, avoided := range []bool{false, true} {
+		for _, b := range f.Backends {
+			if f.Avoid[b.Name] == avoided && s.try(b) {
+				return s.plan
 			}
-			out := beforeCall(e, f, p, b, s)
-			if refused := pipelines.Gate(out); refused != nil {
-				kept = &Plan{Screened: s, Refusal: refused, Controls: out.Results}
-				continue
-			}
-			return Plan{Backend: b, Call: call(e, r, f, masked(conversation, s.Texts, p.Privacy)), Screened: s, Controls: out.Results}
 		}
 	}
+	return s.none()
+}
+
+// search looks for a backend to ask, and remembers why others are not.
+type search struct {
+	e        *messages.Envelope
+	r        *messages.Request
+	f        Facts
+	p        Policy
+	question messages.Question
+
+	plan   Plan
+	paused bool
+	held   BackendFact     // the one that is held for the shortest
+	barred messages.Reason // why a backend that serves the model may not be asked
+	kept   *Plan           // from a backend that would serve it
+}
+
+// try tells whether a backend can be asked now: plan says how.
+func (s *search) try(b BackendFact) bool {
+	c := s.e.Corporate
+	model, row, reason := route(s.e, b, s.f.Now, s.p)
 	switch {
-	case paused:
-		return Plan{Paused: true}
-	case kept != nil:
-		return *kept
-	case barred != "":
-		return Plan{Refusal: pipelines.Deny(barred, "", "")}
+	case reason != "":
+		if reason != messages.ReasonNoBackend {
+			s.barred = cmp.Or(s.barred, reason)
+		}
+	case !allowed(c.AllowedBackends, b.Name):
+		s.barred = cmp.Or(s.barred, messages.ReasonBackendNotAllowed)
+	case !allowed(c.AllowedRegions, b.Region):
+		s.barred = messages.ReasonRegionNotAllowed
+	case failedForGood(s.e.History, b.Name):
+	case b.Paused:
+		s.paused = true
+	case b.Held.After(s.f.Now):
+		if s.held.Name == "" || b.Held.Before(s.held.Held) {
+			s.held = b
+		}
+	default:
+		return s.ask(b, model, row)
 	}
-	return Plan{Refusal: pipelines.Fail(messages.ReasonNoBackend, "no configured backend serves "+e.Corporate.Model)}
+	return false
+}
+
+// ask prepares what a backend would be asked, if the rules on personal data and the controls let it be.
+func (s *search) ask(b BackendFact, model string, row pricing.Row) bool {
+	screened := s.p.Privacy.Request(s.question.Texts(), s.e.Corporate.Purpose, b.Region)
+	if len(screened.Denied) > 0 {
+		detail := privacy.Describe(screened.Findings, screened.Denied)
+		s.kept = &Plan{Screened: screened, Refusal: pipelines.Deny(messages.ReasonPersonalData, "prompt", detail)}
+		return false
+	}
+	seen, whole := masked(s.question, screened.Texts, s.p.Privacy)
+	if !whole {
+		const detail = "personal data stand in a number of a JSON document, where no placeholder can stand"
+		s.kept = &Plan{Screened: screened, Refusal: pipelines.Deny(messages.ReasonPersonalData, "tools", detail)}
+		return false
+	}
+	out := beforeCall(s.e, s.f, s.p, b, screened)
+	if refused := pipelines.Gate(out); refused != nil {
+		s.kept = &Plan{Screened: screened, Refusal: refused, Controls: out.Results}
+		return false
+	}
+	s.plan = Plan{Backend: b, Row: row, Call: call(s.e, s.r, s.f, seen, model), Screened: screened, Controls: out.Results}
+	return true
+}
+
+// none is the plan where nobody can be asked.
+func (s *search) none() Plan {
+	switch {
+	case s.held.Name != "":
+		return Plan{Until: s.held.Held, HeldBy: s.held.HeldBy, Backend: s.held}
+	case s.paused:
+		return Plan{Paused: true}
+	case s.kept != nil:
+		return *s.kept
+	case s.barred != "":
+		return Plan{Refusal: pipelines.Deny(s.barred, "", "")}
+	}
+	return Plan{Refusal: pipelines.Fail(messages.ReasonNoBackend, "no configured backend serves "+s.e.Corporate.Model)}
+}
+
+// route is what a request's model is called at a backend, and what it costs there; a reason says why it is not asked. A call there
+// costs at most what was reserved for one.
+func route(e *messages.Envelope, b BackendFact, now time.Time, p Policy) (string, pricing.Row, messages.Reason) {
+	c := e.Corporate
+	model, serves := b.Menu.Find(c.Model)
+	if !serves {
+		return "", pricing.Row{}, messages.ReasonNoBackend
+	}
+	version := ""
+	if model == c.Model {
+		version = c.PriceVersion
+	}
+	for _, r := range c.Routes {
+		if r.Backend == b.Name && r.Model == model {
+			version = r.PriceVersion
+		}
+	}
+	row, found := p.Prices.ByVersion(model, version)
+	if !found {
+		row, found = p.Prices.Row(model, now)
+	}
+	switch {
+	case !found:
+		return "", pricing.Row{}, messages.ReasonModelUnknown
+	case row.RetiredAt(b.Name, now):
+		return "", pricing.Row{}, messages.ReasonModelRetired
+	case model != c.Model && row.Bound(corporate.InputBound(c, model), int64(c.MaxTokens)) > c.BoundMicroUSD:
+		return "", pricing.Row{}, messages.ReasonNoBackend // it is dearer than what layer 1, which does not know of it, has reserved
+	}
+	return model, row, ""
+}
+
+// failedForGood tells whether a backend failed in this epoch as it would again.
+func failedForGood(history []messages.Attempt, backend string) bool {
+	return slices.ContainsFunc(history, func(a messages.Attempt) bool {
+		switch Class(a.Class) {
+		case ClassQuota, ClassAuth, ClassInvalid:
+			return a.Backend == backend
+		case ClassRateLimited, ClassOverloaded, ClassTransient, ClassRefused, ClassDrained, ClassInDoubt:
+		}
+		return false
+	})
 }
 
 // allowed tells whether a list has a word; an empty one has every word. A region that nobody named is on no list.
@@ -170,30 +280,38 @@ func Validate(e *messages.Envelope, book *flow.Book, now time.Time) *pipelines.R
 	return nil
 }
 
-// masked is a conversation with the texts that a backend may see. Speakers' names are of a form that has no room for a
-// placeholder: those with personal data are left out.
-func masked(conversation []messages.Message, texts []string, guard *privacy.Guard) []messages.Message {
-	seen := slices.Clone(conversation)
-	for i := range seen {
-		seen[i].Content = texts[i]
-		if name := seen[i].Name; guard.Redact(name, func(privacy.Type) bool { return true }) != name {
-			seen[i].Name = ""
+// masked is what a backend may see of a question; false where a text has to be JSON and is none any more. Speakers' names are of a form
+// that has no room for a placeholder: those with personal data are left out.
+func masked(q messages.Question, texts []string, guard *privacy.Guard) (messages.Question, bool) {
+	seen, whole := q.With(texts)
+	for i := range seen.Messages {
+		if name := seen.Messages[i].Name; guard.Redact(name, func(privacy.Type) bool { return true }) != name {
+			seen.Messages[i].Name = ""
 		}
 	}
-	return seen
+	return seen, whole
 }
 
-func call(e *messages.Envelope, r *messages.Request, f Facts, conversation []messages.Message) Call {
+func call(e *messages.Envelope, r *messages.Request, f Facts, q messages.Question, model string) Call {
 	c := Call{
-		Key: f.Key, Epoch: e.Epoch, Attempt: NextAttempt(e.History),
-		Model: e.Corporate.Model, Messages: conversation,
-		Temperature: e.Corporate.Temperature, MaxTokens: e.Corporate.MaxTokens,
-		Metadata: make(map[string][]byte, len(r.Metadata)),
+		Key: f.Key, Epoch: e.Epoch, Attempt: NextAttempt(e.History), Kind: e.Kind, Model: model, Question: q,
+		Temperature: e.Corporate.Temperature, DefaultTemperature: defaultTemperature(e.Corporate), MaxTokens: e.Corporate.MaxTokens,
+		TopP: r.TopP, TopK: r.TopK, Seed: r.Seed, Stop: r.Stop,
+		InputBound: corporate.InputBound(e.Corporate, model),
+		Metadata:   make(map[string][]byte, len(r.Metadata)),
+	}
+	if r.Dimensions != nil {
+		c.Dimensions = *r.Dimensions
 	}
 	for k, v := range r.Metadata {
 		c.Metadata[k] = v
 	}
 	return c
+}
+
+// defaultTemperature tells whether neither request nor settings asked for a temperature.
+func defaultTemperature(c *messages.CorporateSection) bool {
+	return c.Temperature == messages.DefaultTemperature && (c.Facts == nil || c.Facts.Temperature == nil)
 }
 
 // NextAttempt numbers the next attempt of an epoch, from 1.

@@ -2,12 +2,14 @@ package ai_test
 
 import (
 	"encoding/json"
+	"reflect"
 	"testing"
 	"time"
 
 	"flowgate/messages"
 	"flowgate/pipelines/ai"
 	"flowgate/pipelines/flow"
+	"flowgate/pipelines/pricing"
 	"flowgate/pipelines/privacy"
 )
 
@@ -29,9 +31,13 @@ func setup(t testing.TB) (*messages.Envelope, *messages.Request, ai.Facts, ai.Po
 	e := &messages.Envelope{V: 1, Kind: messages.KindPrompt, Epoch: 2, Corporate: &messages.CorporateSection{Model: model, Temperature: 0, MaxTokens: 100}}
 	r := &messages.Request{Prompt: "hi", Metadata: map[string]json.RawMessage{"script": json.RawMessage(`{"a":1}`)}}
 	f := ai.Facts{Address: messages.Address{Key: key}, Now: noon, Backends: []ai.BackendFact{
-		{Name: "titans", Billable: true, Models: map[string]bool{"titan": true}}, {Name: "anthropic", Billable: true}, {Name: "offline"},
+		{Name: "titans", Billable: true, Menu: ai.Menu{Only: map[string]bool{"titan": true}}}, {Name: "anthropic", Billable: true}, {Name: "offline"},
 	}}
-	return e, r, f, ai.Policy{Agreements: book}
+	prices, err := pricing.NewTable([]pricing.Row{{Model: model, Input: 1, Output: 1}, {Model: "titan", Input: 1, Output: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e, r, f, ai.Policy{Agreements: book, Prices: prices}
 }
 
 func TestPlanAsksTheFirstBackendThatServesTheModel(t *testing.T) {
@@ -44,7 +50,7 @@ func TestPlanAsksTheFirstBackendThatServesTheModel(t *testing.T) {
 	if c.Key != key || c.Epoch != 2 || c.Attempt != 1 || c.Model != model || c.MaxTokens != 100 || c.Temperature != 0 {
 		t.Errorf("call is %+v", c)
 	}
-	if len(c.Messages) != 1 || c.Messages[0] != (messages.Message{Role: "user", Content: "hi"}) || string(c.Metadata["script"]) != `{"a":1}` {
+	if len(c.Messages) != 1 || !reflect.DeepEqual(c.Messages[0], messages.Message{Role: "user", Content: "hi"}) || string(c.Metadata["script"]) != `{"a":1}` {
 		t.Errorf("asks %+v with %s", c.Messages, c.Metadata)
 	}
 }
@@ -53,7 +59,7 @@ func TestConversationGoesToTheModelAsItCame(t *testing.T) {
 	e, _, f, p := setup(t)
 	turns := []messages.Message{{Role: "system", Content: "be brief"}, {Role: "user", Content: "hi", Name: "jo"}}
 	got := ai.Decide(e, &messages.Request{Messages: turns}, f, p).Call.Messages
-	if len(got) != 2 || got[0] != turns[0] || got[1] != turns[1] {
+	if !reflect.DeepEqual(got, turns) {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -92,13 +92,16 @@ func begin(s *Seen, f Facts, p Policy) Decision {
 		Stay:   messages.Stay{StartedAt: f.Now},
 		UserID: s.UserID, Department: s.Department, Priority: cmp.Or(s.Priority, messages.PriorityNormal),
 		AuditReason: s.AuditReason, ReasonLength: s.ReasonLength, Purpose: s.Purpose,
-		PromptBytes: s.PromptBytes, Turns: s.Turns, InputBound: s.InputBound,
+		PromptBytes: s.PromptBytes, Turns: s.Turns, InputBound: s.InputBound, Images: s.Images, Tools: s.Tools, Inputs: s.Inputs,
 		PolicyVersion: p.Version, PrivacyVersion: p.Privacy.Version(), RequestedModel: s.Model,
 		Temperature: messages.DefaultTemperature, MaxTokens: messages.DefaultMaxTokens,
 		Credential: f.Credential, Defaults: f.Defaults, Directory: f.Directory.note(s.UserID, s.Department), Facts: factsFor(s, f),
 	}}
 	if d.Section.ControlsVersion = p.Controls.Version(); d.Section.ControlsVersion != "" {
 		d.Section.ComplianceLevel, d.Section.ControlsDue = p.ComplianceLevel, p.Controls.Due("", p.ComplianceLevel)
+	}
+	if s.Kind == messages.KindEmbedding { // it has neither
+		d.Section.Temperature, d.Section.MaxTokens = 0, 0
 	}
 	if s.Temperature != nil {
 		d.Section.Temperature = *s.Temperature
@@ -203,7 +206,7 @@ func checkPersonalData(d *Decision, s *Seen, _ Facts, p Policy) (string, string,
 	switch {
 	case p.Privacy == nil:
 		return "", "", nil
-	case d.Kind != messages.KindPrompt:
+	case !d.Kind.AsksModel():
 		return notApplicable, "no model is asked", nil
 	}
 	findings, denied := p.Privacy.Judge(s.Found, s.Purpose)
@@ -217,7 +220,7 @@ func checkPersonalData(d *Decision, s *Seen, _ Facts, p Policy) (string, string,
 }
 
 func checkModel(d *Decision, s *Seen, _ Facts, p Policy) (string, string, *refusal) {
-	if d.Kind != messages.KindPrompt {
+	if !d.Kind.AsksModel() {
 		return notApplicable, "no model is asked", nil
 	}
 	model := Asked(s, p)
@@ -225,6 +228,9 @@ func checkModel(d *Decision, s *Seen, _ Facts, p Policy) (string, string, *refus
 		return fail, "", pipelines.Deny(messages.ReasonModelNotAllowed, "model", "")
 	}
 	d.Section.Model = model
+	if d.Kind == messages.KindEmbedding {
+		return pass, model, nil
+	}
 	own := p.Models[model]
 	if s.MaxTokens == nil && own.MaxTokens != nil {
 		d.Section.MaxTokens = *own.MaxTokens
@@ -236,16 +242,13 @@ func checkModel(d *Decision, s *Seen, _ Facts, p Policy) (string, string, *refus
 }
 
 func checkCost(d *Decision, _ *Seen, f Facts, p Policy) (string, string, *refusal) {
-	if d.Kind != messages.KindPrompt {
+	if !d.Kind.AsksModel() {
 		return notApplicable, "no model is asked", nil
 	}
-	row, found := p.Prices.Row(d.Section.Model, f.Now)
-	if !found {
-		return fail, "", pipelines.Deny(messages.ReasonModelUnknown, "model", "")
+	if refused := checkRoutes(d, f, p); refused != nil {
+		return fail, refused.Detail, refused
 	}
 	s := &d.Section
-	s.PriceVersion = row.Version
-	s.BoundMicroUSD = row.Bound(s.InputBound, int64(s.MaxTokens))
 	s.BillableAttempts = max(p.BillableAttempts, 1)
 	if limit := requestLimit(f, p); limit > 0 {
 		if s.BoundMicroUSD > limit {

@@ -68,7 +68,7 @@ func checkData(d *Decision, _ *Seen, _ Facts, p Policy) (string, string, *refusa
 	switch {
 	case len(allowed) == 0:
 		return "", "", nil
-	case d.Kind != messages.KindPrompt:
+	case !d.Kind.AsksModel():
 		return notApplicable, "no model is asked", nil
 	case p.Privacy == nil:
 		detail := "nothing looks for data here"
@@ -91,7 +91,7 @@ func checkData(d *Decision, _ *Seen, _ Facts, p Policy) (string, string, *refusa
 // checkAllowedModel compares exact ids; lists may have aliases.
 func checkAllowedModel(d *Decision, _ *Seen, _ Facts, p Policy) (string, string, *refusal) {
 	allowed := lists(&d.Section, func(a messages.Allowed) []string { return a.Models })
-	if len(allowed) == 0 || d.Kind != messages.KindPrompt {
+	if len(allowed) == 0 || !d.Kind.AsksModel() {
 		return "", "", nil
 	}
 	for _, l := range allowed {
@@ -106,7 +106,7 @@ func checkAllowedModel(d *Decision, _ *Seen, _ Facts, p Policy) (string, string,
 func checkAllowedBackend(d *Decision, _ *Seen, _ Facts, _ Policy) (string, string, *refusal) {
 	backends := lists(&d.Section, func(a messages.Allowed) []string { return a.Backends })
 	regions := lists(&d.Section, func(a messages.Allowed) []string { return a.Regions })
-	if len(backends)+len(regions) == 0 || d.Kind != messages.KindPrompt {
+	if len(backends)+len(regions) == 0 || !d.Kind.AsksModel() {
 		return "", "", nil
 	}
 	var some bool

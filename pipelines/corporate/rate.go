@@ -140,6 +140,8 @@ func RateName(tenant string, kind RateKind, name string, w Window) string {
 // Serving is a backend that serves a request's model by the settings, and where it does.
 type Serving struct {
 	Name, Region string
+	// Model is what the model is called there; empty: the same.
+	Model string
 }
 
 // ParseRateName reads what RateName wrote; of the tenant the name is empty.
@@ -156,7 +158,7 @@ func ParseRateName(text string) (kind RateKind, name string, w Window, ok bool) 
 
 // Asked is the exact model that a request asks for; empty: none.
 func Asked(s *Seen, p Policy) string {
-	if s.Kind != messages.KindPrompt {
+	if !s.Kind.AsksModel() {
 		return ""
 	}
 	model := s.Model
@@ -173,8 +175,7 @@ func Asked(s *Seen, p Policy) string {
 // it. Empty: none serves the model.
 func first(c *messages.CorporateSection, serving []Serving) string {
 	for _, b := range serving {
-		if (len(c.AllowedBackends) == 0 || slices.Contains(c.AllowedBackends, b.Name)) &&
-			(len(c.AllowedRegions) == 0 || slices.Contains(c.AllowedRegions, b.Region)) {
+		if open(c, b) {
 			return b.Name
 		}
 	}
@@ -218,8 +219,19 @@ func RatesOf(c *messages.CorporateSection) (all []Rate) {
 	return all
 }
 
-// ServingOf is the backend that a recorded decision counted on: the only one that the record knows.
+// ServingOf are the backends that a recorded decision counted on; of an older record the first alone.
 func ServingOf(c *messages.CorporateSection) []Serving {
+	routes := c.Routes
+	if c.Facts != nil {
+		routes = slices.Concat(routes, c.Facts.Unrouted)
+	}
+	if len(routes) > 0 {
+		all := make([]Serving, len(routes))
+		for i, r := range routes {
+			all[i] = Serving{Name: r.Backend, Region: r.Region, Model: r.Model}
+		}
+		return all
+	}
 	if c.Backend == "" {
 		return nil
 	}
@@ -232,9 +244,12 @@ func ServingOf(c *messages.CorporateSection) []Serving {
 
 // checkRates names the limits on requests and tokens that the ledger counts in. It leaves no trace where there are none.
 func checkRates(d *Decision, _ *Seen, f Facts, p Policy) (string, string, *refusal) {
-	if d.Kind == messages.KindPrompt {
+	if d.Kind.AsksModel() {
 		d.Section.Backend = first(&d.Section, f.Serving)
-		d.Tokens = d.Section.InputBound + int64(d.Section.MaxTokens)
+		if routes := d.Section.Routes; len(routes) > 0 {
+			d.Section.Backend = routes[0].Backend
+		}
+		d.Tokens = InputBound(&d.Section, d.Section.Model) + int64(d.Section.MaxTokens)
 	}
 	for _, rate := range rates(f, p) {
 		for _, w := range Windows() {

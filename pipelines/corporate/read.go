@@ -30,10 +30,12 @@ type Seen struct {
 	Temperature         *float64
 	MaxTokens           *int
 	NotBefore, NotAfter *time.Time
-	// PromptBytes are those of the conversation, which has so many Turns and is at most InputBound tokens.
+	// PromptBytes are those of the texts that are asked, in so many Turns; they are at most InputBound tokens, images apart.
 	PromptBytes int64
 	Turns       int
 	InputBound  int64
+	// Images and Tools count those of what is asked, Inputs the texts whose vectors are.
+	Images, Tools, Inputs int
 	// Found counts personal data and secrets in the conversation, by type and without an action; Growth is by how many bytes
 	// placeholders can make it longer. Both are empty where nothing is looked for.
 	Found  []messages.Finding
@@ -50,15 +52,17 @@ func Read(r *messages.Request, at messages.Address, guard *privacy.Guard) Seen {
 		NotBefore: r.NotBefore, NotAfter: r.NotAfter,
 	}
 	errors.As(r.CheckAgainst(at), &s.Stranger)
-	if s.Kind != messages.KindPrompt {
+	if !s.Kind.AsksModel() {
 		return s
 	}
-	conversation := Conversation(r)
-	s.Turns, s.InputBound = len(conversation), pricing.InputBound(conversation)
-	for i := range conversation {
-		s.PromptBytes += int64(len(conversation[i].Content))
+	q := r.Question()
+	s.Turns, s.Images, s.Tools, s.Inputs = len(q.Messages), q.Images(), len(q.Tools), len(q.Input)
+	s.InputBound = pricing.InputBound(&q)
+	texts := q.Texts()
+	for _, text := range texts {
+		s.PromptBytes += int64(len(text))
 	}
-	looked := guard.Look(Texts(conversation))
+	looked := guard.Look(texts)
 	s.Found, s.Growth = looked.Findings, int64(looked.Growth)
 	return s
 }
@@ -85,21 +89,4 @@ func toldTrigger(trigger string, guard *privacy.Guard) string {
 		told += " "
 	}
 	return told
-}
-
-// Conversation is what a model is asked: the request's messages, or its prompt as the one message of a user.
-func Conversation(r *messages.Request) []messages.Message {
-	if len(r.Messages) > 0 {
-		return r.Messages
-	}
-	return []messages.Message{{Role: "user", Content: r.Prompt}}
-}
-
-// Texts are the texts of a conversation.
-func Texts(conversation []messages.Message) []string {
-	texts := make([]string, len(conversation))
-	for i := range conversation {
-		texts[i] = conversation[i].Content
-	}
-	return texts
 }

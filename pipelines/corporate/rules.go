@@ -39,7 +39,8 @@ func FactsOf(kind messages.Kind, s *messages.CorporateSection, f Facts) policy.F
 		Tenant: f.Tenant, ID: f.ID, Class: string(f.Class), Kind: string(kind), Priority: string(s.Priority),
 		User: s.UserID, Department: s.Department, Purpose: s.Purpose, ReasonLength: int64(s.ReasonLength),
 		Model: s.Model, Temperature: s.Temperature, MaxTokens: int64(s.MaxTokens), BoundMicroUSD: s.BoundMicroUSD,
-		PromptBytes: s.PromptBytes, Turns: int64(s.Turns), Now: f.Now, Submitted: f.SubmittedAt,
+		PromptBytes: s.PromptBytes, Turns: int64(s.Turns),
+		Images: int64(s.Images), Tools: int64(s.Tools), Inputs: int64(s.Inputs), Now: f.Now, Submitted: f.SubmittedAt,
 	}
 	if s.Agreement != nil {
 		facts.Trigger = s.Agreement.Trigger

@@ -69,7 +69,7 @@ func check(e *messages.Envelope, s *messages.OptimizerSection, f Facts, p Policy
 	default:
 		note("agreement", "pass", s.Agreement.Version)
 	}
-	if e.Kind != messages.KindPrompt {
+	if !e.Kind.AsksModel() {
 		note("operation", "fail", "not available yet")
 		what := "operations on workflows"
 		if e.Kind == messages.KindAction {

@@ -10,7 +10,7 @@ import (
 type Facts struct {
 	Tenant string `json:"tenant,omitempty"`
 	ID     string `json:"id,omitempty"`
-	// Class is rt, std or batch; Kind prompt, workflow or action; Priority low, normal or high.
+	// Class is rt, std or batch; Kind prompt, embedding, workflow or action; Priority low, normal or high.
 	Class    string `json:"class,omitempty"`
 	Kind     string `json:"kind,omitempty"`
 	Priority string `json:"priority,omitempty"`
@@ -29,6 +29,10 @@ type Facts struct {
 	// PromptBytes are those of the whole conversation, which has so many Turns.
 	PromptBytes int64 `json:"prompt_bytes,omitempty"`
 	Turns       int64 `json:"turns,omitempty"`
+	// Images and Tools count those of what is asked, Inputs the texts whose vectors are.
+	Images int64 `json:"images,omitempty"`
+	Tools  int64 `json:"tools,omitempty"`
+	Inputs int64 `json:"inputs,omitempty"`
 	// BoundMicroUSD is the worst case of one call, in micro-dollars.
 	BoundMicroUSD int64 `json:"bound_microusd,omitempty"`
 	// Findings count personal data and secrets by type; Data are the classes of what was found.
@@ -60,7 +64,7 @@ func Vocabulary[F any](in func(*F) *Facts) []rule.Fact[F] {
 		text("tenant", "the tenant of the subject", func(f *Facts) string { return f.Tenant }),
 		text("id", "the request's id", func(f *Facts) string { return f.ID }),
 		text("class", "rt, std or batch", func(f *Facts) string { return f.Class }),
-		text("kind", "prompt, workflow or action", func(f *Facts) string { return f.Kind }),
+		text("kind", "prompt, embedding, workflow or action", func(f *Facts) string { return f.Kind }),
 		text("priority", "low, normal or high", func(f *Facts) string { return f.Priority }),
 		text("user", "who asks; unknown where nobody is named", func(f *Facts) string { return f.User }),
 		text("department", "whose request it is; unknown where none is named", func(f *Facts) string { return f.Department }),
@@ -72,6 +76,9 @@ func Vocabulary[F any](in func(*F) *Facts) []rule.Fact[F] {
 		number("max_tokens", "the bound of the answer", func(f *Facts) int64 { return f.MaxTokens }),
 		number("prompt_bytes", "bytes of the whole conversation", func(f *Facts) int64 { return f.PromptBytes }),
 		number("turns", "messages of the conversation", func(f *Facts) int64 { return f.Turns }),
+		number("images", "images of what is asked", func(f *Facts) int64 { return f.Images }),
+		number("tools", "tools that the model may ask for", func(f *Facts) int64 { return f.Tools }),
+		number("inputs", "texts whose vectors are asked for", func(f *Facts) int64 { return f.Inputs }),
 		number("bound_microusd", "what one call may cost at most, in micro-dollars", func(f *Facts) int64 { return f.BoundMicroUSD }),
 		rule.Counts("findings", "personal data and secrets, counted by type", maxFindings, func(f *F) map[string]int64 { return in(f).Findings }),
 		rule.Texts("data", "the classes of what was found: contact, identity, network, payment, secret", maxData, func(f *F) []string { return in(f).Data }),

@@ -59,13 +59,14 @@ func TestDenyWins(t *testing.T) {
 func TestEveryFactIsGiven(t *testing.T) {
 	f := policy.Facts{
 		Tenant: "t", ID: "i", Class: "rt", Kind: "prompt", Priority: "low", User: "u", Department: "d", Purpose: "p", ReasonLength: 3, Trigger: "[x]",
-		Model: "m", Temperature: 0.5, MaxTokens: 7, PromptBytes: 8, Turns: 2, BoundMicroUSD: 9, Findings: map[string]int64{"US_SSN": 4}, Data: []string{"identity"},
+		Model: "m", Temperature: 0.5, MaxTokens: 7, PromptBytes: 8, Turns: 2, Images: 5, Tools: 6, Inputs: 11, BoundMicroUSD: 9, Findings: map[string]int64{"US_SSN": 4}, Data: []string{"identity"},
 		Now: noon, Submitted: noon.Add(-time.Hour),
 	}
 	expressions := map[string]string{
 		"tenant": `tenant == "t"`, "id": `id == "i"`, "class": `class == "rt"`, "kind": `kind == "prompt"`, "priority": `priority == "low"`,
 		"user": `user == "u"`, "department": `department == "d"`, "purpose": `purpose == "p"`, "reason_length": `reason_length == 3`, "trigger": `trigger == "[x]"`,
 		"model": `model.startsWith("m")`, "temperature": `temperature < 0.6`, "max_tokens": `max_tokens == 7`, "prompt_bytes": `prompt_bytes == 8`, "turns": `turns == 2`,
+		"images": `images == 5`, "tools": `tools == 6`, "inputs": `inputs == 11`,
 		"bound_microusd": `bound_microusd == 9`, "findings": `"US_SSN" in findings && findings["US_SSN"] == 4`, "data": `data.exists(d, d == "identity")`,
 		"now": `now.getDayOfWeek("Europe/Berlin") == 6 && now.getHours() == 12`, "submitted": `now - submitted == duration("1h")`,
 	}

@@ -3,6 +3,7 @@ package pricing
 import (
 	"math"
 	"math/bits"
+	"strings"
 
 	"flowgate/messages"
 )
@@ -48,14 +49,47 @@ func (r Row) Cost(u messages.Usage) int64 {
 	)
 }
 
-// InputBound is a number of tokens that the messages cannot exceed: every token of today's tokenizers stands for at least
-// one byte of text, and names, roles and separators are covered by a fixed allowance.
-func InputBound(msgs []messages.Message) int64 {
+// InputBound is a number of tokens that what is asked cannot exceed, images apart: every token of today's tokenizers stands for
+// at least one byte of text, and names, roles and separators are covered by a fixed allowance.
+func InputBound(q *messages.Question) int64 {
 	n := int64(conversationOverhead)
-	for i := range msgs {
-		n += int64(len(msgs[i].Content)) + int64(len(msgs[i].Name)) + messageOverhead
+	for i := range q.Messages {
+		m := &q.Messages[i]
+		n += int64(len(m.Name)+len(m.ToolCallID)) + messageOverhead
+		for j := range m.ToolCalls {
+			n += int64(len(m.ToolCalls[j].Name)+len(m.ToolCalls[j].ID)) + messageOverhead
+		}
 	}
-	return n
+	for _, text := range q.Texts() {
+		n += int64(len(text))
+	}
+	if len(q.Tools) > 0 {
+		n += toolsOverhead
+	}
+	for i := range q.Tools {
+		n += int64(len(q.Tools[i].Name)) + toolOverhead
+	}
+	if q.Format != nil {
+		n += int64(len(q.Format.Name)) + formatOverhead
+	}
+	return n + int64(len(q.Input))*messageOverhead
+}
+
+// Tokens that providers add for tools and for the form of an answer. Anthropic tells 290 to 800 for the first tool, and the
+// schema once more where it is a grammar.
+const (
+	toolsOverhead  = 1024
+	toolOverhead   = 64
+	formatOverhead = 512
+)
+
+// ImageTokens is a number of tokens that one image cannot exceed in a model. Anthropic's largest are 4,784, OpenAI's 1,445 at
+// high detail and 3,779 for the models that count patches; gpt-4o-mini counts 2,833 and 5,667 a tile of at most eight.
+func ImageTokens(model string) int64 {
+	if strings.Contains(model, "gpt-4o-mini") {
+		return 50_000
+	}
+	return 8_000
 }
 
 // tier is the dearest-reaching tier of an input of so many tokens.

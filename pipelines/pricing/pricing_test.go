@@ -164,11 +164,11 @@ func TestClassesWithoutPriceCostWhatOthersDo(t *testing.T) {
 }
 
 func TestInputBoundCoversTextNamesAndOverhead(t *testing.T) {
-	if got := InputBound(nil); got != 16 {
+	if got := InputBound(&messages.Question{}); got != 16 {
 		t.Errorf("no message: %d", got)
 	}
 	msgs := []messages.Message{{Role: "system", Content: "äö"}, {Role: "user", Content: "hello", Name: "ann"}}
-	if got, want := InputBound(msgs), int64(16+16+4+16+5+3); got != want {
+	if got, want := InputBound(&messages.Question{Messages: msgs}), int64(16+16+4+16+5+3); got != want {
 		t.Errorf("%d, want %d", got, want)
 	}
 }

@@ -20,7 +20,7 @@ const MaxPrice = 1_000_000_000_000
 // A cache price of 0 means that the provider has none, and its tokens cost what others do: CacheRead and CacheWrite5m
 // default to Input, CacheWrite1h to CacheWrite5m. NewTable fills them in.
 //
-// Its JSON is what the record keeps of it: the price.
+// Its JSON is what the record keeps of it: what decides.
 type Row struct {
 	// Model is the exact id.
 	Model string `json:"model"`
@@ -43,11 +43,11 @@ type Row struct {
 
 	// RetiredOn is the day on which the provider retired the model; zero while it serves it. A retired row keeps its
 	// price: records refer to it, and another provider may serve the model still.
-	RetiredOn time.Time `json:"-"`
+	RetiredOn time.Time `json:"retired_on,omitzero"`
 	// RetiredBy names the provider that retired it where others may serve it still; empty where none does.
-	RetiredBy string `json:"-"`
+	RetiredBy string `json:"retired_by,omitempty"`
 	// Successor is the model that the provider names for a retired one.
-	Successor string `json:"-"`
+	Successor string `json:"successor,omitempty"`
 	// Source says where the prices come from, Note what else is worth knowing.
 	Source string `json:"-"`
 	Note   string `json:"-"`
@@ -68,6 +68,11 @@ type Tier struct {
 // (RetiredBy) is not.
 func (r Row) Retired(at time.Time) bool {
 	return !r.RetiredOn.IsZero() && r.RetiredBy == "" && !at.Before(r.RetiredOn)
+}
+
+// RetiredAt tells whether a backend has retired the model at a moment.
+func (r Row) RetiredAt(backend string, at time.Time) bool {
+	return !r.RetiredOn.IsZero() && !at.Before(r.RetiredOn) && (r.RetiredBy == "" || r.RetiredBy == backend)
 }
 
 // filled is the row with every cache price that it leaves out, in tiers of its own.

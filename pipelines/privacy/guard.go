@@ -134,6 +134,22 @@ func (g *Guard) Answer(s Screened, text, purpose string) Delivered {
 	return d
 }
 
+// Join adds findings of several texts up, by type.
+func Join(lists ...[]messages.Finding) (all []messages.Finding) {
+	for _, list := range lists {
+		for _, f := range list {
+			at := slices.IndexFunc(all, func(other messages.Finding) bool { return other.Type == f.Type && other.Action == f.Action })
+			if at < 0 {
+				all = append(all, f)
+				continue
+			}
+			all[at].Count += f.Count
+		}
+	}
+	slices.SortFunc(all, func(a, b messages.Finding) int { return cmp.Compare(a.Type, b.Type) })
+	return all
+}
+
 // Redact puts the name of its type in the place of every datum whose type goes, in a text that the record keeps.
 func (g *Guard) Redact(text string, goes func(Type) bool) string {
 	if g == nil || text == "" {

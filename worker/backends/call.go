@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"flowgate/messages"
 	"flowgate/pipelines/ai"
 )
 
@@ -16,6 +17,11 @@ func checkCall(call *ai.Call) *ai.Fault {
 	switch {
 	case call.Model == "":
 		return bad("model", "is required")
+	case call.Kind == messages.KindEmbedding:
+		if len(call.Input) == 0 {
+			return bad("input", "must hold at least one text")
+		}
+		return nil
 	case len(call.Messages) == 0:
 		return bad("messages", "must hold at least one")
 	case call.MaxTokens < 1:
@@ -25,9 +31,9 @@ func checkCall(call *ai.Call) *ai.Fault {
 	}
 	for i := range call.Messages {
 		switch call.Messages[i].Role {
-		case "system", "developer", "user", "assistant":
+		case "system", "developer", "user", "assistant", messages.RoleTool:
 		default:
-			return bad(fmt.Sprintf("messages[%d].role", i), "must be system, developer, user or assistant")
+			return bad(fmt.Sprintf("messages[%d].role", i), "must be system, developer, user, assistant or tool")
 		}
 	}
 	return nil

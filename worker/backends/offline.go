@@ -53,10 +53,18 @@ func (*Offline) Name() string { return OfflineName }
 // Billable is false: no call costs money.
 func (*Offline) Billable() bool { return false }
 
+// Check tells what of a call it cannot do: it is no model, and has neither tools nor JSON nor vectors.
+func (*Offline) Check(call *ai.Call) *ai.Fault {
+	if fault := checkCall(call); fault != nil {
+		return fault
+	}
+	return lacks(OfflineName, call, ableNames, ableTopP, ableTopK, ableStop, ableSeed, ableImages, ableImageURLs)
+}
+
 // Call answers after the latency, or with the fault that the request's script has for this epoch and attempt. A ctx that
 // ends is a transient fault, since nothing can have been billed.
 func (b *Offline) Call(ctx context.Context, call ai.Call) (ai.Answer, error) {
-	if fault := checkCall(&call); fault != nil {
+	if fault := b.Check(&call); fault != nil {
 		return ai.Answer{}, fault
 	}
 	script, err := decodeOfflineScript(call.Metadata)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -62,7 +63,7 @@ func TestOfflineAnswersAreLabelledAndGolden(t *testing.T) {
 		Model: "offline", FinishReason: "stop", ProviderRequestID: "offline-23c0192b1ed6",
 		Usage: messages.Usage{InputUncached: 11 + 2*4, Output: 50},
 	}
-	if got != want {
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("answer is\n%+v, want\n%+v", got, want)
 	}
 }

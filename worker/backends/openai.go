@@ -84,9 +84,17 @@ func (*OpenAI) Billable() bool { return true }
 // Close frees idle connections. Calls in flight go on.
 func (b *OpenAI) Close() { b.transport.CloseIdleConnections() }
 
+// Check tells what of a call it cannot do.
+func (*OpenAI) Check(call *ai.Call) *ai.Fault {
+	if fault := checkCall(call); fault != nil {
+		return fault
+	}
+	return lacks(OpenAIName, call, ableNames)
+}
+
 // Call asks once.
 func (b *OpenAI) Call(ctx context.Context, call ai.Call) (ai.Answer, error) {
-	if fault := checkCall(&call); fault != nil {
+	if fault := b.Check(&call); fault != nil {
 		return ai.Answer{}, fault
 	}
 	ctx, cancel := context.WithTimeout(ctx, b.options.Timeout)

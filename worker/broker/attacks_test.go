@@ -341,10 +341,11 @@ func TestSameIDFromTwoTenantsIsTwoRequests(t *testing.T) {
 // closed waits until a connection was cut off and does not come back.
 func (w *walled) closed(conn *nats.Conn, user string) {
 	w.t.Helper()
-	deadline := time.After(5 * time.Second)
+	changed := conn.StatusChanged(nats.CLOSED) // before it is looked at, or the change between is missed
+	deadline := time.After(30 * time.Second)
 	for !conn.IsClosed() {
 		select {
-		case <-conn.StatusChanged(nats.CLOSED):
+		case <-changed:
 		case <-deadline:
 			w.t.Fatalf("%s is still connected: %s", user, conn.Status())
 		}

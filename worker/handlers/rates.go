@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"flowgate/pipelines/ai"
 	"flowgate/pipelines/corporate"
 	"flowgate/worker"
 )
@@ -11,18 +12,20 @@ func (c *Corporate) serving(model string) (serving []corporate.Serving) {
 		return nil
 	}
 	for _, b := range c.Serving {
-		if len(b.Models) == 0 || b.Models[model] {
-			serving = append(serving, b.Serving)
+		if id, serves := b.Menu.Find(model); serves {
+			one := b.Serving
+			one.Model = id
+			serving = append(serving, one)
 		}
 	}
 	return serving
 }
 
-// Serves is a backend, and the exact models that it serves (all, where none is named).
+// Serves is a backend, and the models that it serves.
 type Serves struct {
 	corporate.Serving
 
-	Models map[string]bool
+	Menu ai.Menu
 }
 
 // rates are the limits on requests and tokens that a request may count in, as operators set them: those of every backend that serves

@@ -63,10 +63,10 @@ const promptMarker = "wisteria-7741"
 func NewCall(id string) ai.Call {
 	return ai.Call{
 		Key: messages.Key{Tenant: "acme", ID: id}, Attempt: 1, Model: "test-model", Temperature: 0.7, MaxTokens: 200,
-		Messages: []messages.Message{
+		Question: messages.Question{Messages: []messages.Message{
 			{Role: "system", Content: "You are terse."},
 			{Role: "user", Content: "Who keeps the " + promptMarker + "?"},
-		},
+		}},
 		Metadata: map[string][]byte{"ticket": []byte(`"T-1"`)},
 	}
 }

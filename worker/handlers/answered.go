@@ -1,0 +1,75 @@
+package handlers
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"slices"
+	"unicode/utf8"
+
+	"flowgate/messages"
+	"flowgate/pipelines"
+	"flowgate/pipelines/ai"
+	"flowgate/pipelines/privacy"
+	"flowgate/worker"
+)
+
+// answered closes the layer's section.
+func (a *AI) answered(ctx context.Context, x *turn, attempt messages.Attempt, answer ai.Answer) worker.Verdict {
+	x.spent = append(x.spent, attempt)
+	worker.TellAttempt(a.Observer, x.Task, attempt)
+	e := x.Envelope
+	e.History = ai.Append(e.History, attempt)
+	x.Open = nil
+	s := a.section(x.Task, messages.VerdictProcessed, messages.ReasonOK)
+	s.Backend, s.Model, s.FinishReason, s.ProviderRequestID = x.plan.Backend.Name, x.plan.Call.Model, answer.FinishReason, answer.ProviderRequestID
+	s.Region = x.plan.Backend.Region
+	out, calls := a.delivered(x, answer)
+	s.Answer, s.AnswerLength, s.Usage, s.ToolCalls = out.Text, utf8.RuneCountInString(out.Text), answer.Usage, calls
+	s.Findings, s.AnswerFindings, s.PrivacyVersion = x.plan.Screened.Findings, out.Findings, x.policy.Privacy.Version()
+	sum := sha256.Sum256([]byte(out.Text))
+	s.AnswerSHA256 = hex.EncodeToString(sum[:])
+	s.CostMicroUSD, s.PriceVersion = attempt.CostMicroUSD, x.plan.Row.Version
+	s.ProcessingSeconds = float64(attempt.DurationMS) / 1000
+	s.Attempts = attempts(e.History)
+	e.AI = s
+	judged := ai.AfterAnswer(e, s, ai.Facts{Address: x.Address, Now: a.Now()}, x.policy)
+	s.Controls, s.ControlsVersion = slices.Concat(x.plan.Controls, judged.Results), x.policy.Controls.Version()
+	if len(out.Denied) > 0 {
+		ai.Withhold(s)
+		s.Verdict, s.Reason = messages.VerdictDenied, messages.ReasonPersonalDataAnswer
+		return a.end(ctx, x.Task, pipelines.Deny(messages.ReasonPersonalDataAnswer, "", privacy.Describe(out.Findings, out.Denied)))
+	}
+	if refused := pipelines.Gate(judged); refused != nil {
+		ai.Withhold(s)
+		s.Verdict, s.Reason = messages.VerdictDenied, refused.Reason
+		return a.end(ctx, x.Task, refused)
+	}
+	if answer.Refused {
+		s.Verdict, s.Reason = messages.VerdictDenied, messages.ReasonBackendRefused
+		return a.end(ctx, x.Task, pipelines.Deny(messages.ReasonBackendRefused, "", ""))
+	}
+	return a.next(ctx, x.Task, messages.StateOptimizer)
+}
+
+// delivered is an answer as its asker gets it: vectors as they are, texts as the rules on personal data let them be.
+func (a *AI) delivered(x *turn, answer ai.Answer) (privacy.Delivered, []messages.ToolCall) {
+	if x.Envelope.Kind == messages.KindEmbedding {
+		vectors, err := json.Marshal(answer.Embeddings)
+		if err != nil { // a number that JSON has not
+			vectors = []byte("null")
+		}
+		return privacy.Delivered{Text: string(vectors)}, nil
+	}
+	purpose := x.Envelope.Corporate.Purpose
+	out := x.policy.Privacy.Answer(x.plan.Screened, answer.Text, purpose)
+	calls := slices.Clone(answer.ToolCalls)
+	for i := range calls {
+		asked := x.policy.Privacy.Answer(x.plan.Screened, calls[i].Arguments, purpose)
+		calls[i].Arguments = asked.Text
+		out.Findings = privacy.Join(out.Findings, asked.Findings)
+		out.Denied = append(out.Denied, asked.Denied...)
+	}
+	return out, calls
+}

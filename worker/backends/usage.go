@@ -38,7 +38,11 @@ type usageFacts struct {
 
 // factsOf are those of a call whose answer names its service tier outside of its usage.
 func factsOf(call *ai.Call, tier string) usageFacts {
-	return usageFacts{input: pricing.InputBound(call.Messages), output: int64(call.MaxTokens), tier: tier}
+	f := usageFacts{input: call.InputBound, output: int64(call.MaxTokens), tier: tier, noOutput: call.Kind == messages.KindEmbedding}
+	if f.input == 0 {
+		f.input = pricing.InputBound(&call.Question)
+	}
+	return f
 }
 
 // settle holds usage to what can be. Counts that contradict each other (c knows), are all zero or absurd are not known: the answer then

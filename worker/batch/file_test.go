@@ -72,7 +72,7 @@ func TestAFaultNamesLineFieldAndRule(t *testing.T) {
 		{"both limits", body(`"max_tokens":1,"max_completion_tokens":2`), "line 1: field max_tokens: must agree with max_completion_tokens, or be left out"},
 		{"metadata", strings.Replace(openAI("a", "x"), `"a test"`, "7", 1), "line 1: field metadata.audit_reason: must be a string (got number)"},
 		{"priority", strings.Replace(openAI("a", "x"), `"purpose":"none"`, `"priority":"urgent"`, 1), "line 1: field metadata.priority:"},
-		{"a role", strings.Replace(openAI("a", "x"), `"user"`, `"tool"`, 1), "line 1: field messages[0].role:"},
+		{"a role", strings.Replace(openAI("a", "x"), `"user"`, `"critic"`, 1), "line 1: field messages[0].role:"},
 		{"content that is null", content(`"content":null`), "line 1: field messages[0].content: must be a string or an array of text parts (got null)"},
 		{"an image", content(`"content":[{"type":"image_url","image_url":{}}]`), "line 1: field messages[0].content[0].type: must be text (got image_url)"},
 		{"a part with more", content(`"content":[{"type":"text","text":"x","cache":1}]`), "line 1: field messages[0].content[0].cache: is not supported in a batch"},

@@ -72,7 +72,7 @@ type dollarRun struct {
 func startDollar(t *testing.T) *dollarRun {
 	t.Helper()
 	books, err := provider.New(provider.Options{Listen: "127.0.0.1:0", Script: func(provider.Ask) provider.Reply {
-		return provider.Reply{Outcome: provider.Success, After: 30 * time.Millisecond}
+		return provider.Reply{Outcome: provider.Success, Fill: true, After: 30 * time.Millisecond}
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -67,7 +67,7 @@ func walls() []wall {
 			why: "only worker/postgres speaks SQL (and the tests' own Postgres)",
 		},
 		{
-			of: []string{"flowgate/..."}, except: []string{"flowgate/worker/backends/...", "flowgate/worker/s3/...", "flowgate/worker/sessions/...", "flowgate/worker/workertest"}, not: []string{"github.com/aws/..."},
+			of: []string{"flowgate/..."}, except: []string{"flowgate/worker/backends/...", "flowgate/worker/s3/...", "flowgate/worker/sessions/...", "flowgate/worker/provider", "flowgate/worker/workertest"}, not: []string{"github.com/aws/..."},
 			why: "only the adapter of a service speaks to AWS",
 		},
 		{

@@ -54,7 +54,7 @@ func kinds() []kind {
 	failure := func(r messages.Reason) []Ending { return []Ending{{messages.StatusFailure, r}} }
 	timeout := Ending{messages.StatusTimeout, messages.ReasonDeadlinePassed}
 	good := func(ask provider.Ask) provider.Reply {
-		return provider.Reply{Outcome: provider.Success, After: latency(ask)}
+		return provider.Reply{Outcome: provider.Success, Fill: true, After: latency(ask)}
 	}
 	always := func(o provider.Outcome) func(provider.Ask) provider.Reply {
 		return func(provider.Ask) provider.Reply { return provider.Reply{Outcome: o} }
@@ -70,7 +70,7 @@ func kinds() []kind {
 	return []kind{
 		{Plain, 40, ok, good},
 		{Slow, 8, ok, func(ask provider.Ask) provider.Reply {
-			return provider.Reply{Outcome: provider.Success, After: 10 * latency(ask)}
+			return provider.Reply{Outcome: provider.Success, Fill: true, After: 10 * latency(ask)}
 		}},
 		{Limited, 5, ok, first(provider.Reply{Outcome: provider.RateLimited, RetryAfter: 200 * time.Millisecond})},
 		{Shaky, 5, ok, first(provider.Reply{Outcome: provider.Failed})},

@@ -1,68 +1,66 @@
-// Package provider is a model server that is none: it speaks OpenAI's Chat Completions on loopback, answers as a script says,
-// and keeps account of every call. Drills count by it what a real provider would have billed.
+// Package provider is a model server that is none: on one port of loopback it speaks Anthropic's Messages, OpenAI's Chat
+// Completions, Responses and embeddings, Bedrock's Converse and InvokeModel with verified signatures, and MLflow's gateway; it
+// answers as a script says, and keeps account of every call. Tests, drills and rehearsals count by it what a real provider
+// would have billed.
 //
-// Read reply.go next: what a script can ask for.
+// Read reply.go next: what a script can ask for. Then serve.go (a call's way), answer.go (what it answers and what that counts),
+// one file per protocol, and fault.go for how each of them words an error.
 package provider
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"strconv"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
-
-// Ask is one call as a script sees it. Key, Epoch and Attempt are read from the header X-Client-Request-Id,
-// "<tenant>/<id>/<epoch>/<attempt>"; of a call without one they are empty.
-type Ask struct {
-	// RequestID is the whole header. N counts the calls of exactly that id, from 1.
-	RequestID string `json:"request_id"`
-	N         int    `json:"n"`
-	// Key is "<tenant>/<id>".
-	Key     string `json:"key"`
-	Epoch   int    `json:"epoch"`
-	Attempt int    `json:"attempt"`
-	// Model and MaxTokens are the document's, PromptBytes the length of its messages' texts.
-	Model       string `json:"model"`
-	MaxTokens   int    `json:"max_tokens"`
-	PromptBytes int    `json:"prompt_bytes"`
-}
-
-// Call is one call in the provider's books.
-type Call struct {
-	Ask
-
-	Answered Outcome `json:"answered"`
-	// Began is when it was read, Ended when its answer was written or its caller had gone.
-	Began time.Time `json:"began"`
-	Ended time.Time `json:"ended"`
-}
-
-// MaxCalls bounds the books; what comes later is answered as overloaded.
-const MaxCalls = 1 << 20
 
 // Options are the choices of a provider.
 type Options struct {
 	// Listen is host:port on loopback; port 0 is any free one.
 	Listen string
-	// Script answers each call; it MUST be pure, and may be called concurrently. nil: every call succeeds at once.
+	// Script answers each call; it MUST be pure, and may be called concurrently. nil: every call succeeds at once. Ends may
+	// replace it while the provider runs (SetScript).
 	Script func(Ask) Reply
+	// Key is the only API key, bearer token or password that is taken; empty: any, and none.
+	Key string
+	// AWS are the credentials that may sign calls of Bedrock; nil: DefaultAWS.
+	AWS []AWSKey
+	// Models are the only ones that there are; nil: every name is a model.
+	Models []string
+	// Rate is how many calls a second a model takes, Burst how many at once; Rate 0: without limit.
+	Rate  float64
+	Burst int
+	// MaxCalls is how many calls the books keep one by one, the newest; 0: MaxCalls. Totals count all.
+	MaxCalls int
+	// Door opens the control door under /fake/, for whoever can reach the port.
+	Door bool
+	// Now is the clock of signatures and of the limit; nil: time.Now.
+	Now func() time.Time
 }
 
 // Server is the provider. Its methods may be called at any time, concurrently.
 type Server struct {
-	script   func(Ask) Reply
-	listener net.Listener
+	options Options
+	address string
+	handler http.Handler
+	books   *books
+	limits  limiter
+	keys    keyring
+	script  atomic.Pointer[func(Ask) Reply]
+	seq     atomic.Uint64
 
 	mu    sync.Mutex
-	calls []Call
-	times map[string]int
+	first net.Listener // taken by New, served by Run
+	life  *http.Server
+	ctx   context.Context //nolint:containedctx // Run's, for lives that begin later
+	lives sync.WaitGroup
+	fatal chan error
+	gates map[string]*Gate
+	reset map[string]bool
 }
 
 // New takes the address; nobody is answered before Run.
@@ -78,132 +76,136 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening: %w", err)
 	}
-	s := &Server{script: o.Script, listener: listener, times: make(map[string]int)}
-	if s.script == nil {
-		s.script = func(Ask) Reply { return Reply{Outcome: Success} }
+	if o.Now == nil {
+		o.Now = time.Now
 	}
+	if o.MaxCalls <= 0 {
+		o.MaxCalls = MaxCalls
+	}
+	if o.AWS == nil {
+		o.AWS = DefaultAWS()
+	}
+	s := &Server{
+		options: o, address: listener.Addr().String(), first: listener, books: newBooks(o.MaxCalls), fatal: make(chan error, 1),
+		gates: make(map[string]*Gate), reset: make(map[string]bool),
+	}
+	s.limits.set(o.Rate, o.Burst)
+	s.keys.set(o.Key, o.AWS)
+	s.SetScript(o.Script)
+	s.handler = s.routes()
 	return s, nil
 }
 
-// URL is the base URL, version included, as a backend wants it.
-func (s *Server) URL() string { return "http://" + s.listener.Addr().String() + "/v1" }
+// SetScript replaces the script; nil: every call succeeds at once.
+func (s *Server) SetScript(script func(Ask) Reply) {
+	if script == nil {
+		script = func(Ask) Reply { return Reply{Outcome: Success} }
+	}
+	s.script.Store(&script)
+}
+
+// SetLimit changes how many calls a second each model takes, and how many at once; rate 0 lifts the limit.
+func (s *Server) SetLimit(rate float64, burst int) { s.limits.set(rate, burst) }
+
+// SetKeys changes what is taken as API key and who may sign calls of Bedrock.
+func (s *Server) SetKeys(key string, aws ...AWSKey) { s.keys.set(key, aws) }
+
+// URL is the base URL of OpenAI's protocol, version included, as a backend wants it.
+func (s *Server) URL() string { return s.Root() + "/v1" }
+
+// Root is the URL without a path: the base URL of Anthropic's protocol, of Bedrock and of MLflow.
+func (s *Server) Root() string { return "http://" + s.address }
+
+// Calls are the books: the calls that are kept, in the order of arrival.
+func (s *Server) Calls() []Call { return s.books.list("") }
+
+// Seen are the calls of a request id; the first parts of one stand for everything below.
+func (s *Server) Seen(requestID string) []Call { return s.books.list(requestID) }
+
+// Totals counts the calls of a request id, or of all that ever came for "".
+func (s *Server) Totals(requestID string) Totals { return s.books.totals(requestID) }
+
+// Reset empties the books.
+func (s *Server) Reset() { s.books.reset() }
 
 // Run answers until ctx ends, which cuts off the calls in flight.
 func (s *Server) Run(ctx context.Context) error {
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /v1/chat/completions", s.serve)
-	mux.HandleFunc("GET /v1/models", func(w http.ResponseWriter, _ *http.Request) { // the probe of a backend's health asks for it
-		writeJSON(w, http.StatusOK, map[string]any{"object": "list", "data": []any{}})
-	})
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 30 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
-	stopped := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(stopped)
-		_ = server.Close() // it only cuts off
-	})
-	err := server.Serve(s.listener)
-	if !stop() {
-		<-stopped
+	s.mu.Lock()
+	s.ctx = ctx
+	s.begin(s.first)
+	s.mu.Unlock()
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-s.fatal:
 	}
-	if errors.Is(err, http.ErrServerClosed) && ctx.Err() != nil {
-		return nil //nolint:nilerr // it was told to stop
-	}
-	return fmt.Errorf("serving as a provider: %w", err)
+	s.mu.Lock()
+	s.end()
+	s.ctx = nil
+	s.mu.Unlock()
+	s.lives.Wait()
+	return err
 }
 
-// Calls are the books: every call, in the order of arrival.
-func (s *Server) Calls() []Call {
+// begin serves a listener. It is called under the lock.
+func (s *Server) begin(listener net.Listener) {
+	ctx := s.ctx
+	life := &http.Server{Handler: s.handler, ReadHeaderTimeout: 30 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
+	s.life = life
+	s.lives.Go(func() {
+		if err := life.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			select {
+			case s.fatal <- fmt.Errorf("serving as a provider: %w", err):
+			default:
+			}
+		}
+	})
+}
+
+// end cuts everything off. It is called under the lock.
+func (s *Server) end() {
+	if s.life != nil {
+		_ = s.life.Close() // it only cuts off
+		s.life = nil
+	}
+}
+
+// Dead makes it refuse connections, and cuts off those that there are, or brings it back on the same port. It MUST be called
+// while Run runs.
+func (s *Server) Dead(dead bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]Call(nil), s.calls...)
-}
-
-// maxBody bounds what is read of a call.
-const maxBody = 32 << 20
-
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	began := time.Now()
-	ask := Ask{RequestID: r.Header.Get("X-Client-Request-Id")}
-	ask.Key, ask.Epoch, ask.Attempt = parseID(ask.RequestID)
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err == nil {
-		err = ask.read(body)
+	switch {
+	case s.ctx == nil:
+		return errors.New("the provider does not run")
+	case dead:
+		s.end()
+		return nil
+	case s.life != nil:
+		return nil
 	}
+	listener, err := net.Listen("tcp", s.address) //nolint:noctx // it does not wait
 	if err != nil {
-		Reply{Outcome: Invalid}.write(w, ask)
-		return
+		return fmt.Errorf("listening again: %w", err)
 	}
-	reply, at := s.enter(&ask, began)
-	if at >= 0 {
-		defer s.leave(at)
-	}
-	if pause(r.Context(), reply.After) {
-		reply.write(w, ask)
-	}
-}
-
-// enter writes the call into the books and finds its answer; at -1: the books are full.
-func (s *Server) enter(ask *Ask, began time.Time) (reply Reply, at int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.calls) >= MaxCalls {
-		return Reply{Outcome: Overloaded}, -1
-	}
-	s.times[ask.RequestID]++
-	ask.N = s.times[ask.RequestID]
-	reply = s.script(*ask)
-	s.calls = append(s.calls, Call{Ask: *ask, Answered: reply.Outcome, Began: began})
-	return reply, len(s.calls) - 1
-}
-
-func (s *Server) leave(at int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.calls[at].Ended = time.Now()
-}
-
-// read takes from the document what a script may look at.
-func (a *Ask) read(body []byte) error {
-	var doc struct {
-		Model               string `json:"model"`
-		MaxTokens           int    `json:"max_tokens"`
-		MaxCompletionTokens int    `json:"max_completion_tokens"`
-		Messages            []struct {
-			Content string `json:"content"`
-		} `json:"messages"`
-	}
-	if err := json.Unmarshal(body, &doc); err != nil {
-		return fmt.Errorf("decoding a call: %w", err)
-	}
-	a.Model, a.MaxTokens = doc.Model, max(doc.MaxTokens, doc.MaxCompletionTokens)
-	for _, m := range doc.Messages {
-		a.PromptBytes += len(m.Content)
-	}
+	s.begin(listener)
 	return nil
 }
 
-// parseID takes "<tenant>/<id>/<epoch>/<attempt>" apart.
-func parseID(id string) (key string, epoch, attempt int) {
-	parts := strings.Split(id, "/")
-	if len(parts) != 4 {
-		return "", 0, 0
+// Shut makes it refuse new connections, while the calls in flight are answered; Dead(false) opens it again.
+func (s *Server) Shut() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx == nil {
+		return errors.New("the provider does not run")
 	}
-	epoch, e1 := strconv.Atoi(parts[2])
-	attempt, e2 := strconv.Atoi(parts[3])
-	if errors.Join(e1, e2) != nil {
-		return "", 0, 0
+	if life, ctx := s.life, s.ctx; life != nil {
+		s.life = nil
+		s.lives.Go(func() {
+			if life.Shutdown(ctx) != nil {
+				_ = life.Close() // it only cuts off
+			}
+		})
 	}
-	return parts[0] + "/" + parts[1], epoch, attempt
-}
-
-// pause waits for d; false: the caller has gone.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
+	return nil
 }

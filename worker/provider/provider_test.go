@@ -13,7 +13,13 @@ import (
 // start runs a provider that ends with the test.
 func start(t *testing.T, script func(Ask) Reply) *Server {
 	t.Helper()
-	s, err := New(Options{Listen: "127.0.0.1:0", Script: script})
+	return begin(t, Options{Script: script})
+}
+
+func begin(t *testing.T, o Options) *Server {
+	t.Helper()
+	o.Listen = "127.0.0.1:0"
+	s, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,118 +1,139 @@
 package provider
 
 import (
-	"encoding/json"
-	"net"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 )
 
-// Outcome is how a call is answered.
+// Outcome is how a call is answered. Every protocol has its own form of each.
 type Outcome string
 
-// The outcomes.
+// The outcomes. Those that a protocol does not know are answered as their nearest kin.
 const (
-	// Success answers with as many tokens as the call allows.
+	// Success answers.
 	Success Outcome = "success"
-	// RateLimited is a 429, Overloaded a 503, Failed a 500: nothing was billed.
+
+	// RateLimited is a 429, Overloaded a 503 (Anthropic: 529), Unavailable a 503, Failed a 500, Timeout a 504: nothing was
+	// billed. BadGateway is the HTML page of a proxy, with 502.
 	RateLimited Outcome = "rate_limited"
 	Overloaded  Outcome = "overloaded"
+	Unavailable Outcome = "unavailable"
 	Failed      Outcome = "failed"
-	// Invalid is a 400, which no repetition heals.
-	Invalid Outcome = "invalid"
-	// Cut works on the call, which a provider bills, and resets the connection without an answer.
-	Cut Outcome = "cut"
-	// Half breaks off in the middle of the answer.
-	Half Outcome = "half"
+	Timeout     Outcome = "timeout"
+	BadGateway  Outcome = "bad_gateway"
+	// Quota is a quota that is used up, Billing an account without money: waiting heals neither.
+	Quota   Outcome = "quota"
+	Billing Outcome = "billing"
+	// Auth is a 401, Forbidden a 403; ExpiredToken and ClockSkew are Bedrock's.
+	Auth         Outcome = "auth"
+	Forbidden    Outcome = "forbidden"
+	ExpiredToken Outcome = "expired_token"
+	ClockSkew    Outcome = "clock_skew"
+	// Invalid is a 400, Missing the 404 of a model, TooLarge a 413, Conflict a 409: no repetition heals them.
+	Invalid  Outcome = "invalid"
+	Missing  Outcome = "missing_model"
+	TooLarge Outcome = "too_large"
+	Conflict Outcome = "conflict"
+	// NotReady and ModelError are Bedrock's; Reply.Original is the status that a ModelError had at first.
+	NotReady   Outcome = "model_not_ready"
+	ModelError Outcome = "model_error"
+
+	// Refused is the model's refusal, Filtered a content filter on the answer, FilteredInput one on the question, Guardrail a
+	// guardrail that stepped in.
+	Refused       Outcome = "refused"
+	Filtered      Outcome = "filtered"
+	FilteredInput Outcome = "filtered_input"
+	Guardrail     Outcome = "guardrail"
+
+	// Reset resets the connection without having worked on the call. Cut works on it, which a provider bills, and resets the
+	// connection without an answer. Half breaks off in the middle of the answer.
+	Reset Outcome = "reset"
+	Cut   Outcome = "cut"
+	Half  Outcome = "half"
+	// Garbage is 200 with what is no JSON, EmptyBody 200 with nothing, ErrorIn200 200 with an error inside, FailedIn200 a
+	// response of status failed (protocols without one: an error inside).
+	Garbage     Outcome = "garbage"
+	EmptyBody   Outcome = "empty_body"
+	ErrorIn200  Outcome = "error_in_200"
+	FailedIn200 Outcome = "failed_in_200"
+	// NoUsage, NegativeUsage, AbsurdUsage and ZeroUsage answer, and lie about what it used.
+	NoUsage       Outcome = "no_usage"
+	NegativeUsage Outcome = "negative_usage"
+	AbsurdUsage   Outcome = "absurd_usage"
+	ZeroUsage     Outcome = "zero_usage"
+	// Huge answers with 20 MB, Endless with a trickle that never ends.
+	Huge    Outcome = "huge"
+	Endless Outcome = "endless"
+	// BrokenTool calls a tool with arguments that are no JSON object, EmptyAnswer answers without content.
+	BrokenTool  Outcome = "broken_tool"
+	EmptyAnswer Outcome = "empty_answer"
+	// Raw answers with Reply.Status, Header and Body as they are.
+	Raw Outcome = "raw"
 )
 
+// Outcomes are all of them, Raw left out.
+func Outcomes() []Outcome {
+	return []Outcome{
+		Success, RateLimited, Overloaded, Unavailable, Failed, Timeout, BadGateway, Quota, Billing, Auth, Forbidden, ExpiredToken,
+		ClockSkew, Invalid, Missing, TooLarge, Conflict, NotReady, ModelError, Refused, Filtered, FilteredInput, Guardrail, Reset, Cut,
+		Half, Garbage, EmptyBody, ErrorIn200, FailedIn200, NoUsage, NegativeUsage, AbsurdUsage, ZeroUsage, Huge, Endless, BrokenTool,
+		EmptyAnswer,
+	}
+}
+
 // Billed tells whether a provider would bill the call, whether or not its caller heard the answer.
-func (o Outcome) Billed() bool { return o == Success || o == Cut || o == Half }
+func (o Outcome) Billed() bool {
+	switch o { //nolint:exhaustive // the others are errors
+	case Success, Cut, Half, Refused, Filtered, Guardrail, Garbage, EmptyBody, NoUsage, NegativeUsage, AbsurdUsage, ZeroUsage, Huge, Endless,
+		BrokenTool, EmptyAnswer:
+		return true
+	}
+	return false
+}
+
+// RetryForm is how RetryAfter is written.
+type RetryForm string
+
+// The forms.
+const (
+	RetryMillis  RetryForm = ""        // Retry-After-Ms
+	RetrySeconds RetryForm = "seconds" // Retry-After, whole seconds, rounded up
+	RetryDate    RetryForm = "date"    // Retry-After, a date
+)
+
+// Usage is what an answer is said to have used. Input excludes what was read from or written into the cache, Output includes
+// Reasoning.
+type Usage struct {
+	Input, CacheRead, CacheWrite5m, CacheWrite1h int64
+	Output, Reasoning                            int64
+}
+
+// Prompt is all input, as OpenAI counts it.
+func (u Usage) Prompt() int64 { return u.Input + u.CacheRead + u.CacheWrite5m + u.CacheWrite1h }
 
 // Reply is what a script makes of a call.
 type Reply struct {
 	Outcome Outcome
 	// After is how long the answer takes.
 	After time.Duration
-	// RetryAfter goes with RateLimited and Overloaded; 0: not said.
+	// RetryAfter goes with errors, in the form of RetryForm; 0: not said.
 	RetryAfter time.Duration
-}
+	RetryForm  RetryForm
 
-// bytesPerToken is what this provider calls a token of a prompt.
-const bytesPerToken = 4
+	// Text is the answer in place of the provider's own; Fill makes it count as many tokens as the call allows. Usage and Tier
+	// are said in place of what was counted, Model in place of what was asked for.
+	Text  string
+	Fill  bool
+	Usage *Usage
+	Tier  string
+	Model string
 
-func (r Reply) write(w http.ResponseWriter, ask Ask) {
-	switch r.Outcome {
-	case Success:
-		writeJSON(w, http.StatusOK, completion(ask))
-	case Half:
-		writeHalf(w, completion(ask))
-	case Cut:
-		reset(w)
-	case RateLimited:
-		r.refuse(w, http.StatusTooManyRequests, "requests", "rate_limit_exceeded")
-	case Overloaded:
-		r.refuse(w, http.StatusServiceUnavailable, "server_error", "server_is_overloaded")
-	case Failed:
-		r.refuse(w, http.StatusInternalServerError, "server_error", "")
-	case Invalid:
-		r.refuse(w, http.StatusBadRequest, "invalid_request_error", "invalid_value")
-	}
-}
-
-func (r Reply) refuse(w http.ResponseWriter, status int, kind, code string) {
-	if r.RetryAfter > 0 {
-		w.Header().Set("Retry-After-Ms", strconv.FormatInt(r.RetryAfter.Milliseconds(), 10))
-	}
-	fault := map[string]any{"message": "as the script says", "type": kind, "param": nil, "code": nil}
-	if code != "" {
-		fault["code"] = code
-	}
-	writeJSON(w, status, map[string]any{"error": fault})
-}
-
-// completion is a chat completion that uses all tokens that the call allows.
-func completion(ask Ask) map[string]any {
-	tokens := max(ask.MaxTokens, 1)
-	in := ask.PromptBytes/bytesPerToken + 1
-	return map[string]any{
-		"id": "chatcmpl-drill", "object": "chat.completion", "created": 1_790_000_000, "model": ask.Model,
-		"choices": []any{map[string]any{
-			"index": 0, "finish_reason": "length", "logprobs": nil,
-			"message": map[string]any{"role": "assistant", "content": strings.Repeat("so ", min(tokens, 64)), "refusal": nil},
-		}},
-		"usage": map[string]any{"prompt_tokens": in, "completion_tokens": tokens, "total_tokens": in + tokens},
-	}
-}
-
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the caller may have gone
-}
-
-func writeHalf(w http.ResponseWriter, v any) {
-	data, err := json.Marshal(v)
-	if err != nil {
-		panic(http.ErrAbortHandler) // the server's own way to break a connection off
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
-	_, _ = w.Write(data[:len(data)/2]) // the caller may have gone
-	_ = http.NewResponseController(w).Flush()
-	panic(http.ErrAbortHandler)
-}
-
-// reset takes the connection from the server and resets it.
-func reset(w http.ResponseWriter) {
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // a reset instead of an orderly end
-	}
-	_ = conn.Close() // it is cut off either way
+	// Code and Message are said in place of an error's own, Original is the status inside a ModelError. Status, Header and Body
+	// are the answer of Raw; Status and Header are also heeded in errors.
+	Code     string
+	Message  string
+	Original int
+	Status   int
+	Header   http.Header
+	Body     string
 }

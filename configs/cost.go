@@ -8,7 +8,16 @@ type CostOptimization struct {
 	Enabled  bool         `yaml:"enabled"`
 	Limits   CostLimits   `yaml:"limits"`
 	Strategy CostStrategy `yaml:"strategy"`
+	// UnknownModels says what becomes of a request for a model that has no price: refuse, or dearest, which holds and charges it at the
+	// dearest price of the table in each class of tokens.
+	UnknownModels string `yaml:"unknown_models"`
 }
+
+// What becomes of requests for models without a price.
+const (
+	UnknownRefuse  = "refuse"
+	UnknownDearest = "dearest"
+)
 
 // CostLimits bound what is spent, in dollars; none is no limit.
 type CostLimits struct {
@@ -31,7 +40,7 @@ type CostStrategy struct {
 
 func defaultCostOptimization() CostOptimization {
 	const dollar = 1_000_000
-	return CostOptimization{Enabled: true, Limits: CostLimits{
+	return CostOptimization{Enabled: true, UnknownModels: UnknownRefuse, Limits: CostLimits{
 		RequestLimit: 1 * dollar, DailyLimit: 100 * dollar, MonthlyLimit: 3000 * dollar, AlertThreshold: 80,
 	}}
 }
@@ -52,6 +61,9 @@ func (c CostOptimization) validate(out *faults) {
 		if limit.value < 0 {
 			out.add("cost_optimization.limits."+limit.key, "must not be negative")
 		}
+	}
+	if c.UnknownModels != UnknownRefuse && c.UnknownModels != UnknownDearest {
+		out.add("cost_optimization.unknown_models", "must be refuse or dearest")
 	}
 	if t := c.Limits.AlertThreshold; math.IsNaN(t) || t <= 0 || t > 100 {
 		out.add("cost_optimization.limits.alert_threshold", "must be above 0 and at most 100 percent")

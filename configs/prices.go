@@ -15,7 +15,7 @@ import (
 // priceUnit is the only unit of a price file. The file says it, so that nobody writes dollars by mistake.
 const priceUnit = "micro-dollars per million tokens"
 
-// priceFile is prices.json. Multipliers are for people: those that apply are in the rows.
+// priceFile is prices.json. Its own multipliers are for people: those that apply are in the rows.
 type priceFile struct {
 	Comment     string            `json:"comment"`
 	Unit        string            `json:"unit"`
@@ -41,12 +41,15 @@ type priceRow struct {
 	CacheWrite5m  int64       `json:"cache_write_5m"`
 	CacheWrite1h  int64       `json:"cache_write_1h"`
 	Tiers         []priceTier `json:"tiers"`
-	Free          bool        `json:"free"`
-	RetiredOn     *priceDay   `json:"retired_on"`
-	RetiredBy     string      `json:"retired_by"`
-	Successor     string      `json:"successor"`
-	Source        string      `json:"source"`
-	Note          string      `json:"note"`
+	// Multipliers are by name, in percent.
+	Multipliers pricing.Multipliers `json:"multipliers"`
+	NoOutput    bool                `json:"no_output"`
+	Free        bool                `json:"free"`
+	RetiredOn   *priceDay           `json:"retired_on"`
+	RetiredBy   string              `json:"retired_by"`
+	Successor   string              `json:"successor"`
+	Source      string              `json:"source"`
+	Note        string              `json:"note"`
 }
 
 type priceTier struct {
@@ -99,6 +102,15 @@ func LoadPrices(path string) (*pricing.Table, error) {
 		return nil, fmt.Errorf("reading prices: %w", err)
 	}
 	return table, nil
+}
+
+// PricesOf is the price table of settings: LoadPrices, and what they say of models that it does not have.
+func PricesOf(s Settings) (*pricing.Table, error) {
+	table, err := LoadPrices(s.Flowgate.PricesFile)
+	if err == nil && s.CostOptimization.UnknownModels == UnknownDearest {
+		table = table.AtDearest()
+	}
+	return table, err
 }
 
 // overlay replaces rows by model and first moment, and adds the others.
@@ -164,7 +176,7 @@ func (r priceRow) row() pricing.Row {
 	row := pricing.Row{
 		Model: r.Model, EffectiveFrom: r.EffectiveFrom.Time, Version: r.Version,
 		Input: r.Input, Output: r.Output, CacheRead: r.CacheRead, CacheWrite5m: r.CacheWrite5m, CacheWrite1h: r.CacheWrite1h,
-		Free: r.Free, RetiredBy: r.RetiredBy, Successor: r.Successor, Source: r.Source, Note: r.Note,
+		Multipliers: r.Multipliers, NoOutput: r.NoOutput, Free: r.Free, RetiredBy: r.RetiredBy, Successor: r.Successor, Source: r.Source, Note: r.Note,
 	}
 	if r.RetiredOn != nil {
 		row.RetiredOn = r.RetiredOn.Time

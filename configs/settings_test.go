@@ -237,6 +237,7 @@ aws: {bedrock: {default_model: "", model_mapping: {a: b, b: c, d: ""}}}
 retry:
   default: {base_delay: 0, backoff_factor: 0.5}
   models: {claude: {max_retries: 0}}
+cost_optimization: {unknown_models: guess}
 `
 	_, _, err := load("my.yaml", []byte(file), environment("FLOWGATE_STATE", ""))
 	text := strings.Join(faultsOf(err), "\n")
@@ -252,7 +253,7 @@ retry:
 			t.Errorf("no fault at line %d of %s", line, key)
 		}
 	}
-	for _, key := range []string{"openai.base_url", "openai.models", "openai.max_tokens_field", "default_model", "marks.disk_free_mb", "marks.stream_percent", "marks.backlog", "marks.next_layer", "min_audit_reason", "base_delay", "model_mapping.d"} {
+	for _, key := range []string{"openai.base_url", "openai.models", "openai.max_tokens_field", "default_model", "marks.disk_free_mb", "marks.stream_percent", "marks.backlog", "marks.next_layer", "min_audit_reason", "base_delay", "model_mapping.d", "unknown_models"} {
 		if !strings.Contains(text, key+": ") {
 			t.Errorf("no fault of %s", key)
 		}

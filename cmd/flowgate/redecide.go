@@ -43,6 +43,8 @@ type redecider struct {
 	// settings and rules are those that were read, by version; nil: they cannot be.
 	settings map[string]*corporate.Policy
 	rules    map[string]*policy.Policy
+	// dearest are the prices that are tried, with one for every model.
+	dearest *pricing.Table
 	// zone is that of the newest decision.
 	zone *time.Location
 }
@@ -76,7 +78,7 @@ func (r *redecider) under(s *messages.CorporateSection) (corporate.Policy, corpo
 		under.Rules = under.Rules.WithTicket(s.PolicyTicket)
 	}
 	if r.prices != nil {
-		under.Prices = r.prices
+		under.Prices = r.tried(under.Prices)
 	}
 	for _, l := range []struct{ from, to *int64 }{{r.request, &under.Limits.Request}, {r.day, &under.Limits.Day}, {r.month, &under.Limits.Month}} {
 		if l.from != nil {
@@ -84,6 +86,17 @@ func (r *redecider) under(s *messages.CorporateSection) (corporate.Policy, corpo
 		}
 	}
 	return under, ""
+}
+
+// tried are the prices that are tried, which price models without a row where those before them did.
+func (r *redecider) tried(before *pricing.Table) *pricing.Table {
+	if !before.PricesUnknown() {
+		return r.prices
+	}
+	if r.dearest == nil {
+		r.dearest = r.prices.AtDearest()
+	}
+	return r.dearest
 }
 
 func (r *redecider) settingsOf(version string) *corporate.Policy {
@@ -159,7 +172,7 @@ func (r *redecider) again(d postgres.Decided) redone {
 		out.Differ = corporate.Differences(out.Was, out.Now, out.WasEnd, out.NowEnd)
 	}
 	if r.prices != nil {
-		cost, ok := r.prices.Again(d.Envelope.History, recalled.Facts.Now, now.InputBound, int64(now.MaxTokens))
+		cost, ok := p.Prices.Again(d.Envelope.History, recalled.Facts.Now, now.InputBound, int64(now.MaxTokens))
 		out.CostNow, out.Unpriced = cost, !ok
 	}
 	if out.WasEnd != nil && out.NowEnd == nil {
@@ -240,7 +253,7 @@ func governanceOf(file string) (*corporate.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	prices, err := configs.LoadPrices(s.Flowgate.PricesFile)
+	prices, err := configs.PricesOf(s)
 	if err != nil {
 		return nil, err
 	}

@@ -35,7 +35,7 @@ func (n *node) loadRules(context.Context) error {
 	if n.agreements, err = flow.NewBook(agreements); err != nil {
 		return usageError{err}
 	}
-	if n.prices, err = configs.LoadPrices(n.settings.Flowgate.PricesFile); err != nil {
+	if n.prices, err = configs.PricesOf(n.settings); err != nil {
 		return usageError{err}
 	}
 	if n.controls, err = loadControls(n.settings, agreements); err != nil {

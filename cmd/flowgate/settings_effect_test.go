@@ -120,6 +120,7 @@ func proofs() []proof {
 		plain("cost_optimization.limits.daily_limit", "7", seeDecision),
 		plain("cost_optimization.limits.monthly_limit", "7", seeDecision),
 		plain("cost_optimization.limits.alert_threshold", "50", seeAlerts),
+		beside("cost_optimization.unknown_models", "aws: {bedrock: {default_model: some-model}}", "aws: {bedrock: {default_model: some-model}}\ncost_optimization: {unknown_models: dearest}", seeDecision),
 		beside("security.access.rate_limit.enabled", "security: {access: {rate_limit: {requests_per_minute: 7}}}", "security: {access: {rate_limit: {enabled: true, requests_per_minute: 7}}}", seeDecision),
 		beside("security.access.rate_limit.requests_per_minute", "security: {access: {rate_limit: {enabled: true, requests_per_minute: 7}}}", "security: {access: {rate_limit: {enabled: true, requests_per_minute: 8}}}", seeDecision),
 		beside("security.access.rate_limit.requests_per_hour", "security: {access: {rate_limit: {enabled: true, requests_per_hour: 7}}}", "security: {access: {rate_limit: {enabled: true, requests_per_hour: 8}}}", seeDecision),

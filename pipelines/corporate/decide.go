@@ -3,10 +3,12 @@ package corporate
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"flowgate/messages"
 	"flowgate/pipelines"
+	"flowgate/pipelines/pricing"
 	"flowgate/pipelines/privacy"
 )
 
@@ -261,7 +263,16 @@ func checkCost(d *Decision, _ *Seen, f Facts, p Policy) (string, string, *refusa
 		}
 	}
 	reserve(d, f, p)
-	return pass, fmt.Sprintf("at most %d micro-dollars a call", s.BoundMicroUSD), nil
+	return pass, fmt.Sprintf("at most %d micro-dollars a call%s", s.BoundMicroUSD, unpriced(s)), nil
+}
+
+// unpriced tells of a bound that it is not by the model's own prices.
+func unpriced(s *messages.CorporateSection) string {
+	dearest := func(r messages.Route) bool { return pricing.Dearest(r.PriceVersion) }
+	if !pricing.Dearest(s.PriceVersion) && !slices.ContainsFunc(s.Routes, dearest) {
+		return ""
+	}
+	return ", at the dearest prices of the table: the model has none"
 }
 
 // pauseLook is when a paused request is looked at again by who does not know of pauses.

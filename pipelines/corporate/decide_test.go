@@ -374,3 +374,18 @@ func TestARequestCountsInEveryBudget(t *testing.T) {
 		t.Errorf("got %+v", d.Refusal)
 	}
 }
+
+func TestUnknownModelsAreHeldAtTheDearestWhereSettingsSaySo(t *testing.T) {
+	r, f, p := setup(t)
+	r.Model, r.MaxTokens = "gpt-9", new(1000)
+	p.Prices = p.Prices.AtDearest()
+	d := corporate.Decide(r, f, p)
+	s := d.Section
+	if d.Refusal != nil || s.Model != "gpt-9" || s.BoundMicroUSD != 2033 || !pricing.Dearest(s.PriceVersion) || d.Amount != 4066 {
+		t.Fatalf("%+v, refused %+v", s, d.Refusal)
+	}
+	i := slices.IndexFunc(s.Checks, func(c messages.Check) bool { return c.Name == "cost" })
+	if i < 0 || !strings.Contains(s.Checks[i].Detail, "at the dearest prices of the table") {
+		t.Errorf("the record does not tell: %+v", s.Checks)
+	}
+}

@@ -111,6 +111,9 @@ func drawPolicy(t *rapid.T, p corporate.Policy, rules *policy.Policy, controls *
 	amount := func(name string) int64 {
 		return rapid.SampledFrom([]int64{0, 0, 3000, 5_000_000}).Draw(t, name)
 	}
+	if rapid.Bool().Draw(t, "dearest") {
+		p.Prices = p.Prices.AtDearest()
+	}
 	p.Limits = corporate.Limits{Request: amount("request"), Day: amount("day"), Month: amount("month")}
 	if rapid.Bool().Draw(t, "own") {
 		p.Models = map[string]corporate.ModelDefaults{model: {MaxTokens: new(77), Temperature: new(0.1)}}
@@ -277,7 +280,7 @@ func TestEverythingThatDecidesIsInTheSettings(t *testing.T) {
 // otherwise is a policy that differs from setup's in every field that no number or word can stand for.
 func otherwise(t testing.TB) corporate.Policy {
 	t.Helper()
-	prices, err := pricing.NewTable([]pricing.Row{{Model: model, Input: 1_000_001, Output: 2_000_000, EffectiveFrom: noon, Tiers: []pricing.Tier{{Above: 9, Input: 1, Output: 2}}}, {Model: "free", Free: true}})
+	prices, err := pricing.NewTable([]pricing.Row{{Model: model, Input: 1_000_001, Output: 2_000_000, EffectiveFrom: noon, Tiers: []pricing.Tier{{Above: 9, Input: 1, Output: 2}}, Multipliers: pricing.Multipliers{Batch: 50, InferenceGeoUS: 110}}, {Model: "free", Free: true}, {Model: "e", Input: 7, NoOutput: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,7 +292,7 @@ func otherwise(t testing.TB) corporate.Policy {
 		Aliases: map[string]string{"s": model}, Models: map[string]corporate.ModelDefaults{model: {MaxTokens: new(5), Temperature: new(0.0)}},
 		Controls: strict(t), ComplianceLevel: "strict", Rates: corporate.RateLimits{RequestsMinute: 1, TokensHour: 2, Excess: corporate.ExcessWait},
 		AllowedModels: map[string]bool{model: true, "other": false}, Privacy: privacy.NewGuard(privacy.Rules{Request: privacy.Actions{"payment": "deny"}}),
-		Prices: prices, Agreements: book, Limits: corporate.Limits{Request: 1, Day: 2, Month: 3}, Location: otherwhere,
+		Prices: prices.AtDearest(), Agreements: book, Limits: corporate.Limits{Request: 1, Day: 2, Month: 3}, Location: otherwhere,
 	}
 }
 
@@ -306,4 +309,15 @@ func rulesOf(t testing.TB, rules ...policy.Rule) *policy.Policy {
 		t.Fatal(err)
 	}
 	return p
+}
+
+func TestSettingsThatRefuseUnknownModelsKeepTheVersionThatTheyHad(t *testing.T) {
+	_, _, p := setup(t)
+	if body := string(p.Settings().Body()); strings.Contains(body, "unknown_models") || strings.Contains(body, "multipliers") || strings.Contains(body, "no_output") {
+		t.Errorf("what nobody set is in the settings on record, so that every version changes: %s", body)
+	}
+	p.Prices = p.Prices.AtDearest()
+	if kept, err := corporate.ReadSettings(p.Settings().Body(), zone); err != nil || !kept.Prices.PricesUnknown() {
+		t.Errorf("%v: what becomes of unknown models is not kept", err)
+	}
 }

@@ -35,7 +35,11 @@ type Settings struct {
 	ComplianceLevel        string                   `json:"compliance_level,omitempty"`
 	Rates                  RateLimits               `json:"rates,omitzero"`
 	Timezone               string                   `json:"timezone"`
+	// UnknownModels is dearest where models without a row are priced at the dearest; empty: they are refused.
+	UnknownModels string `json:"unknown_models,omitempty"`
 }
+
+const unknownAtDearest = "dearest"
 
 // Settings are those of a policy.
 func (p Policy) Settings() Settings {
@@ -57,6 +61,9 @@ func (p Policy) Settings() Settings {
 	}
 	if p.Prices != nil {
 		s.Prices = p.Prices.Rows()
+		if p.Prices.PricesUnknown() {
+			s.UnknownModels = unknownAtDearest
+		}
 	}
 	if p.Agreements != nil {
 		for _, a := range p.Agreements.Agreements() {
@@ -113,6 +120,9 @@ func (s Settings) Policy(version string, zone func(string) (*time.Location, erro
 	}
 	if p.Prices, err = pricing.NewTable(s.Prices); err != nil {
 		return p, fmt.Errorf("reading prices on record: %w", err)
+	}
+	if s.UnknownModels == unknownAtDearest {
+		p.Prices = p.Prices.AtDearest()
 	}
 	if p.Agreements, err = flow.NewBook(s.Agreements); err != nil {
 		return p, fmt.Errorf("reading agreements on record: %w", err)

@@ -19,28 +19,30 @@ const (
 )
 
 // Bound is the worst case of one call in micro-dollars: all of the input in the dearest class of the dearest tier that so
-// many tokens can reach, and a full answer. It is rounded up, and math.MaxInt64 where it does not fit. Negative counts are
-// taken as 0.
+// many tokens can reach, and a full answer, billed in the dearest way that the row has a multiplier for. It is rounded up, and
+// math.MaxInt64 where it does not fit. Negative counts are taken as 0.
 func (r Row) Bound(inputTokens, maxOutputTokens int64) int64 {
 	r = r.filled()
-	worst := int64(0)
+	worst, dearest := int64(0), r.Multipliers.dearest()
 	for _, t := range append([]Tier{r.base()}, r.Tiers...) {
 		if t.Above > 0 && inputTokens <= t.Above {
 			continue
 		}
-		dearest := max(t.Input, t.CacheRead, t.CacheWrite5m, t.CacheWrite1h)
-		worst = max(worst, total(charge{inputTokens, dearest}, charge{maxOutputTokens, t.Output}))
+		class := max(t.Input, t.CacheRead, t.CacheWrite5m, t.CacheWrite1h)
+		worst = max(worst, total(dearest, charge{inputTokens, class}, charge{maxOutputTokens, t.Output}))
 	}
 	return worst
 }
 
 // Cost is what a call cost in micro-dollars: each class of tokens at its price in the tier that the whole input reached,
-// added up exactly and rounded up once, so that it is at most one micro-dollar above the true amount and never below it.
-// It never exceeds Bound(u.Input(), u.Output). Negative counts are taken as 0.
+// added up and multiplied exactly, and rounded up once, so that it is at most one micro-dollar above the true amount and never
+// below it. It never exceeds Bound(u.Input(), u.Output). Negative counts are taken as 0. A way of billing without a multiplier
+// costs what the list says; ask Prices first whether that can be told.
 func (r Row) Cost(u messages.Usage) int64 {
 	r = r.filled()
 	t := r.tier(inputOf(u))
 	return total(
+		r.Multipliers.of(u),
 		charge{u.InputUncached, t.Input},
 		charge{u.InputCacheRead, t.CacheRead},
 		charge{u.InputCacheWrite5m, t.CacheWrite5m},
@@ -118,8 +120,8 @@ func inputOf(u messages.Usage) int64 {
 
 type charge struct{ tokens, price int64 }
 
-// total adds charges in 128 bits, divides once and rounds up.
-func total(charges ...charge) int64 {
+// total adds charges and multiplies in 128 bits, divides once and rounds up.
+func total(f factor, charges ...charge) int64 {
 	var hi, lo, carry uint64
 	for _, c := range charges {
 		h, l := bits.Mul64(uint64(max(c.tokens, 0)), uint64(max(c.price, 0))) //nolint:gosec // both are at least 0
@@ -129,12 +131,15 @@ func total(charges ...charge) int64 {
 			return math.MaxInt64
 		}
 	}
-	if hi >= perTokens {
+	over, hi := bits.Mul64(hi, uint64(f)) // what does not fit into 128 bits is 2^128/10^12 at least
+	up, lo := bits.Mul64(lo, uint64(f))
+	hi, carry = bits.Add64(hi, up, 0)
+	if over != 0 || carry != 0 || hi >= perTokens*uint64(list) {
 		return math.MaxInt64
 	}
-	quotient, rest := bits.Div64(hi, lo, perTokens)
+	quotient, rest := bits.Div64(hi, lo, perTokens*uint64(list))
 	if rest > 0 {
-		quotient++ // at most 2^64/1e6 * 1e6: no overflow below the next check
+		quotient++ // at most 2^64/10^12 * 10^12: no overflow below the next check
 	}
 	if quotient > math.MaxInt64 {
 		return math.MaxInt64

@@ -5,5 +5,6 @@
 // accident. And the cost of a call never exceeds the bound that was reserved for it, as long as its tokens stay within
 // those that the bound was computed for.
 //
-// Read next: row.go (one price), cost.go (the arithmetic), table.go (which price holds when).
+// Read next: row.go (one price), multiplier.go (batches, service tiers, places), cost.go (the arithmetic), table.go (which price holds
+// when), dearest.go (models without a price), bill.go (a cost, line by line).
 package pricing

@@ -94,6 +94,10 @@ func drawRow(t *rapid.T) Row {
 			CacheRead: price("read", 0), CacheWrite5m: price("5m", 0), CacheWrite1h: price("1h", 0),
 		})
 	}
+	percent := func(name string) int64 {
+		return rapid.OneOf(rapid.Just(int64(0)), rapid.SampledFrom([]int64{50, 110, 175}), rapid.Int64Range(1, MaxPercent)).Draw(t, name)
+	}
+	r.Multipliers = Multipliers{Batch: percent("batch"), Flex: percent("flex"), Priority: percent("priority"), InferenceGeoUS: percent("geo")}
 	return r
 }
 
@@ -105,6 +109,8 @@ func drawUsage(t *rapid.T) messages.Usage {
 	return messages.Usage{
 		InputUncached: drawTokens(t, "uncached"), InputCacheRead: drawTokens(t, "read"), InputCacheWrite5m: drawTokens(t, "5m"),
 		InputCacheWrite1h: drawTokens(t, "1h"), Output: drawTokens(t, "output"),
+		ServiceTier: rapid.SampledFrom([]string{"", "standard", "default", "flex", "priority", "batch", "scale", "fast", "strange"}).Draw(t, "tier"),
+		Batch:       rapid.Bool().Draw(t, "batched"), InferenceGeo: rapid.SampledFrom([]string{"", "global", "us", "eu"}).Draw(t, "where"),
 	}
 }
 
@@ -145,7 +151,17 @@ func TestCostIsTheExactSumRoundedUp(t *testing.T) {
 		} {
 			sum.Add(sum, new(big.Int).Mul(big.NewInt(max(c.tokens, 0)), big.NewInt(c.price)))
 		}
-		sum.Add(sum, big.NewInt(perTokens-1)).Div(sum, big.NewInt(perTokens))
+		exact := new(big.Rat).SetFrac(sum, big.NewInt(1_000_000))
+		percent := func(applies bool, p int64) {
+			if applies && p > 0 {
+				exact.Mul(exact, big.NewRat(p, 100))
+			}
+		}
+		percent(u.Batch, r.Multipliers.Batch)
+		percent(u.ServiceTier == "flex", r.Multipliers.Flex)
+		percent(u.ServiceTier == "priority", r.Multipliers.Priority)
+		percent(u.InferenceGeo == "us", r.Multipliers.InferenceGeoUS)
+		sum.Add(exact.Num(), new(big.Int).Sub(exact.Denom(), big.NewInt(1))).Div(sum, exact.Denom())
 		want := int64(math.MaxInt64)
 		if sum.IsInt64() {
 			want = sum.Int64()

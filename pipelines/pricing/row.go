@@ -37,6 +37,10 @@ type Row struct {
 
 	// Tiers are the prices of long inputs, by rising Above.
 	Tiers []Tier `json:"tiers,omitempty"`
+	// Multipliers are of calls that are not billed as the list says.
+	Multipliers Multipliers `json:"multipliers,omitzero"`
+	// NoOutput marks a model that has none, such as one of embeddings. Without it an output price of 0 is a fault.
+	NoOutput bool `json:"no_output,omitempty"`
 	// Free marks a model that costs nothing, such as one that runs on a machine of one's own. Without it a price of 0 is
 	// a fault.
 	Free bool `json:"free,omitempty"`
@@ -105,7 +109,7 @@ func (t Tier) filled() Tier {
 }
 
 // version is the first twelve hexadecimal digits of the SHA-256 of what a record depends on: model, first moment and
-// prices. Remarks and retirement do not change it.
+// prices, multipliers included. Remarks and retirement do not change it.
 func (r Row) version() string {
 	var b strings.Builder
 	b.WriteString(strconv.Quote(r.Model))
@@ -113,6 +117,12 @@ func (r Row) version() string {
 	b.WriteString(r.EffectiveFrom.UTC().Format(time.RFC3339Nano))
 	for _, t := range append([]Tier{r.base()}, r.Tiers...) {
 		fmt.Fprintf(&b, " %d:%d/%d/%d/%d/%d", t.Above, t.Input, t.Output, t.CacheRead, t.CacheWrite5m, t.CacheWrite1h)
+	}
+	if m := r.Multipliers; m != (Multipliers{}) { // rows without any keep the versions that they had before there were any
+		fmt.Fprintf(&b, " x%d/%d/%d/%d", m.Batch, m.Flex, m.Priority, m.InferenceGeoUS)
+	}
+	if r.NoOutput {
+		b.WriteString(" no output")
 	}
 	sum := sha256.Sum256([]byte(b.String()))
 	return hex.EncodeToString(sum[:6])
@@ -124,7 +134,7 @@ func (r Row) check() error {
 	if strings.TrimSpace(r.Model) == "" || strings.TrimSpace(r.Model) != r.Model {
 		faults = append(faults, fmt.Errorf("model %q: must be an exact id", r.Model))
 	}
-	faults = append(faults, r.base().check("", r.Free)...)
+	faults = append(faults, r.base().check("", r.Free, r.NoOutput)...)
 	above := int64(0)
 	for i, t := range r.Tiers {
 		name := fmt.Sprintf("tiers[%d].", i)
@@ -132,12 +142,13 @@ func (r Row) check() error {
 			faults = append(faults, fmt.Errorf("%sabove: %d must be larger than %d, which comes before it", name, t.Above, above))
 		}
 		above = max(above, t.Above)
-		faults = append(faults, t.check(name, r.Free)...)
+		faults = append(faults, t.check(name, r.Free, r.NoOutput)...)
 	}
+	faults = append(faults, r.Multipliers.check()...)
 	return errors.Join(faults...)
 }
 
-func (t Tier) check(prefix string, free bool) []error {
+func (t Tier) check(prefix string, free, noOutput bool) []error {
 	var faults []error
 	for _, p := range []struct {
 		name  string
@@ -145,7 +156,7 @@ func (t Tier) check(prefix string, free bool) []error {
 		must  bool
 	}{
 		{"input", t.Input, true},
-		{"output", t.Output, true},
+		{"output", t.Output, !noOutput},
 		{"cache_read", t.CacheRead, false},
 		{"cache_write_5m", t.CacheWrite5m, false},
 		{"cache_write_1h", t.CacheWrite1h, false},
@@ -153,6 +164,8 @@ func (t Tier) check(prefix string, free bool) []error {
 		switch {
 		case p.price < 0 || p.price > MaxPrice:
 			faults = append(faults, fmt.Errorf("%s%s: %d is not from 0 to %d micro-dollars per million tokens", prefix, p.name, p.price, int64(MaxPrice)))
+		case noOutput && p.name == "output" && p.price != 0:
+			faults = append(faults, fmt.Errorf("%s%s: must be 0 where the model has no output, is %d", prefix, p.name, p.price))
 		case free && p.price != 0:
 			faults = append(faults, fmt.Errorf("%s%s: must be 0 in a free row, is %d", prefix, p.name, p.price))
 		case !free && p.must && p.price == 0:

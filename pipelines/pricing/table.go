@@ -12,6 +12,8 @@ type Table struct {
 	// rows are by model, newest first.
 	rows    map[string][]Row
 	version map[modelVersion]Row
+	// dearest are what models without a row cost, newest first; nil: nobody can say.
+	dearest []Row
 }
 
 type modelVersion struct{ model, version string }
@@ -40,6 +42,7 @@ func NewTable(rows []Row) (*Table, error) {
 			faults = append(faults, fmt.Errorf("row %d (%s): a second row of version %q", i+1, r.Model, r.Version))
 		}
 		t.version[key] = r
+		t.keepPlain(r)
 		t.rows[r.Model] = append(t.rows[r.Model], r)
 	}
 	if err := errors.Join(faults...); err != nil {
@@ -51,11 +54,31 @@ func NewTable(rows []Row) (*Table, error) {
 	return t, nil
 }
 
+// keepPlain keeps a row findable by the version that it had before it got multipliers: records name that one.
+func (t *Table) keepPlain(r Row) {
+	if r.Multipliers == (Multipliers{}) || r.Version != r.version() {
+		return
+	}
+	r.Multipliers = Multipliers{}
+	r.Version = r.version()
+	if key := (modelVersion{r.Model, r.Version}); t.version[key].Model == "" {
+		t.version[key] = r
+	}
+}
+
 // Row is the newest row of a model that holds at a moment; false where none does: the model's cost cannot be bounded then.
 func (t *Table) Row(model string, at time.Time) (Row, bool) {
+	if r, found := t.listed(model, at); found {
+		return r.clone(), true
+	}
+	return t.unknown(model, func(r Row) bool { return !r.EffectiveFrom.After(at) })
+}
+
+// listed is Row of a model that has one of its own.
+func (t *Table) listed(model string, at time.Time) (Row, bool) {
 	for _, r := range t.rows[model] {
 		if !r.EffectiveFrom.After(at) {
-			return r.clone(), true
+			return r, true
 		}
 	}
 	return Row{}, false
@@ -63,8 +86,10 @@ func (t *Table) Row(model string, at time.Time) (Row, bool) {
 
 // ByVersion is the row that a record names.
 func (t *Table) ByVersion(model, version string) (Row, bool) {
-	r, ok := t.version[modelVersion{model, version}]
-	return r.clone(), ok
+	if r, ok := t.version[modelVersion{model, version}]; ok {
+		return r.clone(), true
+	}
+	return t.unknown(model, func(r Row) bool { return r.Version == version })
 }
 
 // Models lists the ids of every model that has a row, sorted.

@@ -93,6 +93,8 @@ const (
 	ActionPark
 	// ActionWait hands the delivery back while something is paused that it needs; the runtime says until when.
 	ActionWait
+	// ActionFollow keeps the delivery in hand, without a slot, until Verdict.Told closes or until Verdict.Until; then it is handed back.
+	ActionFollow
 	// ActionLeave answers nothing: another worker holds the input.
 	ActionLeave
 )
@@ -102,6 +104,8 @@ type Verdict struct {
 	Action Action
 	Next   *Publication
 	Until  time.Time
+	// Told is what a delivery that follows waits for.
+	Told <-chan struct{}
 	// Events are published, and their acks awaited, before the delivery is answered.
 	Events []messages.Event
 	// Spent are attempts made here; they are reported where the publication loses.

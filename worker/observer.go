@@ -217,7 +217,7 @@ func (r *Runtime) tell(q Queue, t *Task, v Verdict, receipt Receipt) {
 func outcome(t *Task, v Verdict, receipt Receipt) (SettledAs, messages.Reason) {
 	switch v.Action {
 	case ActionAdvance:
-	case ActionPark, ActionWait:
+	case ActionPark, ActionWait, ActionFollow:
 		return SettledParked, ""
 	case ActionLeave:
 		return SettledLeft, ""

@@ -98,6 +98,8 @@ type Runtime struct {
 	alone solitude
 	// lookout spreads the looks at paused requests.
 	lookout lookout
+	// followers are in hand and hold no slot.
+	followers followers
 }
 
 // NewRuntime wires and validates.
@@ -156,6 +158,7 @@ func (r *Runtime) Run(ctx context.Context) error {
 			return fmt.Errorf("opening consumer %s of %s: %w", q.Name, q.Stream, err)
 		}
 	}
+	r.followers.ended = ctx.Done()
 	r.alone.begin(r.now(), r.opts.Unclean, r.opts.AckWait)
 	work, cancelWork := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancelWork(nil)
@@ -190,6 +193,7 @@ func (r *Runtime) Run(ctx context.Context) error {
 		<-done
 	}
 	cancelWork(nil)
+	r.followers.going.Wait()
 	cancelBeats()
 	beats.Wait()
 	r.flush()

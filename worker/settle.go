@@ -89,6 +89,10 @@ func (r *Runtime) conclude(ctx context.Context, q Queue, t *Task, v Verdict, rec
 	case ActionPark, ActionWait: // of waiting the runtime made parking
 		a, delay = answerPark, v.Until.Sub(r.now())
 		events = append(events, spent(t, v.Spent)...)
+	case ActionFollow:
+		r.follow(t.Delivery, v.Told, v.Until)
+		r.tell(q, t, v, receipt)
+		return
 	case ActionLeave:
 		a = answerLeave
 		events = append(events, spent(t, v.Spent)...)

@@ -40,7 +40,7 @@ func (t Topology) Permissions(d Duty) Permissions {
 	}
 	// The topology is checked at the start, and its lag is probed.
 	api("STREAM.NAMES")
-	for _, s := range append(slices.Clone(streams), bucketStream(BucketControl), bucketStream(BucketCache), streamBodies) {
+	for _, s := range append(slices.Clone(streams), bucketStream(BucketControl), bucketStream(BucketCache), bucketStream(BucketFlights), streamBodies) {
 		api("STREAM.INFO." + s)
 	}
 	for _, s := range streams {
@@ -62,6 +62,10 @@ func (t Topology) Permissions(d Duty) Permissions {
 	}
 	for _, q := range d.Queues {
 		t.readQueue(&p, q)
+	}
+	if slices.Contains(d.States, messages.StateCalling) { // whoever calls joins identical questions
+		t.readBucket(&p, bucketStream(BucketFlights))
+		p.Publish = append(p.Publish, "$KV."+BucketFlights+".*")
 	}
 	p.Subscribe = append(p.Subscribe, "_INBOX.>", "flowgate.fleet.report")
 	if d.Wakes {

@@ -22,6 +22,8 @@ const (
 	BucketControl = "flowgate_control"
 	// BucketCache holds answers that identical requests may share.
 	BucketCache = "flowgate_cache"
+	// BucketFlights has the questions that are on their way to models, in memory.
+	BucketFlights = "flowgate_flights"
 	// BucketBodies holds bodies that are too large for an envelope.
 	BucketBodies = "flowgate_bodies"
 )
@@ -37,6 +39,9 @@ const (
 	MaxAckPending = 500_000
 	// duplicateWindow is the smallest that the server takes: ids prove nothing in flowgate, sequences do.
 	duplicateWindow = 100 * time.Millisecond
+	// flightsTTL ends a flight that its worker does not renew, flightsMaxBytes bounds what all of them take: some 100,000.
+	flightsTTL      = 15 * time.Second
+	flightsMaxBytes = 32 << 20
 	// unlimited is how the server writes "no limit".
 	unlimited = -1
 )
@@ -176,6 +181,10 @@ func NewTopology(o TopologyOptions, queues []LayerQueue) (Topology, error) {
 			{
 				Bucket: BucketCache, Description: "shared answers", History: 1, Storage: jetstream.FileStorage, Replicas: o.Replicas,
 				MaxBytes: o.CacheMaxBytes, TTL: o.CacheTTL,
+			},
+			{
+				Bucket: BucketFlights, Description: "questions on their way", History: 1, Storage: jetstream.MemoryStorage, Replicas: o.Replicas,
+				MaxBytes: flightsMaxBytes, TTL: flightsTTL,
 			},
 		},
 		Objects: []jetstream.ObjectStoreConfig{

@@ -32,7 +32,7 @@ func TestTopology(t *testing.T) {
 		if n, err := broker.PartitionsFound(t.Context(), js); err != nil || n != 0 {
 			t.Error(n, err)
 		}
-		if want := 4 + 3 + 3 + 2*9; len(diffs) != want {
+		if want := 4 + 4 + 3 + 2*9; len(diffs) != want {
 			t.Fatalf("%d differences, want %d: %v", len(diffs), want, diffs)
 		}
 		for _, d := range diffs {

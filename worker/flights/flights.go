@@ -176,11 +176,13 @@ type State struct {
 	// Own counts the flights that this process leads, Others those that it knows of.
 	Own    int `json:"own"`
 	Others int `json:"others"`
+	// Shared tells whether other workers are heard of.
+	Shared bool `json:"shared"`
 }
 
 // State tells what is on its way.
 func (f *Flights) State() State {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return State{Own: len(f.own), Others: len(f.others)}
+	return State{Own: len(f.own), Others: len(f.others), Shared: f.kv != nil}
 }

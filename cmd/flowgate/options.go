@@ -40,9 +40,11 @@ func access(s configs.Settings, patient bool) (broker.Access, error) {
 func openAIOptions(s configs.Settings) backends.OpenAIOptions {
 	o, p := s.Flowgate.Backends.OpenAI, s.Performance
 	options := backends.OpenAIOptions{
-		APIKey: o.APIKey.Reveal(), BaseURL: o.BaseURL, Timeout: o.Timeout, AllowInsecure: o.AllowInsecure,
-		MaxTokensField: backends.MaxTokensField(o.MaxTokensField), MaxConnections: p.ConnectionPool.MaxConnections,
-		NewConnections: !p.ConnectionPool.Enabled || !p.Request.KeepAlive, Uncompressed: !p.Request.Compression,
+		HTTPOptions: backends.HTTPOptions{
+			Timeout: o.Timeout, AllowInsecure: o.AllowInsecure, MaxConnections: p.ConnectionPool.MaxConnections,
+			NewConnections: !p.ConnectionPool.Enabled || !p.Request.KeepAlive, Uncompressed: !p.Request.Compression,
+		},
+		APIKey: o.APIKey.Reveal(), BaseURL: o.BaseURL, MaxTokensField: backends.MaxTokensField(o.MaxTokensField),
 	}
 	if options.MaxConnections == 0 {
 		options.MaxConnections = s.Flowgate.Concurrency.AI

@@ -57,6 +57,8 @@ type Answer struct {
 	UsageUnknown bool
 	// Refused is true where the provider's filter or the model refused: a result, not an error.
 	Refused bool
+	// Quota is what the provider told, beside the answer, of what it still takes.
+	Quota Quota
 }
 
 // Class sorts faults of backends by what has to happen next.
@@ -89,6 +91,8 @@ type Fault struct {
 	// Elsewhere is set where the fault lies between this backend and the question: it has no such model, or cannot do what is asked.
 	// Another backend may. It goes with the class invalid.
 	Elsewhere bool
+	// Quota is what the provider told, beside the error, of what it still takes.
+	Quota Quota
 	// Err is the cause, for logs of the process's own trouble; may be nil.
 	Err error
 }

@@ -39,6 +39,9 @@ func checkCall(call *ai.Call) *ai.Fault {
 	return nil
 }
 
+// callID is the name of one call, "<tenant>/<id>/<epoch>/<attempt>".
+func callID(call *ai.Call) string { return fmt.Sprintf("%s/%d/%d", call.Key, call.Epoch, call.Attempt) }
+
 // optionErrors names every option that is wrong, at once.
 type optionErrors struct {
 	backend string

@@ -3,7 +3,6 @@ package backends
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,9 +11,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/openai/openai-go/v3"
-	"github.com/openai/openai-go/v3/option"
 
 	"flowgate/pipelines/ai"
 )
@@ -25,118 +21,159 @@ const maxErrorBytes = 64 << 10
 // maxProviderText bounds the provider's short texts that are kept: model, finish reason and request id, in bytes.
 const maxProviderText = 256
 
-// errTooLarge says that a body is over its bound.
-var errTooLarge = errors.New("answer is over the bound of its size")
+var (
+	// errTooLarge says that a body is over its bound.
+	errTooLarge = errors.New("answer is over the bound of its size")
+	// errAgain says that an SDK tried to send a call twice.
+	errAgain = errors.New("one call is one request")
+	// errFiltered says that a content filter refused.
+	errFiltered = errors.New("the provider's content filter refused")
+)
 
-// exchange is one HTTP exchange with the provider and what is known of it. It reads the whole answer itself, before the SDK
+// protocol is what an exchange has to know of the way a provider speaks. It holds no state.
+type protocol struct {
+	// requestIDs are the headers that may have the provider's id of the exchange; the first that is there counts.
+	requestIDs []string
+	// told reads what the document of an error tells.
+	told func(header http.Header, body []byte) told
+	// whole tells what is wrong with a body that came with a good status, as a code; empty: nothing. It holds the body to what an SDK would
+	// silently read as zero.
+	whole func(body []byte) (wrong string)
+}
+
+// exchange is one HTTP exchange with the provider and what is known of it. It reads the whole answer itself, before an SDK
 // does: only here is it known how far the request came, and only here are status and headers of every answer seen.
 type exchange struct {
-	call     *ai.Call
+	protocol *protocol
 	maxBytes int64
 
+	asked atomic.Bool
 	// sent is true from when a connection was handed to the request: from then on any byte may have left.
 	sent   atomic.Bool
 	header http.Header
+	quota  ai.Quota
+	// body is the whole answer with a good status.
+	body []byte
 	// fault is set unless a whole answer with a good status came.
 	fault *ai.Fault
-	// filtered is the provider's code where a content filter refused the question.
-	filtered string
+	// filtered is the provider's code where a content filter refused the question; maybeBilled where that may have cost something.
+	filtered    string
+	maybeBilled bool
 }
 
-// do makes the exchange under ctx.
-func (x *exchange) do(ctx context.Context, req *http.Request, next option.MiddlewareNext) (*http.Response, error) {
+// doer is an HTTP client, as the SDKs take one.
+type doer func(*http.Request) (*http.Response, error)
+
+// Do makes one exchange.
+func (d doer) Do(req *http.Request) (*http.Response, error) { return d(req) }
+
+// through is the HTTP client of this exchange alone: next, under ctx, whatever context the request brings.
+func (x *exchange) through(ctx context.Context, next interface {
+	Do(req *http.Request) (*http.Response, error)
+},
+) doer {
+	return func(req *http.Request) (*http.Response, error) { return x.do(ctx, req, next.Do) }
+}
+
+func (x *exchange) do(ctx context.Context, req *http.Request, next doer) (*http.Response, error) {
+	if x.asked.Swap(true) {
+		return nil, errAgain
+	}
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { x.sent.Store(true) }}
 	res, err := next(req.WithContext(httptrace.WithClientTrace(ctx, trace)))
 	if err != nil {
 		x.fault = lost(ctx, x.sent.Load(), err)
 		return nil, x.fault
 	}
-	x.header = res.Header
+	now := time.Now()
+	x.header, x.quota = res.Header, ai.ReadQuota(res.Header.Get, now)
 	if res.StatusCode < 200 || res.StatusCode > 299 {
-		return nil, x.failed(res)
+		return nil, x.failed(res, now)
 	}
-	body, err := readBounded(res.Body, x.maxBytes)
-	if err != nil {
+	if x.body, err = readBounded(res.Body, x.maxBytes); err != nil {
 		x.fault = lost(ctx, true, err)
+		x.fault.Quota = x.quota
 		return nil, x.fault
 	}
-	if x.fault = x.checkShape(body); x.fault != nil {
-		return nil, x.fault
+	if wrong := x.protocol.whole(x.body); wrong != "" {
+		return nil, x.notWhole(wrong, now)
 	}
-	res.Body = io.NopCloser(bytes.NewReader(body))
+	res.Body = io.NopCloser(bytes.NewReader(x.body))
 	res.Header.Set("Content-Type", "application/json") // it is, whatever the server called it
 	return res, nil
 }
 
 // failed judges an answer whose status is not a success. A body that cannot be read leaves the status to go by.
-func (x *exchange) failed(res *http.Response) error {
+func (x *exchange) failed(res *http.Response, now time.Time) error {
 	body, err := readBounded(res.Body, maxErrorBytes)
 	if err != nil {
 		body = nil
 	}
-	told := decodeTold(body)
+	told := x.protocol.told(res.Header, body)
 	if told.filters() && res.StatusCode < http.StatusInternalServerError {
 		x.filtered = told.Code
-		return errors.New("the provider's content filter refused")
+		return errFiltered
 	}
-	x.fault = statusFault(res.StatusCode, told.printable())
-	x.fault.RetryAfter = retryAfter(res.Header, time.Now())
-	return x.fault
+	return x.faulted(statusFault(res.StatusCode, told.printable()), now)
 }
 
-// checkShape holds the answer to what the SDK would silently read as zero.
-func (x *exchange) checkShape(body []byte) *ai.Fault {
-	var shape struct {
-		Choices []struct {
-			Message *struct{} `json:"message"`
-		} `json:"choices"`
+// notWhole judges an answer with a good status that is none: an error told late, or nothing that can be read.
+func (x *exchange) notWhole(wrong string, now time.Time) error {
+	told := x.protocol.told(x.header, x.body)
+	if told.filters() {
+		x.filtered, x.maybeBilled = told.Code, true
+		return errFiltered
 	}
-	switch err := json.Unmarshal(body, &shape); {
+	return x.faulted(insideFault(wrong, told.printable()), now)
+}
+
+func (x *exchange) faulted(f *ai.Fault, now time.Time) error {
+	f.RetryAfter, f.Quota = retryAfter(x.header, now), x.quota
+	x.fault = f
+	return f
+}
+
+// answer is what came of the exchange. err is the SDK's own, read takes the answer out of what the SDK has read, and is not called where
+// there is none.
+func (x *exchange) answer(call *ai.Call, err error, read func() (ai.Answer, *ai.Fault)) (ai.Answer, error) {
+	switch {
+	case x.fault != nil:
+		return ai.Answer{}, x.fault
+	case x.filtered != "":
+		return ai.Answer{
+			Model: call.Model, FinishReason: x.filtered, ProviderRequestID: x.requestID(""), Refused: true, UsageUnknown: x.maybeBilled, Quota: x.quota,
+		}, nil
 	case err != nil:
-		return inDoubt("bad_json", "the provider answered with something that is not a chat completion", nil)
-	case len(shape.Choices) == 0 || shape.Choices[0].Message == nil:
-		// Some servers tell an error after status 200.
-		told := decodeTold(body).printable()
-		code := "no_choices"
-		if told.Code != "" {
-			code = told.Code
-		}
-		return inDoubt(code, "the provider answered without a message"+told.suffix(), nil)
+		return ai.Answer{}, x.undecoded()
 	}
-	return nil
+	a, fault := read()
+	if fault != nil {
+		fault.Quota = x.quota
+		return ai.Answer{}, fault
+	}
+	a.Model, a.FinishReason, a.ProviderRequestID, a.Quota = clip(a.Model), clip(a.FinishReason), x.requestID(a.ProviderRequestID), x.quota
+	if a.Model == "" {
+		a.Model = call.Model
+	}
+	return a, nil
 }
 
 // undecoded is the fault where the SDK could not make a request, or could not read what came.
 func (x *exchange) undecoded() *ai.Fault {
-	if x.sent.Load() {
-		return inDoubt("bad_json", "the provider's chat completion could not be read", nil)
+	if x.asked.Load() {
+		fault := inDoubt("bad_json", "the provider's answer could not be read", nil)
+		fault.Quota = x.quota
+		return fault
 	}
 	return &ai.Fault{Class: ai.ClassInvalid, Code: "unsendable", Detail: "the request could not be written; nothing was sent"}
 }
 
-// answer is what a chat completion says.
-func (x *exchange) answer(completion *openai.ChatCompletion) (ai.Answer, error) {
-	choice := completion.Choices[0]
-	answer := ai.Answer{
-		Text: choice.Message.Content, Model: clip(completion.Model), FinishReason: clip(choice.FinishReason),
-		ProviderRequestID: x.requestID(completion.ID),
-		Refused:           choice.Message.Refusal != "" || choice.FinishReason == "content_filter",
-	}
-	if answer.Model == "" {
-		answer.Model = x.call.Model
-	}
-	if answer.Text == "" {
-		answer.Text = choice.Message.Refusal
-	}
-	usage, known := chatUsage([]byte(completion.Usage.RawJSON()), factsOf(x.call, string(completion.ServiceTier)))
-	answer.Usage, answer.UsageUnknown = usage, !known
-	return answer, nil
-}
-
 // requestID is the provider's id of the exchange, else that of what it made.
 func (x *exchange) requestID(made string) string {
-	if id := x.header.Get("X-Request-Id"); id != "" {
-		return clip(id)
+	for _, name := range x.protocol.requestIDs {
+		if id := x.header.Get(name); id != "" {
+			return clip(id)
+		}
 	}
 	return clip(made)
 }

@@ -2,11 +2,9 @@ package backends
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
-	"net"
-	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
@@ -24,10 +22,10 @@ const maxRequestID = 512
 // OpenAI asks through OpenAI's Chat Completions, which Ollama, vLLM and others speak too. Every call carries the header
 // X-Client-Request-Id "<tenant>/<id>/<epoch>/<attempt>", so that the provider's logs can be joined with our records.
 type OpenAI struct {
-	chat      openai.ChatCompletionService
-	transport *http.Transport
-	options   OpenAIOptions
-	tokens    MaxTokensField
+	*line
+
+	chat   openai.ChatCompletionService
+	tokens MaxTokensField
 }
 
 // NewOpenAI makes the OpenAI backend. It connects nowhere yet. Close frees its connections.
@@ -40,39 +38,31 @@ func NewOpenAI(options OpenAIOptions) (*OpenAI, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parsing base_url: %w", err)
 	}
-	transport := newTransport(options)
-	client := &http.Client{
-		Transport: transport,
-		// A redirect is a second request, and may lead elsewhere: it is reported, never followed.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
 	return &OpenAI{
+		line: newLine(options.HTTPOptions),
 		// The service takes these options alone, where the SDK's client would add what it finds in the environment.
-		chat: openai.NewChatCompletionService(
-			option.WithBaseURL(options.BaseURL), option.WithAPIKey(options.APIKey),
-			option.WithHTTPClient(client), option.WithMaxRetries(0)),
-		transport: transport, options: options, tokens: options.tokensField(base),
+		chat:   openai.NewChatCompletionService(option.WithBaseURL(options.BaseURL), option.WithAPIKey(options.APIKey), option.WithMaxRetries(0)),
+		tokens: options.tokensField(base),
 	}, nil
 }
 
-// newTransport never replays a request by itself: net/http does so only for connections on which nothing was written, and
-// for requests that it holds to be idempotent, which a POST without an Idempotency-Key is not.
-func newTransport(options OpenAIOptions) *http.Transport {
-	dialer := &net.Dialer{Timeout: options.DialTimeout, KeepAlive: 30 * time.Second}
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            dialer.DialContext,
-		DisableKeepAlives:      options.NewConnections,
-		DisableCompression:     options.Uncompressed,
-		ForceAttemptHTTP2:      true,
-		TLSHandshakeTimeout:    options.DialTimeout,
-		MaxConnsPerHost:        options.MaxConnections,
-		MaxIdleConns:           options.MaxConnections,
-		MaxIdleConnsPerHost:    options.MaxConnections,
-		IdleConnTimeout:        30 * time.Second, // less than servers keep them, so that few requests meet a closing one
-		MaxResponseHeaderBytes: 1 << 20,
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
+// chatProtocol is what an exchange has to know of Chat Completions.
+var chatProtocol = &protocol{requestIDs: []string{"X-Request-Id"}, told: decodeTold, whole: wholeChat}
+
+// wholeChat holds a body to having a message.
+func wholeChat(body []byte) string {
+	var shape struct {
+		Choices []struct {
+			Message *struct{} `json:"message"`
+		} `json:"choices"`
 	}
+	switch err := json.Unmarshal(body, &shape); {
+	case err != nil:
+		return badJSON
+	case len(shape.Choices) == 0 || shape.Choices[0].Message == nil:
+		return "no_choices" // some servers tell an error after status 200
+	}
+	return ""
 }
 
 // Name is OpenAIName.
@@ -80,9 +70,6 @@ func (*OpenAI) Name() string { return OpenAIName }
 
 // Billable is true, also for servers that charge nothing: the backend cannot know.
 func (*OpenAI) Billable() bool { return true }
-
-// Close frees idle connections. Calls in flight go on.
-func (b *OpenAI) Close() { b.transport.CloseIdleConnections() }
 
 // Check tells what of a call it cannot do.
 func (*OpenAI) Check(call *ai.Call) *ai.Fault {
@@ -97,27 +84,30 @@ func (b *OpenAI) Call(ctx context.Context, call ai.Call) (ai.Answer, error) {
 	if fault := b.Check(&call); fault != nil {
 		return ai.Answer{}, fault
 	}
-	ctx, cancel := context.WithTimeout(ctx, b.options.Timeout)
+	x, client, cancel := b.begin(ctx, chatProtocol)
 	defer cancel()
-	x := &exchange{call: &call, maxBytes: b.options.MaxResponseBytes}
-	asked := []option.RequestOption{option.WithMiddleware(
-		func(req *http.Request, next option.MiddlewareNext) (*http.Response, error) {
-			return x.do(ctx, req, next)
-		})}
-	if id, ok := clientRequestID(&call); ok {
+	asked := []option.RequestOption{option.WithHTTPClient(client)}
+	if id := requestIDOf(&call, maxRequestID); id != "" {
 		asked = append(asked, option.WithHeader("X-Client-Request-Id", id))
 	}
 	// The SDK looks at its context once more after the answer is there, and would drop an answer that was paid for.
 	completion, err := b.chat.New(context.WithoutCancel(ctx), b.params(&call), asked...)
-	switch {
-	case x.fault != nil:
-		return ai.Answer{}, x.fault
-	case x.filtered != "":
-		return ai.Answer{Model: call.Model, FinishReason: x.filtered, ProviderRequestID: x.requestID(""), Refused: true}, nil
-	case err != nil:
-		return ai.Answer{}, x.undecoded()
+	return x.answer(&call, err, func() (ai.Answer, *ai.Fault) { return chatAnswer(&call, completion), nil })
+}
+
+// chatAnswer is what a chat completion says.
+func chatAnswer(call *ai.Call, completion *openai.ChatCompletion) ai.Answer {
+	choice := completion.Choices[0]
+	answer := ai.Answer{
+		Text: choice.Message.Content, Model: completion.Model, FinishReason: choice.FinishReason, ProviderRequestID: completion.ID,
+		Refused: choice.Message.Refusal != "" || choice.FinishReason == "content_filter",
 	}
-	return x.answer(completion)
+	if answer.Text == "" {
+		answer.Text = choice.Message.Refusal
+	}
+	usage, known := chatUsage([]byte(completion.Usage.RawJSON()), factsOf(call, string(completion.ServiceTier)))
+	answer.Usage, answer.UsageUnknown = usage, !known
+	return answer
 }
 
 func (b *OpenAI) params(call *ai.Call) openai.ChatCompletionNewParams {
@@ -161,15 +151,4 @@ func messageParam(m messages.Message) openai.ChatCompletionMessageParamUnion {
 		}
 	}
 	return param
-}
-
-// clientRequestID is left out where it could not be sent as it is.
-func clientRequestID(call *ai.Call) (string, bool) {
-	id := fmt.Sprintf("%s/%d/%d", call.Key, call.Epoch, call.Attempt)
-	for i := range len(id) {
-		if id[i] <= ' ' || id[i] >= 0x7f {
-			return "", false
-		}
-	}
-	return id, len(id) <= maxRequestID
 }

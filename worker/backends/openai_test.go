@@ -241,7 +241,7 @@ func TestOpenAIOptionsAreChecked(t *testing.T) {
 		{OpenAIOptions{APIKey: testKey}, ""},
 		{OpenAIOptions{BaseURL: "http://localhost:11434/v1"}, ""},
 		{OpenAIOptions{BaseURL: "http://[::1]:8000"}, ""},
-		{OpenAIOptions{BaseURL: "http://models.internal/v1", AllowInsecure: true}, ""},
+		{OpenAIOptions{BaseURL: "http://models.internal/v1", HTTPOptions: HTTPOptions{AllowInsecure: true}}, ""},
 		{OpenAIOptions{}, "api_key: is required for api.openai.com"},
 		{OpenAIOptions{BaseURL: "http://models.internal/v1"}, `base_url: must be https, since "models.internal" is not loopback`},
 		{OpenAIOptions{BaseURL: "http://127.0.0.1.evil.example/v1"}, "base_url: must be https"},
@@ -252,11 +252,11 @@ func TestOpenAIOptionsAreChecked(t *testing.T) {
 		{OpenAIOptions{BaseURL: "https://models.internal/v1?key=" + testKey}, "base_url: must have neither query"},
 		{OpenAIOptions{APIKey: testKey + "\n"}, "api_key: must be printable ASCII"},
 		{OpenAIOptions{APIKey: testKey, MaxTokensField: "tokens"}, "max_tokens_field: must be"},
-		{OpenAIOptions{APIKey: testKey, Timeout: -1}, "timeout: must not be negative"},
-		{OpenAIOptions{APIKey: testKey, DialTimeout: -1}, "dial_timeout: must not be negative"},
-		{OpenAIOptions{APIKey: testKey, MaxConnections: -1}, "max_connections: must not be negative"},
-		{OpenAIOptions{APIKey: testKey, MaxResponseBytes: -1}, "max_response_bytes: must not be negative"},
-		{OpenAIOptions{APIKey: " ", Timeout: -1}, "timeout: must not be negative"}, // every fault at once
+		{OpenAIOptions{APIKey: testKey, HTTPOptions: HTTPOptions{Timeout: -1}}, "timeout: must not be negative"},
+		{OpenAIOptions{APIKey: testKey, HTTPOptions: HTTPOptions{DialTimeout: -1}}, "dial_timeout: must not be negative"},
+		{OpenAIOptions{APIKey: testKey, HTTPOptions: HTTPOptions{MaxConnections: -1}}, "max_connections: must not be negative"},
+		{OpenAIOptions{APIKey: testKey, HTTPOptions: HTTPOptions{MaxResponseBytes: -1}}, "max_response_bytes: must not be negative"},
+		{OpenAIOptions{APIKey: " ", HTTPOptions: HTTPOptions{Timeout: -1}}, "timeout: must not be negative"}, // every fault at once
 	} {
 		_, err := NewOpenAI(test.options)
 		switch {

@@ -10,18 +10,23 @@ import (
 	"flowgate/pipelines/ai"
 )
 
-// told is what an error's body told, of which the message is never read: it may quote key, prompt or answer.
+// told is what an error's body told. Its message is never kept: it may quote key, prompt or answer.
 type told struct {
 	Code, Type, Param string
+	// noModel is true where the message says, in the words of servers that have no code for it, that there is no such model; blocked where it is
+	// the one sentence of a content filter that has none.
+	noModel, blocked bool
 }
 
-// decodeTold reads {"error": {"code", "type", "param"}}, and the same fields without "error", as vLLM had them. Whatever
-// else the body is, it told nothing.
-func decodeTold(body []byte) told {
+// decodeTold reads {"error": {"code", "type", "param", "details": {"error_code"}}}, and the same fields without "error", as vLLM had
+// them. Whatever else the body is, it told nothing.
+func decodeTold(_ http.Header, body []byte) told {
 	type fields struct {
-		Code  json.RawMessage `json:"code"`
-		Type  json.RawMessage `json:"type"`
-		Param json.RawMessage `json:"param"`
+		Code    json.RawMessage `json:"code"`
+		Type    json.RawMessage `json:"type"`
+		Param   json.RawMessage `json:"param"`
+		Message json.RawMessage `json:"message"`
+		Details json.RawMessage `json:"details"`
 	}
 	var outer struct {
 		fields
@@ -32,14 +37,40 @@ func decodeTold(body []byte) told {
 		return told{}
 	}
 	f := outer.fields
-	if len(outer.Error) > 0 {
+	if len(outer.Error) > 0 && string(outer.Error) != "null" {
 		f = fields{}
 		if err := json.Unmarshal(outer.Error, &f); err != nil {
-			return told{}
+			return told{noModel: saysNoModel(textOf(outer.Error))}
 		}
 	}
-	return told{Code: textOf(f.Code), Type: textOf(f.Type), Param: textOf(f.Param)}
+	t := told{Code: textOf(f.Code), Type: textOf(f.Type), Param: textOf(f.Param)}
+	var details struct {
+		Code json.RawMessage `json:"error_code"`
+	}
+	if json.Unmarshal(f.Details, &details) == nil && t.Code == "" {
+		t.Code = textOf(details.Code)
+	}
+	t.read(textOf(f.Message))
+	return t
 }
+
+// read takes from a message what has no code.
+func (t *told) read(message string) {
+	t.noModel, t.blocked = saysNoModel(message), message == blockedMessage
+}
+
+// blockedMessage is all that Anthropic says where its filter refuses.
+const blockedMessage = "Output blocked by content filtering policy"
+
+// noModel is how servers say that there is no such model.
+var noModel = regexp.MustCompile(`(?i)\bmodel\b.{0,300}\b(not found|does not exist|not exist|is not supported|is not available)\b`)
+
+func saysNoModel(message string) bool {
+	return noModel.MatchString(message[:min(len(message), maxMessage)])
+}
+
+// maxMessage bounds how much of a message is looked at, in bytes.
+const maxMessage = 1024
 
 // textOf is a string of JSON as text, else "". Numbers repeat the status.
 func textOf(raw json.RawMessage) string {
@@ -63,11 +94,32 @@ var deciding = map[string]ai.Class{
 	"invalid_api_key":            ai.ClassAuth,
 	"model_not_found":            ai.ClassInvalid,
 	"context_length_exceeded":    ai.ClassInvalid,
+
+	"enforced_spend_limit_reached": ai.ClassQuota,
+	"billing_error":                ai.ClassQuota,
+	"overloaded_error":             ai.ClassOverloaded,
+}
+
+// late are the codes and types that decide the class of an error that comes with a good status: what they name cannot have been billed.
+var late = map[string]ai.Class{
+	"rate_limit_error": ai.ClassRateLimited, "authentication_error": ai.ClassAuth, "permission_error": ai.ClassAuth, "not_found_error": ai.ClassInvalid,
+	"invalid_request_error": ai.ClassInvalid, "request_too_large": ai.ClassInvalid, "invalid_prompt": ai.ClassInvalid, "invalid_image": ai.ClassInvalid,
+	"invalid_image_format": ai.ClassInvalid, "invalid_base64_image": ai.ClassInvalid, "invalid_image_url": ai.ClassInvalid,
+	"invalid_image_mode": ai.ClassInvalid, "image_too_large": ai.ClassInvalid, "image_too_small": ai.ClassInvalid, "image_parse_error": ai.ClassInvalid,
+	"image_file_too_large": ai.ClassInvalid, "unsupported_image_media_type": ai.ClassInvalid, "empty_image_file": ai.ClassInvalid,
+	"failed_to_download_image": ai.ClassInvalid, "image_file_not_found": ai.ClassInvalid, "data_residency_mismatch": ai.ClassInvalid,
+}
+
+// absent are the codes and types of what another model or backend may have or can do.
+var absent = map[string]bool{
+	"model_not_found": true, "not_found_error": true, "NotFoundError": true, "unsupported_parameter": true, "unsupported_value": true,
+	"data_residency_mismatch": true,
 }
 
 // telling are the other words of OpenAI, Ollama and vLLM that tell an operator something.
 var telling = map[string]bool{
-	"account_deactivated": true, "api_error": true, "authentication_error": true, "BadRequestError": true, "empty_array": true,
+	"account_deactivated": true, "conflict_error": true, "timeout_error": true, "vector_store_timeout": true, "request_too_large": true,
+	"insufficient_permissions": true, "api_error": true, "authentication_error": true, "BadRequestError": true, "empty_array": true,
 	"integer_above_max_value": true, "InternalServerError": true, "invalid_organization": true, "invalid_prompt": true,
 	"invalid_request_error": true, "invalid_type": true, "invalid_value": true, "ip_not_authorized": true,
 	"missing_required_parameter": true, "not_found_error": true, "NotFoundError": true, "permission_error": true,
@@ -79,15 +131,25 @@ var telling = map[string]bool{
 // parameter is the name of what we send, and so of what can be wrong with it.
 var parameter = regexp.MustCompile(`^(model|temperature|max_tokens|max_completion_tokens|messages(\[\d{1,4}\](\.(role|content|name))?)?)$`)
 
-// filters tells whether a content filter refused the question, which is a result and no fault.
-func (t told) filters() bool {
-	return t.Code == "content_filter" || t.Code == "content_policy_violation"
+// filtering are the codes of content filters.
+var filtering = map[string]bool{
+	"content_filter": true, "content_policy_violation": true, "image_content_policy_violation": true, "bio_policy": true,
+	"misalignment_policy_violation": true,
+}
+
+// filters tells whether a content filter refused the question, which is a result and no fault. Code is then the filter's.
+func (t *told) filters() bool {
+	if t.blocked {
+		t.Code = "content_filter"
+	}
+	return filtering[t.Code]
 }
 
 // printable keeps the words that are known. Any other may be a piece of key, prompt or answer, whatever it looks like.
 func (t told) printable() told {
 	keep := func(word string) string {
-		if _, known := deciding[word]; known || telling[word] {
+		_, decides := deciding[word]
+		if _, decidesLate := late[word]; decides || decidesLate || telling[word] {
 			return word
 		}
 		return ""
@@ -122,8 +184,40 @@ func statusFault(status int, t told) *ai.Fault {
 	if code == "" {
 		code = strconv.Itoa(status)
 	}
-	return &ai.Fault{Class: class, Code: code, Detail: sentences[class] + t.suffix()}
+	elsewhere := class == ai.ClassInvalid && (status == http.StatusNotFound || t.elsewhere())
+	return &ai.Fault{Class: class, Code: code, Detail: sentences[class] + t.suffix(), Elsewhere: elsewhere}
 }
+
+// elsewhere tells whether the fault is that this provider has no such model, or that the model cannot do what is asked.
+func (t told) elsewhere() bool {
+	return absent[t.Code] || absent[t.Type] || t.noModel || t.Param == "model"
+}
+
+// insideFault is the fault of an answer with a good status that is none. It is classified by what it tells, and is in doubt where that
+// may have been billed. wrong is what is wrong with it.
+func insideFault(wrong string, t told) *ai.Fault {
+	for _, word := range []string{t.Code, t.Type} {
+		class, ok := deciding[word]
+		if !ok {
+			class, ok = late[word]
+		}
+		if ok {
+			return &ai.Fault{Class: class, Code: word, Detail: sentences[class] + t.suffix(), Elsewhere: class == ai.ClassInvalid && t.elsewhere()}
+		}
+	}
+	switch {
+	case t.Code != "":
+		wrong = t.Code
+	case t.Type != "":
+		wrong = t.Type
+	case wrong == badJSON:
+		return inDoubt(wrong, "the provider answered with something that is no answer", nil)
+	}
+	return inDoubt(wrong, "the provider answered without a message"+t.suffix(), nil)
+}
+
+// badJSON is the code of a body that is not what its protocol has.
+const badJSON = "bad_json"
 
 var sentences = map[ai.Class]string{
 	ai.ClassRateLimited: "the provider limits the rate",

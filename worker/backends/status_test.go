@@ -18,8 +18,13 @@ func FuzzErrorBody(f *testing.F) {
 	f.Add(404, `{"error":"wisteria-7741"}`)
 	f.Add(500, `{"error":{"code":"WISTERIA-7741","type":"sk-test","param":"messages[3].wisteria"}}`)
 	f.Add(503, `<html>`)
+	f.Add(200, `{"type":"error","error":{"type":"rate_limit_error","message":"wisteria-7741","details":{"error_code":"enforced_spend_limit_reached"}}}`)
 	f.Fuzz(func(t *testing.T, status int, body string) {
-		fault := statusFault(status, decodeTold([]byte(body)).printable())
+		told := decodeTold(nil, []byte(body)).printable()
+		fault := statusFault(status, told)
+		if status == 200 {
+			fault = insideFault(badJSON, told)
+		}
 		if !knownClass(fault.Class) || fault.Class == ai.ClassRefused || fault.Code == "" || fault.Detail == "" {
 			t.Errorf("fault %+v is not whole", fault)
 		}

@@ -103,7 +103,7 @@ func postgresIn(dir string) bool {
 
 // environ is this process's environment without what steers flowgate and nats, and with more: KEY=VALUE each.
 func environ(more ...string) []string {
-	steering := []string{"FLOWGATE_", "NATS_", "DATABASE_URL=", "OPENAI_", "AWS_", "MLFLOW_", "XDG_STATE_HOME="}
+	steering := []string{"FLOWGATE_", "NATS_", "DATABASE_URL=", "ANTHROPIC_", "OPENAI_", "AWS_", "MLFLOW_", "XDG_STATE_HOME="}
 	kept := slices.DeleteFunc(os.Environ(), func(entry string) bool {
 		return slices.ContainsFunc(steering, func(prefix string) bool { return strings.HasPrefix(entry, prefix) })
 	})

@@ -61,6 +61,8 @@ type Server struct {
 	fatal chan error
 	gates map[string]*Gate
 	reset map[string]bool
+	now   state         // what a rehearsal runs on
+	dying time.Duration // how long it is to be dead once it runs
 }
 
 // New takes the address; nobody is answered before Run.
@@ -89,9 +91,10 @@ func New(o Options) (*Server, error) {
 		options: o, address: listener.Addr().String(), first: listener, books: newBooks(o.MaxCalls), fatal: make(chan error, 1),
 		gates: make(map[string]*Gate), reset: make(map[string]bool),
 	}
-	s.limits.set(o.Rate, o.Burst)
+	s.SetLimit(o.Rate, o.Burst)
 	s.keys.set(o.Key, o.AWS)
 	s.SetScript(o.Script)
+	s.now = state{rate: o.Rate, burst: o.Burst}
 	s.handler = s.routes()
 	return s, nil
 }
@@ -104,8 +107,9 @@ func (s *Server) SetScript(script func(Ask) Reply) {
 	s.script.Store(&script)
 }
 
-// SetLimit changes how many calls a second each model takes, and how many at once; rate 0 lifts the limit.
-func (s *Server) SetLimit(rate float64, burst int) { s.limits.set(rate, burst) }
+// SetLimit changes how many calls a second each model takes, and how many at once (0: a fifth of the rate); rate 0 lifts the
+// limit.
+func (s *Server) SetLimit(rate float64, burst int) { s.limits.set(rate, burstOf(rate, burst)) }
 
 // SetKeys changes what is taken as API key and who may sign calls of Bedrock.
 func (s *Server) SetKeys(key string, aws ...AWSKey) { s.keys.set(key, aws) }
@@ -133,6 +137,9 @@ func (s *Server) Run(ctx context.Context) error {
 	s.mu.Lock()
 	s.ctx = ctx
 	s.begin(s.first)
+	if s.dying > 0 {
+		s.die(s.dying)
+	}
 	s.mu.Unlock()
 	var err error
 	select {

@@ -293,6 +293,9 @@ type AISection struct {
 	Agreement *AgreementRef `json:"agreement,omitempty"`
 }
 
+// ReusedRequest is Reused.From of an answer that an identical request brought which was on its way at the same time.
+const ReusedRequest = "request"
+
 // Reused says where an answer came from that no call of its request brought: the cache, or the call of an identical request.
 type Reused struct {
 	// From is memory, disk, shared (the cache of all workers) or request (an identical one that was on its way).

@@ -24,6 +24,8 @@ import (
 type Policy struct {
 	Agreements *flow.Book
 	Prices     *pricing.Table
+	// Cache says what is cached; the zero value: nothing.
+	Cache CacheRules
 	// Retry is the delay policy of a model, by family.
 	Retry Retries
 	// Privacy says what is done with personal data and secrets; nil: nothing.

@@ -22,6 +22,26 @@ type Credentials struct {
 // Source names where they came from.
 func (c *Credentials) Source() string { return c.source }
 
+// Ready looks for keys that hold, within ctx, so that a call can be signed. The error is for a person and holds no secret.
+func (c *Credentials) Ready(ctx context.Context) error {
+	if c.keys == nil {
+		return nil
+	}
+	if _, err := c.keys.Retrieve(ctx); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return errors.New(Printable(plain(err)))
+	}
+	return nil
+}
+
+// Renew asks the source at once for other keys, because the service refused those with an id and a token. It tells whether the next
+// call will be signed with others: false with a bearer token, and where the source has none or gives the same. Many may ask together.
+func (c *Credentials) Renew(ctx context.Context, id, token string) bool {
+	return c.renewal != nil && c.renewal.renew(ctx, id, token)
+}
+
 // trouble is what keeps the credentials from being renewed; empty while all is well.
 func (c *Credentials) trouble() string {
 	if c == nil || c.renewal == nil {

@@ -41,7 +41,7 @@ func (p BedrockProbe) Check(ctx context.Context) (Finding, error) {
 		f.Degraded = "throttled: " + Printable(plain(err))
 	case status != http.StatusBadRequest || api.ErrorCode() != "ValidationException":
 		return f, plain(err)
-	case blamesModel(api.ErrorMessage()):
+	case BlamesModel(api.ErrorMessage()):
 		return f, fmt.Errorf("model %s: %w", model, plain(err))
 	}
 	if f.Degraded == "" {
@@ -50,8 +50,8 @@ func (p BedrockProbe) Check(ctx context.Context) (Finding, error) {
 	return f, nil
 }
 
-// blamesModel tells a refusal of the model from the one that is expected, that of the missing messages.
-func blamesModel(message string) bool {
+// BlamesModel tells a refusal of the model, or of what it cannot do, from one of what it was asked.
+func BlamesModel(message string) bool {
 	message = strings.ToLower(message)
 	for _, part := range []string{"model identifier", "on-demand throughput", "end of its life", "inference profile", "doesn't support", "not supported"} {
 		if strings.Contains(message, part) {

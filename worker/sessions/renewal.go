@@ -15,6 +15,8 @@ const (
 	renewEarly = 5 * time.Minute
 	// renewAgain is after how long a renewal that failed is tried again while the old credentials still hold.
 	renewAgain = time.Minute
+	// forceAgain is for how long a source that gave nothing else is not asked by force again.
+	forceAgain = 10 * time.Second
 	// renewTimeout bounds one renewal. Whoever waits for it may give up earlier.
 	renewTimeout = 10 * time.Second
 	// useless is how much life credentials need to be worth a call.
@@ -28,24 +30,58 @@ type renewal struct {
 	provider aws.CredentialsProvider
 	now      func() time.Time
 
+	cache *aws.CredentialsCache // in front of it
+	turn  chan struct{}         // holds a token while nobody renews by force
+
 	mu      sync.Mutex
 	expires time.Time // of the newest credentials; zero when they do not
 	failed  time.Time // of the last renewal, zero when it went well
 	fault   error
+	again   time.Time // when the source may be asked by force once more
 }
 
 // renewed makes the credentials of a source that is asked anew whenever its last ones are about to end. The source is
 // asked once here, so that what is broken is known now.
 func renewed(ctx context.Context, source string, provider aws.CredentialsProvider) (*Credentials, error) {
-	r := &renewal{source: source, provider: provider, now: time.Now}
-	keys := aws.NewCredentialsCache(r, func(o *aws.CredentialsCacheOptions) {
+	r := &renewal{source: source, provider: provider, now: time.Now, turn: make(chan struct{}, 1)}
+	r.turn <- struct{}{}
+	r.cache = aws.NewCredentialsCache(r, func(o *aws.CredentialsCacheOptions) {
 		o.ExpiryWindow = renewEarly
 		o.ExpiryWindowJitterFrac = 0.5
 	})
-	if _, err := keys.Retrieve(ctx); err != nil {
+	if _, err := r.cache.Retrieve(ctx); err != nil {
 		return nil, err
 	}
-	return &Credentials{source: source, keys: keys, renewal: r}, nil
+	return &Credentials{source: source, keys: r.cache, renewal: r}, nil
+}
+
+// renew asks the source though the keys that it gave, with an id and a token, may seem to hold. They stay in use until it gives others.
+func (r *renewal) renew(ctx context.Context, id, token string) bool {
+	select {
+	case <-r.turn:
+		defer func() { r.turn <- struct{}{} }()
+	case <-ctx.Done():
+		return false
+	}
+	other := func(keys aws.Credentials, err error) bool {
+		return err == nil && (keys.AccessKeyID != id || keys.SessionToken != token)
+	}
+	if other(r.cache.Retrieve(ctx)) { // somebody was faster
+		return true
+	}
+	r.mu.Lock()
+	just := r.again.After(r.now())
+	r.mu.Unlock()
+	if just || !other(r.Retrieve(ctx)) {
+		r.mu.Lock()
+		if !just {
+			r.again = r.now().Add(forceAgain)
+		}
+		r.mu.Unlock()
+		return false
+	}
+	r.cache.Invalidate()
+	return true
 }
 
 // Retrieve makes it a provider of keys.

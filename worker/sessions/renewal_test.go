@@ -3,8 +3,10 @@ package sessions
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -138,6 +140,87 @@ func TestKeysOfAProfileAreReadAgain(t *testing.T) {
 		time.Sleep(profileAge)
 		if keys, err := c.Credentials.keys.Retrieve(t.Context()); err != nil || keys.AccessKeyID != "NEW" {
 			t.Errorf("%s %v", keys.AccessKeyID, err)
+		}
+	})
+}
+
+// rotating gives other keys whenever it is told to.
+type rotating struct {
+	n, asked int
+	fault    error
+}
+
+func (r *rotating) Retrieve(context.Context) (aws.Credentials, error) {
+	r.asked++
+	if r.fault != nil {
+		return aws.Credentials{}, r.fault
+	}
+	return aws.Credentials{AccessKeyID: fmt.Sprintf("K%d", r.n), SecretAccessKey: "S", SessionToken: "T"}, nil
+}
+
+func TestRefusedCredentialsAreAskedForAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := &rotating{}
+		c, err := renewed(t.Context(), "a role", source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keyID := func() string {
+			keys, err := c.keys.Retrieve(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return keys.AccessKeyID
+		}
+		if c.Renew(t.Context(), "K0", "T") || keyID() != "K0" || source.asked != 2 {
+			t.Errorf("the source gives the same, and after %d questions it counts as renewed, or %s is lost", source.asked, keyID())
+		}
+		source.n = 1
+		if c.Renew(t.Context(), "K0", "T") || source.asked != 2 {
+			t.Errorf("a source that gave nothing else was asked again at once, %d times", source.asked)
+		}
+		time.Sleep(forceAgain + time.Second)
+		var all sync.WaitGroup
+		for range 64 {
+			all.Go(func() {
+				if !c.Renew(t.Context(), "K0", "T") {
+					t.Error("other keys are there, and nobody says so")
+				}
+			})
+		}
+		all.Wait()
+		if asked := source.asked; keyID() != "K1" || asked > 4 {
+			t.Errorf("64 calls at once asked the source %d times", asked)
+		}
+		if !c.Renew(t.Context(), "K1", "older") {
+			t.Error("a key with another token is another")
+		}
+		source.fault = errors.New("no route to host")
+		if c.Renew(t.Context(), "K1", "T") || keyID() != "K1" || c.trouble() == "" {
+			t.Error("a source that fails took the keys away, or showed no trouble")
+		}
+		if (&Credentials{bearer: "b"}).Renew(t.Context(), "", "") || (&Credentials{bearer: "b"}).Ready(t.Context()) != nil {
+			t.Error("a bearer token has nothing to renew, and is ready")
+		}
+	})
+}
+
+func TestReadinessOfCredentialsIsOneOfTheirSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{life: time.Hour}
+		c, err := renewed(t.Context(), "a role", i)
+		if err != nil || c.Ready(t.Context()) != nil {
+			t.Fatal(err)
+		}
+		i.fault = errors.New("no route to host")
+		time.Sleep(2 * time.Hour)
+		if err := c.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "credentials from a role ended") {
+			t.Error(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := c.Ready(ctx); !errors.Is(err, context.Canceled) {
+			t.Error(err)
 		}
 	})
 }

@@ -123,13 +123,14 @@ func Failed(a messages.Attempt, f *Fault, now time.Time) messages.Attempt {
 	return a
 }
 
-// Answered is the history's entry of the attempt that answered. An answer whose provider told no usage costs its bound.
+// Answered is the history's entry of the attempt that answered. An answer whose provider told no usage, or billed it in a way that the
+// row has no price for, costs its bound.
 func Answered(a messages.Attempt, answer Answer, row pricing.Row, now time.Time) messages.Attempt {
 	a.DurationMS = now.Sub(a.StartedAt).Milliseconds()
 	usage := answer.Usage
 	a.Usage = &usage
 	a.Billing, a.CostMicroUSD = messages.BillingKnown, row.Cost(usage)
-	if answer.UsageUnknown {
+	if answer.UsageUnknown || !row.Prices(usage) {
 		a.Usage, a.Billing, a.CostMicroUSD = nil, messages.BillingInDoubt, a.BoundMicroUSD
 	}
 	return a

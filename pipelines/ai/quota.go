@@ -17,6 +17,8 @@ type Quota struct {
 type Allowance struct {
 	Limit, Remaining int64
 	Reset            time.Duration
+	// Coarse is true where Reset was told in whole seconds: it may be up to one second later.
+	Coarse bool
 	// Known is false where the provider told nothing, or nothing that can be.
 	Known bool
 }
@@ -40,7 +42,8 @@ func ReadQuota(get func(name string) string, now time.Time) Quota {
 	}
 	anthropic := func(what string) Allowance {
 		name := "anthropic-ratelimit-" + what
-		return allowance(get(name+"-limit"), get(name+"-remaining"), func() (time.Duration, bool) { return resetAt(get(name+"-reset"), now) })
+		told := allowance(get(name+"-limit"), get(name+"-remaining"), func() (time.Duration, bool) { return resetAt(get(name+"-reset"), now) })
+		return told.coarse(!strings.Contains(get(name+"-reset"), "."))
 	}
 	q := Quota{Requests: openai("requests"), Tokens: openai("tokens")}
 	if !q.Requests.Known {
@@ -63,6 +66,11 @@ func scarcest(all ...Allowance) (least Allowance) {
 
 // part is how much of the limit is left, 0 to 1.
 func (a Allowance) part() float64 { return float64(a.Remaining) / float64(a.Limit) }
+
+func (a Allowance) coarse(is bool) Allowance {
+	a.Coarse = is && a.Known
+	return a
+}
 
 func allowance(limit, remaining string, reset func() (time.Duration, bool)) (a Allowance) {
 	var ok bool

@@ -39,8 +39,8 @@ func TestQuotaOfAnthropic(t *testing.T) {
 		"anthropic-ratelimit-input-tokens-limit", "1000", "anthropic-ratelimit-input-tokens-remaining", "900", "anthropic-ratelimit-input-tokens-reset", at,
 		"anthropic-ratelimit-output-tokens-limit", "200", "anthropic-ratelimit-output-tokens-remaining", "10", "anthropic-ratelimit-output-tokens-reset", at), noon)
 	want := ai.Quota{
-		Requests: ai.Allowance{Limit: 50, Reset: 30 * time.Second, Known: true},
-		Tokens:   ai.Allowance{Limit: 200, Remaining: 10, Reset: 30 * time.Second, Known: true}, // the scarcest
+		Requests: ai.Allowance{Limit: 50, Reset: 30 * time.Second, Coarse: true, Known: true},
+		Tokens:   ai.Allowance{Limit: 200, Remaining: 10, Reset: 30 * time.Second, Coarse: true, Known: true}, // the scarcest
 	}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -79,7 +79,7 @@ func TestQuotaIsBounded(t *testing.T) {
 		"a reset in endless time":  {openaiHeaders("5", "1", "Inf"), ai.Allowance{Limit: 5, Remaining: 1, Reset: 24 * time.Hour, Known: true}},
 		"seconds without a unit":   {openaiHeaders("5", "1", "1.5"), ai.Allowance{Limit: 5, Remaining: 1, Reset: 1500 * time.Millisecond, Known: true}},
 		"a reset that has passed": {headers("anthropic-ratelimit-requests-limit", "5", "anthropic-ratelimit-requests-remaining", "4",
-			"anthropic-ratelimit-requests-reset", "2001-01-01T00:00:00Z"), ai.Allowance{Limit: 5, Remaining: 4, Known: true}},
+			"anthropic-ratelimit-requests-reset", "2001-01-01T00:00:00Z"), ai.Allowance{Limit: 5, Remaining: 4, Coarse: true, Known: true}},
 	} {
 		if got := ai.ReadQuota(c.get, noon); got.Requests != c.want || got.Tokens.Known {
 			t.Errorf("%s: got %+v, want %+v", name, got, c.want)

@@ -189,7 +189,7 @@ func TestAttackPublishingWork(t *testing.T) {
 
 func TestAttackPublishingEventsAndWakeUps(t *testing.T) {
 	newWalled(t).publishes(messages.EventSubject("globex", messages.EventFreed), messages.EventSubject("acme", messages.EventFreed),
-		messages.ResultSubject(globexKey()), "flowgate.fleet.report")
+		messages.ResultSubject(globexKey()), "flowgate.fleet.report", "flowgate.fleet.pace")
 }
 
 func TestAttackOnTheJetStreamAPI(t *testing.T) {

@@ -63,9 +63,10 @@ func (t Topology) Permissions(d Duty) Permissions {
 	for _, q := range d.Queues {
 		t.readQueue(&p, q)
 	}
-	if slices.Contains(d.States, messages.StateCalling) { // whoever calls joins identical questions
+	if slices.Contains(d.States, messages.StateCalling) { // whoever calls joins identical questions, and shares providers' limits
 		t.readBucket(&p, bucketStream(BucketFlights))
-		p.Publish = append(p.Publish, "$KV."+BucketFlights+".*")
+		p.Publish = append(p.Publish, "$KV."+BucketFlights+".*", "flowgate.fleet.pace")
+		p.Subscribe = append(p.Subscribe, "flowgate.fleet.pace")
 	}
 	p.Subscribe = append(p.Subscribe, "_INBOX.>", "flowgate.fleet.report")
 	if d.Wakes {

@@ -1,0 +1,218 @@
+package pace
+
+import (
+	"math"
+	"time"
+
+	"flowgate/pipelines/ai"
+)
+
+// smallest is how much a bucket saves up for a timer that fires late.
+const smallest = 20 * time.Millisecond
+
+// bucket paces the calls of one key. It is guarded by the mutex of its Pace.
+type bucket struct {
+	key      Key
+	limit    limit
+	requests window
+	tokens   window
+	silent   int // answers in a row without quota headers
+
+	// credit is the time in seconds that was saved up for calls: each costs what the rate makes of it, so that a changed rate
+	// counts from the next call on. This is the generic cell rate algorithm with a token bucket's words.
+	credit  float64
+	accrued time.Time
+
+	queue    []*waiter // who waits here, oldest first
+	promises []promise // who was told to come back, oldest first
+	spread   float64   // where between the last ones the next is told to come back
+	swept    time.Time
+
+	demand decaying // calls asked for, a second
+	peers  map[string]*peer
+	used   time.Time
+
+	sent, held  uint64 // calls of this worker, and those of them that had to wait
+	trail       trail  // of sent
+	refused     uint64
+	lastRefusal time.Time
+	paced       time.Duration // how long all calls waited here
+	changed     bool          // the other workers do not know yet
+	began       time.Time
+	told        line // what they were told last, and when
+	toldAt      time.Time
+}
+
+func newBucket(key Key, now time.Time) *bucket {
+	return &bucket{
+		key: key, limit: newLimit(now), accrued: now, used: now, began: now, credit: float64(startBurst) / startRate, peers: map[string]*peer{},
+	}
+}
+
+// rates are the requests and tokens a second that this worker may send; 0 for no limit on tokens.
+func (b *bucket) rates(now time.Time) (requests, tokens float64) {
+	b.requests.turn(now)
+	b.tokens.turn(now)
+	share := b.share(now)
+	requests = b.limit.allowed()
+	if b.requests.usable() {
+		if r := b.requests.rate(now); !b.limit.Known || r < requests {
+			requests = r
+		}
+	}
+	if b.tokens.usable() {
+		tokens = b.tokens.rate(now) * share
+	}
+	return requests * share, tokens
+}
+
+// cost is the time in seconds that a call takes of the bucket.
+func (b *bucket) cost(now time.Time, tokens float64) float64 {
+	requests, perSecond := b.rates(now)
+	cost := 1 / max(requests, 1e-6)
+	if perSecond > 0 && tokens > 0 {
+		cost = max(cost, min(tokens, b.tokens.limit)/perSecond)
+	}
+	return cost
+}
+
+// accrue adds the time that has passed. A block saves nothing up: when it ends one call goes, and the others follow by the rate.
+func (b *bucket) accrue(now time.Time, cost float64) {
+	from := b.accrued
+	if b.limit.until.After(from) {
+		from = b.limit.until
+		b.credit = cost
+	}
+	if now.Before(from) {
+		return
+	}
+	most := max(smallest.Seconds(), cost)
+	if !b.limit.Known && !b.requests.usable() {
+		most = max(most, startBurst*cost)
+	}
+	b.credit = min(b.credit+now.Sub(from).Seconds(), most)
+	b.accrued = now
+}
+
+// ready is how long the next call has to wait; 0: it may go.
+func (b *bucket) ready(now time.Time, tokens float64) time.Duration {
+	cost := b.cost(now, tokens)
+	b.accrue(now, cost)
+	at := now
+	if b.credit < cost {
+		at = now.Add(seconds(cost - b.credit))
+	}
+	for _, until := range []time.Time{b.limit.until, b.shortUntil(tokens)} {
+		if until.After(at) {
+			at = until
+		}
+	}
+	return at.Sub(now)
+}
+
+func (b *bucket) shortUntil(tokens float64) (at time.Time) {
+	if until, short := b.requests.short(1); short {
+		at = until
+	}
+	if until, short := b.tokens.short(tokens); short && until.After(at) {
+		at = until
+	}
+	return at
+}
+
+// seconds is a duration, rounded up so that whoever waits so long finds what it waited for.
+func seconds(s float64) time.Duration {
+	return time.Duration(min(math.Ceil(s*1e9), float64(24*time.Hour))) + 1
+}
+
+// spend books a call that goes now.
+func (b *bucket) spend(now time.Time, tokens float64, waited bool) {
+	b.credit = max(b.credit-b.cost(now, tokens), 0)
+	b.requests.spend(1)
+	b.tokens.spend(tokens)
+	held := 0.0
+	if waited {
+		held = 1
+		b.held++
+	}
+	b.sent++
+	b.trail.add(now, float64(b.sent))
+	b.limit.called(now, 1, held)
+}
+
+// hear takes what an answer told. It tells whether other workers should know at once.
+func (b *bucket) hear(now time.Time, s Sign, longest time.Duration) (urgent bool) {
+	s.RetryAfter = min(max(s.RetryAfter, 0), longest)
+	if s.Sent.IsZero() || s.Sent.After(now) {
+		s.Sent = now
+	}
+	explained := b.explains(s)
+	b.quota(now, s)
+	switch s.Class {
+	case ai.ClassRateLimited:
+		b.refused++
+		b.lastRefusal = now
+		if explained && s.RetryAfter == 0 {
+			return false // the window says until when
+		}
+		if explained {
+			b.limit.block(now, s.RetryAfter)
+			b.limit.Gen++
+			return true
+		}
+		return b.limit.refused(now, s.Sent, s.RetryAfter)
+	case ai.ClassOverloaded:
+		b.limit.block(now, s.RetryAfter)
+		return s.RetryAfter > 0
+	case "":
+		gen := b.limit.Gen
+		b.limit.answered(now, s.Sent)
+		return b.limit.Gen != gen
+	}
+	return false
+}
+
+// explains tells whether the headers say why a call was refused: nothing is then learnt from it.
+func (b *bucket) explains(s Sign) bool {
+	empty := func(a ai.Allowance) bool {
+		return a.Known && a.Remaining <= max(a.Limit/100, 1) && (!a.Coarse || a.Reset >= coarse)
+	}
+	return empty(s.Quota.Requests) || empty(s.Quota.Tokens)
+}
+
+// quota takes the headers of an answer. A provider that had them and has none any more has lifted its limit.
+func (b *bucket) quota(now time.Time, s Sign) {
+	if !s.Quota.Requests.Known && !s.Quota.Tokens.Known {
+		if !b.requests.known && !b.tokens.known || s.Class != "" || s.Sent.Before(b.requests.told) || s.Sent.Before(b.tokens.told) {
+			return
+		}
+		if b.silent++; b.silent >= unsaid {
+			rate, _ := b.rates(now)
+			b.requests, b.tokens, b.silent = window{}, window{}, 0
+			b.limit.lift(now, rate/b.share(now))
+		}
+		return
+	}
+	b.silent = 0
+	after := float64(b.sent) - b.trail.upto(s.Sent) // those of other workers are not known so soon
+	if a := s.Quota.Requests; a.Known {
+		b.requests.heard(a, now, s.Sent, max(after, 0))
+	}
+	if a := s.Quota.Tokens; a.Known {
+		b.tokens.heard(a, now, s.Sent, 0)
+	}
+}
+
+// decaying counts events a second, forgetting within about a second.
+type decaying struct {
+	at time.Time
+	n  float64
+}
+
+func (d *decaying) add(now time.Time, n float64) {
+	d.n, d.at = d.value(now)+n, now
+}
+
+func (d *decaying) value(now time.Time) float64 {
+	return d.n * math.Exp(-now.Sub(d.at).Seconds())
+}

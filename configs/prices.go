@@ -104,6 +104,9 @@ func LoadPrices(path string) (*pricing.Table, error) {
 	return table, nil
 }
 
+// ReadPriceFile reads a file of prices, whoever's, of at most MaxPricesBytes.
+func ReadPriceFile(path string) ([]byte, error) { return readFile(path, MaxPricesBytes) }
+
 // PricesOf is the price table of settings: LoadPrices, and what they say of models that it does not have.
 func PricesOf(s Settings) (*pricing.Table, error) {
 	table, err := LoadPrices(s.Flowgate.PricesFile)

@@ -69,7 +69,7 @@ func fullAttempt() messages.Attempt {
 	return messages.Attempt{
 		K: 1, Layer: messages.LayerAI, Backend: "anthropic", Model: "claude-3-sonnet-20240229", Class: "in_doubt", Code: "529", Detail: "cut off",
 		StartedAt: moment(2), DurationMS: 900, Tries: 3, Repeats: 4, Billing: messages.BillingInDoubt, CostMicroUSD: 31_000, BoundMicroUSD: 31_000,
-		RetryAfterMS: 1500, Worker: "w1",
+		PriceVersion: "p1", RetryAfterMS: 1500, Worker: "w1",
 	}
 }
 

@@ -355,6 +355,8 @@ type Attempt struct {
 	Billing       Billing `json:"billing"`
 	CostMicroUSD  int64   `json:"cost_microusd"`
 	BoundMicroUSD int64   `json:"bound_microusd,omitempty"`
+	// PriceVersion is the version of the price row that it is charged by.
+	PriceVersion string `json:"price_version,omitempty"`
 	// Usage is set where the provider told it.
 	Usage *Usage `json:"usage,omitempty"`
 	// RetryAfterMS is what the provider asked us to wait.

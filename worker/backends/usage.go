@@ -17,11 +17,11 @@ const (
 	maxTokenCount = 1 << 30
 )
 
-// An answer's counts may pass their bounds so far: providers add tokens of their own, and some overshoot max_tokens. Up to here they
-// are believed, charged and, over the bound, told as an alarm; beyond it they are absurd.
+// An answer's counts may pass their bounds so far: providers add tokens of their own, and some let a model think beyond max_tokens. What a
+// model can have written and read is believed, charged and, over the bound, told as an alarm; beyond it counts are absurd.
 const (
-	outputMargin, outputSlack = 2, 1024
-	inputMargin, inputSlack   = 4, 16384
+	usageMargin = 2
+	usageSlack  = 128 << 10
 )
 
 // usageFacts is what is known of an answer beside its usage.
@@ -54,12 +54,16 @@ func (f usageFacts) settle(u messages.Usage, c *counts) (messages.Usage, bool) {
 	u.Batch = f.batch || u.ServiceTier == "batch"
 	c.bad = c.bad || min(u.InputUncached, u.InputCacheRead, u.InputCacheWrite5m, u.InputCacheWrite1h, u.Output, u.OutputReasoning) < 0 ||
 		u.OutputReasoning > u.Output || u.Input()+u.Output == 0 ||
-		f.output > 0 && u.Output/outputMargin > f.output+outputSlack/outputMargin ||
-		f.input > 0 && u.Input()/inputMargin > f.input+inputSlack/inputMargin
+		absurd(u.Output, f.output) || absurd(u.Input(), f.input)
 	if c.bad {
 		return messages.Usage{}, false
 	}
 	return u, true
+}
+
+// absurd tells whether a count is far over its bound; 0 is no bound.
+func absurd(n, bound int64) bool {
+	return bound > 0 && (n-usageSlack)/usageMargin > bound
 }
 
 // counts reads an object of counts. Names are exact. The first thing that is not what it may be spoils all that was read.

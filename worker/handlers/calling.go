@@ -22,7 +22,8 @@ func (a *AI) attempts(ctx context.Context, x *turn) worker.Verdict {
 		x.plan.Call.Attempt = ai.NextAttempt(x.Envelope.History)
 		attempt := messages.Attempt{
 			K: x.plan.Call.Attempt, Layer: a.Name(), Backend: x.plan.Backend.Name, Model: x.plan.Call.Model,
-			StartedAt: a.Now(), Billing: messages.BillingNone, BoundMicroUSD: x.plan.Bound(x.Envelope.Corporate), Worker: a.Worker,
+			StartedAt: a.Now(), Billing: messages.BillingNone, BoundMicroUSD: x.plan.Bound(x.Envelope.Corporate),
+			PriceVersion: x.plan.Row.Version, Worker: a.Worker,
 		}
 		fault := a.backend(x.plan.Backend.Name).Check(&x.plan.Call)
 		if fault == nil && x.plan.Backend.Billable {

@@ -60,11 +60,13 @@ func asks(call *ai.Call) (needed []ability) {
 func lacks(backend string, call *ai.Call, able ...ability) *ai.Fault {
 	for _, a := range asks(call) {
 		if !slices.Contains(able, a) {
-			return &ai.Fault{
-				Class: ai.ClassInvalid, Code: "unsupported", Elsewhere: true,
-				Detail: fmt.Sprintf("%s: the %s backend cannot do this", a, backend),
-			}
+			return cannot(string(a), fmt.Sprintf("the %s backend cannot do this", backend))
 		}
 	}
 	return nil
+}
+
+// cannot is the fault of a call whose field asks for what a backend, or its model, cannot do.
+func cannot(field, why string) *ai.Fault {
+	return &ai.Fault{Class: ai.ClassInvalid, Code: "unsupported", Elsewhere: true, Detail: field + ": " + why}
 }

@@ -16,6 +16,8 @@ type told struct {
 	// noModel is true where the message says, in the words of servers that have no code for it, that there is no such model; blocked where it is
 	// the one sentence of a content filter that has none.
 	noModel, blocked bool
+	// class is set where the provider's protocol has a class for Code, whatever the status.
+	class ai.Class
 }
 
 // decodeTold reads {"error": {"code", "type", "param", "details": {"error_code"}}}, and the same fields without "error", as vLLM had
@@ -148,6 +150,9 @@ func (t *told) filters() bool {
 // printable keeps the words that are known. Any other may be a piece of key, prompt or answer, whatever it looks like.
 func (t told) printable() told {
 	keep := func(word string) string {
+		if word == t.Code && t.class != "" {
+			return word
+		}
 		_, decides := deciding[word]
 		if _, decidesLate := late[word]; decides || decidesLate || telling[word] {
 			return word
@@ -201,6 +206,9 @@ func insideFault(wrong string, t told) *ai.Fault {
 		if !ok {
 			class, ok = late[word]
 		}
+		if word == t.Code && t.class != "" && t.class != ai.ClassTransient { // what fails late may have been billed
+			class, ok = t.class, true
+		}
 		if ok {
 			return &ai.Fault{Class: class, Code: word, Detail: sentences[class] + t.suffix(), Elsewhere: class == ai.ClassInvalid && t.elsewhere()}
 		}
@@ -230,6 +238,9 @@ var sentences = map[ai.Class]string{
 
 // classOf sorts by the provider's code or type where they decide, else by status.
 func classOf(status int, t told) ai.Class {
+	if t.class != "" {
+		return t.class
+	}
 	for _, word := range []string{t.Code, t.Type} {
 		if class, ok := deciding[word]; ok {
 			return class

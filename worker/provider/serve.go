@@ -62,6 +62,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, d dialect) {
 	}
 	c.Body = body
 	now := s.options.Now()
+	w.Header().Set("Date", now.UTC().Format(http.TimeFormat)) // a client can tell by how much the clocks differ
 	q, id, f := d.read(r, body)
 	if c.RequestID == "" {
 		c.RequestID = id

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -156,6 +158,11 @@ func (f *fanOut) report(cmd *cobra.Command, g *globals, b postgres.Batch, s batc
 				}
 			}
 		}
+		if text := savedText(s); text != "" {
+			if _, err := fmt.Fprintf(out, "  %s\n", text); err != nil {
+				return err
+			}
+		}
 		where := "  results in " + f.output
 		if s.Errors > 0 {
 			where += ", the rest in " + f.failures
@@ -168,6 +175,28 @@ func (f *fanOut) report(cmd *cobra.Command, g *globals, b postgres.Batch, s batc
 		return errSaid
 	}
 	return nil
+}
+
+// savedText says what answers that were there already saved; empty: there were none.
+func savedText(s batch.Summary) string {
+	n := s.ReusedAnswers()
+	if n == 0 {
+		return ""
+	}
+	from := make([]string, 0, len(s.Reused))
+	for _, origin := range slices.Sorted(maps.Keys(s.Reused)) {
+		from = append(from, fmt.Sprintf("%s %d", printable(origin), s.Reused[origin]))
+	}
+	return fmt.Sprintf("%s; %s reused (%s), saved %s and %.1f s", plural(s.Calls, "call"), plural(n, "answer"), strings.Join(from, ", "),
+		dollars(s.SavedMicroUSD), s.SavedSeconds)
+}
+
+// plural is a number of things in words, such as 1 call and 2 calls.
+func plural(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return strconv.Itoa(n) + " " + thing + "s"
 }
 
 func newBatchStatus(g *globals) *cobra.Command {

@@ -59,11 +59,11 @@ func TestAFaultNamesLineFieldAndRule(t *testing.T) {
 		{"an id twice", `{"prompt":"x","id":"a"}` + "\n" + `{"prompt":"x","id":"a"}`, "line 2: field id: must be unique in the file, line 1 has the same"},
 		{"no custom id", strings.Replace(openAI("a", "x"), `"custom_id":"a",`, "", 1), "line 1: field custom_id: must be a string (got nothing)"},
 		{"another method", strings.Replace(openAI("a", "x"), "POST", "GET", 1), "line 1: field method: must be POST (got GET)"},
-		{"another url", strings.Replace(openAI("a", "x"), "chat/completions", "embeddings", 1), "line 1: field url: must be /v1/chat/completions (got /v1/embeddings)"},
+		{"another url", strings.Replace(openAI("a", "x"), "chat/completions", "moderations", 1), "line 1: field url: must be /v1/chat/completions or /v1/embeddings (got /v1/moderations)"},
 		{"more beside the body", strings.Replace(openAI("a", "x"), `"method"`, `"extra":1,"method"`, 1), "line 1: field extra: is not supported in a batch"},
 		{"a body of the wrong type", `{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":[]}`, "line 1: field body: must be an object (got array)"},
-		{"top_p", body(`"top_p":0.5`), "line 1: field top_p: is not supported in a batch"},
-		{"tools", body(`"tools":[]`), "line 1: field tools: is not supported in a batch"},
+		{"logprobs", body(`"logprobs":true`), "line 1: field logprobs: is not supported in a batch"},
+		{"top_p", body(`"top_p":2`), "line 1: field top_p: must be above 0 and at most 1 (got 2)"},
 		{"stream", body(`"stream":true`), "line 1: field stream: is not supported in a batch (got bool)"},
 		{"several choices", body(`"n":2`), "line 1: field n: must be 1 (got number)"},
 		{"temperature", body(`"temperature":3`), "line 1: field temperature: must be from 0 to 2 (got 3)"},
@@ -73,10 +73,11 @@ func TestAFaultNamesLineFieldAndRule(t *testing.T) {
 		{"metadata", strings.Replace(openAI("a", "x"), `"a test"`, "7", 1), "line 1: field metadata.audit_reason: must be a string (got number)"},
 		{"priority", strings.Replace(openAI("a", "x"), `"purpose":"none"`, `"priority":"urgent"`, 1), "line 1: field metadata.priority:"},
 		{"a role", strings.Replace(openAI("a", "x"), `"user"`, `"critic"`, 1), "line 1: field messages[0].role:"},
-		{"content that is null", content(`"content":null`), "line 1: field messages[0].content: must be a string or an array of text parts (got null)"},
-		{"an image", content(`"content":[{"type":"image_url","image_url":{}}]`), "line 1: field messages[0].content[0].type: must be text (got image_url)"},
+		{"content that is null", content(`"content":null`), "line 1: field messages[0].content: must be a string or an array of parts (got null)"},
+		{"an image", content(`"content":[{"type":"image_url","image_url":{}}]`), "line 1: field messages[0].content[0].image_url.url: must be a string (got nothing)"},
+		{"a sound", content(`"content":[{"type":"input_audio"}]`), "line 1: field messages[0].content[0].type: must be text or image_url (got input_audio)"},
 		{"a part with more", content(`"content":[{"type":"text","text":"x","cache":1}]`), "line 1: field messages[0].content[0].cache: is not supported in a batch"},
-		{"tool calls", content(`"content":"x","tool_calls":[]`), "line 1: field messages[0].tool_calls: is not supported in a batch"},
+		{"tool calls", content(`"content":"x","function_call":{}`), "line 1: field messages[0].function_call: is not supported in a batch"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := refused(t, c.content)
@@ -217,6 +218,14 @@ func FuzzALine(f *testing.F) {
 	f.Add([]byte(openAI("a", "x")))
 	f.Add([]byte(`{"prompt":"x","id":"y","priority":"high","metadata":{"a":[1]}}`))
 	f.Add([]byte(`{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{"messages":[{"role":"user","content":[{"type":"text","text":"\ud800"}]}]}}`))
+	for _, c := range conversions {
+		f.Add([]byte(chat(c.body)))
+		f.Add([]byte(embed(c.body)))
+	}
+	for _, c := range unconvertible {
+		f.Add([]byte(chat(c.body)))
+	}
+	f.Add([]byte(embed(`"input":["a","b"],"dimensions":3,"encoding_format":"float"`)))
 	f.Add([]byte(`{"ID":"y","Prompt":"x","v":1,"class":"rt"}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		p, err := batch.Parse(raw, tenant)

@@ -221,6 +221,15 @@ func resultOf(key messages.Key, request *messages.Request) messages.Result {
 	case strings.Contains(string(doc), "please fail"):
 		result.Status, result.Reason, result.Answer = messages.StatusFailure, messages.ReasonInDoubt, ""
 		result.Message, result.Retry = messages.Explain(messages.ReasonInDoubt).Text, true
+	case strings.Contains(string(doc), "use tools"):
+		result.Answer, result.Metadata.FinishReason = "", "tool_use"
+		result.ToolCalls = []messages.ToolCall{{ID: "c1", Name: "find", Arguments: `{"q":"<a>"}`}}
+	case strings.Contains(string(doc), "seen before"):
+		result.Metadata.Attempts, result.Metadata.CostMicroUSD, result.Metadata.CostUSD, result.Metadata.CacheHit = 0, 0, 0, true
+		result.Metadata.Reused = &messages.Reused{From: "disk", Key: strings.Repeat("a", 64), AgeSeconds: 2, SavedMicroUSD: 17, SavedSeconds: 1.5}
+	case len(request.Input) > 0:
+		result.Answer, result.Embeddings = "", json.RawMessage(`[[0.1,1e-3],[2,3]]`)
+		result.Metadata.Tokens = messages.Tokens{Input: 3, Total: 3}
 	case strings.Contains(string(doc), "be partial"):
 		result.Status = messages.StatusPartial
 	}

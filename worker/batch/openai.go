@@ -3,10 +3,8 @@ package batch
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"flowgate/messages"
 )
@@ -19,18 +17,7 @@ const (
 	fieldBody     = "body"
 
 	chatCompletions = "/v1/chat/completions"
-)
-
-// Parameters of a chat completion that the conversion knows.
-const (
-	paramModel         = "model"
-	paramMessages      = "messages"
-	paramTemperature   = "temperature"
-	paramMaxTokens     = "max_tokens"
-	paramMaxCompletion = "max_completion_tokens"
-	paramMetadata      = "metadata"
-	paramChoices       = "n"
-	paramStream        = "stream"
+	embeddings      = "/v1/embeddings"
 )
 
 // fieldPurpose is a key of metadata that producers had before it became a field of a request.
@@ -55,14 +42,61 @@ func parseOpenAI(members map[string]json.RawMessage) (customID string, doc []byt
 	if err := exactly(members[fieldMethod], fieldMethod, "POST"); err != nil {
 		return customID, nil, err
 	}
-	if err := exactly(members[fieldURL], fieldURL, chatCompletions); err != nil {
+	url, err := text(members[fieldURL], fieldURL)
+	if err != nil {
 		return customID, nil, err
+	}
+	convert, known := conversions()[url]
+	if !known {
+		return customID, nil, &messages.FieldError{Field: fieldURL, Rule: "must be " + chatCompletions + " or " + embeddings, Got: clip(url)}
 	}
 	if err := only(members, "", fieldCustomID, fieldMethod, fieldURL, fieldBody); err != nil {
 		return customID, nil, err
 	}
-	doc, err = convert(members[fieldBody])
+	body, err := inner(members[fieldBody], fieldBody)
+	if err != nil {
+		return customID, nil, err
+	}
+	doc, err = requestOf(body, convert)
 	return customID, doc, err
+}
+
+// conversion puts the parameters of a body into the fields of a request. Where a field has another name there it says so in from.
+type conversion func(body, request map[string]json.RawMessage, from map[string]string) error
+
+func conversions() map[string]conversion {
+	return map[string]conversion{chatCompletions: convertChat, embeddings: convertEmbedding}
+}
+
+// requestOf makes the request document of a body. Faults of the request name the field of the body.
+func requestOf(body map[string]json.RawMessage, convert conversion) ([]byte, error) {
+	request, from := map[string]json.RawMessage{}, map[string]string{}
+	if err := convert(body, request, from); err != nil {
+		return nil, err
+	}
+	if err := putMetadata(request, body[paramMetadata], from); err != nil {
+		return nil, err
+	}
+	doc, err := encode(request)
+	if err != nil {
+		return nil, err
+	}
+	_, err = messages.DecodeRequest(doc)
+	if fault, ok := errors.AsType[*messages.FieldError](err); ok {
+		if fault.Field = openAIField(fault.Field); from[fault.Field] != "" {
+			fault.Field = from[fault.Field]
+		}
+	}
+	return doc, err
+}
+
+// copied are the parameters that a request calls by the same name and takes in the same form.
+func copied(request, body map[string]json.RawMessage, names ...string) {
+	for _, name := range names {
+		if !isNull(body[name]) {
+			request[name] = body[name]
+		}
+	}
 }
 
 func exactly(raw json.RawMessage, field, want string) error {
@@ -86,50 +120,6 @@ func only(members map[string]json.RawMessage, where string, known ...string) err
 	return nil
 }
 
-// convert makes the request document of a chat completion's body.
-func convert(raw json.RawMessage) ([]byte, error) {
-	body, err := inner(raw, fieldBody)
-	if err != nil {
-		return nil, err
-	}
-	err = only(body, "", paramModel, paramMessages, paramTemperature, paramMaxTokens, paramMaxCompletion, paramMetadata, paramChoices, paramStream)
-	if err != nil {
-		return nil, err
-	}
-	if n := body[paramChoices]; !isNull(n) && string(n) != "1" {
-		return nil, &messages.FieldError{Field: paramChoices, Rule: "must be 1", Got: shape(n)}
-	}
-	if s := body[paramStream]; !isNull(s) && string(s) != "false" {
-		return nil, &messages.FieldError{Field: paramStream, Rule: "is not supported in a batch", Got: shape(s)}
-	}
-	request := map[string]json.RawMessage{}
-	for _, name := range []string{paramModel, paramTemperature} {
-		if !isNull(body[name]) {
-			request[name] = body[name]
-		}
-	}
-	from := map[string]string{} // request field -> where it stood, if elsewhere
-	if err := putMaxTokens(request, body, from); err != nil {
-		return nil, err
-	}
-	if err := putMetadata(request, body[paramMetadata], from); err != nil {
-		return nil, err
-	}
-	if request[paramMessages], err = conversation(body[paramMessages]); err != nil {
-		return nil, err
-	}
-	doc, err := encode(request)
-	if err != nil {
-		return nil, err
-	}
-	_, err = messages.DecodeRequest(doc)
-	var fault *messages.FieldError
-	if errors.As(err, &fault) && from[fault.Field] != "" {
-		fault.Field = from[fault.Field]
-	}
-	return doc, err
-}
-
 // inner reads an object that must be there.
 func inner(raw json.RawMessage, field string) (map[string]json.RawMessage, error) {
 	members, err := object(raw)
@@ -137,21 +127,6 @@ func inner(raw json.RawMessage, field string) (map[string]json.RawMessage, error
 		return nil, &messages.FieldError{Field: field, Rule: "must be an object", Got: shape(raw)}
 	}
 	return members, err
-}
-
-func putMaxTokens(request, body map[string]json.RawMessage, from map[string]string) error {
-	old, current := body[paramMaxTokens], body[paramMaxCompletion]
-	switch {
-	case isNull(current) && isNull(old):
-	case isNull(current):
-		request[paramMaxTokens] = old
-	case isNull(old) || string(old) == string(current):
-		request[paramMaxTokens] = current
-		from[paramMaxTokens] = paramMaxCompletion
-	default:
-		return &messages.FieldError{Field: paramMaxTokens, Rule: "must agree with max_completion_tokens, or be left out"}
-	}
-	return nil
 }
 
 func putMetadata(request map[string]json.RawMessage, raw json.RawMessage, from map[string]string) error {
@@ -181,69 +156,4 @@ func putMetadata(request map[string]json.RawMessage, raw json.RawMessage, from m
 	}
 	request[paramMetadata], err = encode(metadata)
 	return err
-}
-
-// conversation converts the messages: content is a string, or an array of text parts that are joined in order.
-func conversation(raw json.RawMessage) (json.RawMessage, error) {
-	var turns []json.RawMessage
-	if isNull(raw) || json.Unmarshal(raw, &turns) != nil {
-		return nil, &messages.FieldError{Field: paramMessages, Rule: "must be an array of messages", Got: shape(raw)}
-	}
-	if len(turns) > messages.MaxMessages {
-		return nil, &messages.FieldError{Field: paramMessages, Rule: fmt.Sprintf("must be at most %d", messages.MaxMessages), Got: fmt.Sprint(len(turns))}
-	}
-	converted := make([]messages.Message, len(turns))
-	for i, turn := range turns {
-		where := fmt.Sprintf("%s[%d]", paramMessages, i)
-		members, err := inner(turn, where)
-		if err != nil {
-			return nil, err
-		}
-		if err := only(members, where+".", "role", "content", "name"); err != nil {
-			return nil, err
-		}
-		m := &converted[i]
-		if m.Role, err = text(members["role"], where+".role"); err != nil {
-			return nil, err
-		}
-		if !isNull(members["name"]) {
-			if m.Name, err = text(members["name"], where+".name"); err != nil {
-				return nil, err
-			}
-		}
-		if m.Content, err = content(members["content"], where+".content"); err != nil {
-			return nil, err
-		}
-	}
-	return encode(converted)
-}
-
-func content(raw json.RawMessage, field string) (string, error) {
-	if shape(raw) == "string" {
-		return text(raw, field)
-	}
-	var parts []json.RawMessage
-	if isNull(raw) || json.Unmarshal(raw, &parts) != nil {
-		return "", &messages.FieldError{Field: field, Rule: "must be a string or an array of text parts", Got: shape(raw)}
-	}
-	var joined strings.Builder
-	for i, part := range parts {
-		where := fmt.Sprintf("%s[%d]", field, i)
-		members, err := inner(part, where)
-		if err != nil {
-			return "", err
-		}
-		if err := exactly(members["type"], where+".type", "text"); err != nil {
-			return "", err
-		}
-		if err := only(members, where+".", "type", "text"); err != nil {
-			return "", err
-		}
-		s, err := text(members["text"], where+".text")
-		if err != nil {
-			return "", err
-		}
-		joined.WriteString(s)
-	}
-	return joined.String(), nil
 }

@@ -8,13 +8,9 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"time"
 
 	"flowgate/messages"
 )
-
-// openAIPrefix makes the id of an OpenAI result line from a request id.
-const openAIPrefix = "batch_req_"
 
 // ended is what the counters want to know of a request that has ended.
 type ended struct {
@@ -22,6 +18,8 @@ type ended struct {
 	reason  messages.Reason
 	cost    int64 // micro-dollars
 	in, out int64 // tokens
+	calls   int
+	reused  *messages.Reused
 }
 
 // answered is true for what belongs into the output file; the rest belongs into the error file.
@@ -32,7 +30,7 @@ func (e ended) answered() bool {
 func endedOf(r *messages.Result) ended {
 	e := ended{status: r.Status, reason: r.Reason}
 	if m := r.Metadata; m != nil {
-		e.cost, e.in, e.out = m.CostMicroUSD, m.Tokens.Input, m.Tokens.Output
+		e.cost, e.in, e.out, e.calls, e.reused = m.CostMicroUSD, m.Tokens.Input, m.Tokens.Output, m.Attempts, m.Reused
 	}
 	return e
 }
@@ -69,137 +67,21 @@ type nativeLine struct {
 	CustomID string `json:"custom_id,omitempty"`
 }
 
-// openAILine is a line of a result file for a line of an OpenAI batch file. Lines of the error file have what the format
-// has no place for beside it.
-type openAILine struct {
-	ID       string          `json:"id"`
-	CustomID string          `json:"custom_id"`
-	Response *openAIResponse `json:"response"`
-	Error    *openAIError    `json:"error"`
-	Status   messages.Status `json:"status,omitempty"`
-	Flowgate *provenance     `json:"flowgate,omitempty"`
-}
-
-type openAIResponse struct {
-	StatusCode int        `json:"status_code"`
-	RequestID  string     `json:"request_id"`
-	Body       completion `json:"body"`
-}
-
-type openAIError struct {
-	Code    messages.Reason `json:"code"`
-	Message string          `json:"message"`
-	Param   string          `json:"param,omitempty"`
-	Line    int             `json:"line,omitempty"`
-	// RetryAt is when a request that was rate_limited has room.
-	RetryAt time.Time `json:"retry_at,omitzero"`
-}
-
-type completion struct {
-	ID       string           `json:"id"`
-	Object   string           `json:"object"`
-	Created  int64            `json:"created"`
-	Model    string           `json:"model"`
-	Choices  []choice         `json:"choices"`
-	Usage    usage            `json:"usage"`
-	Metadata completionOrigin `json:"metadata"`
-}
-
-type choice struct {
-	Index        int     `json:"index"`
-	Message      message `json:"message"`
-	FinishReason string  `json:"finish_reason"`
-}
-
-type message struct {
-	Role    string `json:"role"`
-	Content string `json:"content"`
-}
-
-type usage struct {
-	PromptTokens     int64 `json:"prompt_tokens"`
-	CompletionTokens int64 `json:"completion_tokens"`
-	TotalTokens      int64 `json:"total_tokens"`
-}
-
-type completionOrigin struct {
-	Flowgate *provenance `json:"flowgate"`
-}
-
-// provenance says who answered, at what cost, and how the request ended.
-type provenance struct {
-	Status       messages.Status `json:"status"`
-	Reason       messages.Reason `json:"reason"`
-	Backend      string          `json:"backend,omitempty"`
-	CacheHit     bool            `json:"cache_hit"`
-	Attempts     int             `json:"attempts"`
-	CostUSD      float64         `json:"cost_usd"`
-	FinishReason string          `json:"finish_reason,omitempty"`
-	Retry        bool            `json:"retry,omitempty"`
-	Usage        *usage          `json:"usage,omitempty"` // in error lines, where there is no other place
-}
-
 // recordOf writes the one line that a request leaves behind, with its line end.
 func recordOf(l *Line, r *messages.Result) ([]byte, error) {
 	var v any = nativeLine{Result: *r, Line: l.Number, CustomID: l.CustomID}
+	var err error
 	if l.OpenAI {
-		v = openAIRecord(l, r)
+		v, err = openAIRecord(l, r)
 	}
-	data, err := encode(v)
+	var data []byte
+	if err == nil {
+		data, err = encode(v)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("writing the result of line %d: %w", l.Number, err)
 	}
 	return append(data, '\n'), nil
-}
-
-func openAIRecord(l *Line, r *messages.Result) openAILine {
-	line := openAILine{ID: openAIPrefix + r.ID, CustomID: l.CustomID}
-	origin := &provenance{Status: r.Status, Reason: r.Reason, Retry: r.Retry}
-	var used usage
-	var model string
-	if m := r.Metadata; m != nil {
-		origin.Backend, origin.CacheHit, origin.Attempts = m.Backend, m.CacheHit, m.Attempts
-		origin.CostUSD, origin.FinishReason = float64(m.CostMicroUSD)/1e6, m.FinishReason
-		used = usage{PromptTokens: m.Tokens.Input, CompletionTokens: m.Tokens.Output, TotalTokens: m.Tokens.Total}
-		model = m.Model
-	}
-	if !endedOf(r).answered() {
-		if r.Metadata != nil {
-			origin.Usage = &used
-		}
-		line.Error = &openAIError{Code: r.Reason, Message: r.Message, Param: r.Field, Line: l.Number, RetryAt: r.RetryAt}
-		line.Status, line.Flowgate = r.Status, origin
-		return line
-	}
-	line.Response = &openAIResponse{StatusCode: 200, RequestID: r.ID, Body: completion{
-		ID: "chatcmpl-" + r.ID, Object: "chat.completion", Created: created(r.FinishedAt), Model: model,
-		Choices: []choice{{
-			Message:      message{Role: "assistant", Content: r.Answer},
-			FinishReason: finishReason(origin.FinishReason),
-		}},
-		Usage: used, Metadata: completionOrigin{Flowgate: origin},
-	}}
-	return line
-}
-
-func created(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.Unix()
-}
-
-// finishReason translates the words of providers into OpenAI's.
-func finishReason(word string) string {
-	switch strings.ToLower(word) {
-	case "", "stop", "end_turn", "stop_sequence", "complete", "finish":
-		return "stop"
-	case "length", "max_tokens":
-		return "length"
-	case "content_filter", "refusal", "guardrail_intervened", "content_filtered":
-		return "content_filter"
-	}
-	return word
 }
 
 // past is a line of a result file, read again.
@@ -229,13 +111,15 @@ func pastOf(raw []byte) (past, error) {
 		return past{requestID: line.ID, customID: line.CustomID, ended: endedOf(&line.Result)}, nil
 	}
 	var line openAILine
+	var body completion
+	line.Response = &openAIResponse{Body: &body}
 	if err := json.Unmarshal(raw, &line); err != nil {
 		return past{}, errNoResult
 	}
 	id, ours := strings.CutPrefix(line.ID, openAIPrefix)
 	origin, used := line.Flowgate, usage{}
 	if line.Response != nil {
-		origin, used = line.Response.Body.Metadata.Flowgate, line.Response.Body.Usage
+		origin, used = body.Metadata.Flowgate, body.Usage
 	}
 	if !ours || origin == nil {
 		return past{}, errNoResult
@@ -245,6 +129,6 @@ func pastOf(raw []byte) (past, error) {
 	}
 	return past{requestID: id, customID: line.CustomID, ended: ended{
 		status: origin.Status, reason: origin.Reason, cost: int64(math.Round(origin.CostUSD * 1e6)),
-		in: used.PromptTokens, out: used.CompletionTokens,
+		in: used.PromptTokens, out: used.CompletionTokens, calls: origin.Attempts, reused: origin.Reused,
 	}}, nil
 }

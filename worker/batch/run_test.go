@@ -235,7 +235,7 @@ func TestFaultyLinesAreSkippedWhereTheOptionSaysSo(t *testing.T) {
 	s.gateway.open(t)
 	path := filepath.Join(s.folder, "input.jsonl")
 	write(t, path, strings.Join([]string{
-		openAI("a", "hello"), strings.Replace(openAI("b", "hello"), `"max_tokens":9`, `"top_p":1`, 1), "nonsense", "", openAI("a", "twice"),
+		openAI("a", "hello"), strings.Replace(openAI("b", "hello"), `"max_tokens":9`, `"logprobs":1`, 1), "nonsense", "", openAI("a", "twice"),
 	}, "\n"))
 	f, err := batch.Open(path, batch.Options{Tenant: tenant, SkipInvalid: true})
 	if err != nil {
@@ -248,7 +248,7 @@ func TestFaultyLinesAreSkippedWhereTheOptionSaysSo(t *testing.T) {
 	}
 	got := lines(t, job.Errors)
 	want := `{"id":"batch_req_` + job.BatchID + `-2","custom_id":"b","response":null,"error":{"code":"malformed",` +
-		`"message":"line 2: field top_p: is not supported in a batch","param":"top_p","line":2},"status":"failure",` +
+		`"message":"line 2: field logprobs: is not supported in a batch","param":"logprobs","line":2},"status":"failure",` +
 		`"flowgate":{"status":"failure","reason":"malformed","cache_hit":false,"attempts":0,"cost_usd":0}}`
 	if len(got) != 4 || got[0] != want {
 		t.Errorf("the error file is\n%s\nits first line must be\n%s", strings.Join(got, "\n"), want)

@@ -28,6 +28,13 @@ type Summary struct {
 	CostMicroUSD int64 `json:"cost_microusd"`
 	TokensIn     int64 `json:"tokens_in"`
 	TokensOut    int64 `json:"tokens_out"`
+	// Calls are the calls of backends that the requests of these lines made, the offline one's among them.
+	Calls int `json:"calls"`
+	// Reused counts answers that no call of their request brought, by where they came from: memory, disk, shared or request.
+	Reused map[string]int `json:"reused"`
+	// SavedMicroUSD and SavedSeconds are what the calls had cost that were not made again.
+	SavedMicroUSD int64   `json:"saved_microusd"`
+	SavedSeconds  float64 `json:"saved_seconds"`
 	// Outputs and Errors are the lines of the two files.
 	Outputs int `json:"outputs"`
 	Errors  int `json:"errors"`
@@ -53,8 +60,17 @@ type Progress struct {
 func newSummary(f *File) Summary {
 	return Summary{
 		Total: f.Len(), Invalid: f.Invalid(),
-		ByStatus: map[messages.Status]int{}, ByReason: map[messages.Reason]int{},
+		ByStatus: map[messages.Status]int{}, ByReason: map[messages.Reason]int{}, Reused: map[string]int{},
 	}
+}
+
+// ReusedAnswers is how many answers no call of their request brought.
+func (s Summary) ReusedAnswers() int {
+	n := 0
+	for _, of := range s.Reused {
+		n += of
+	}
+	return n
 }
 
 func (s *Summary) add(e ended) {
@@ -63,6 +79,12 @@ func (s *Summary) add(e ended) {
 	s.CostMicroUSD += e.cost
 	s.TokensIn += e.in
 	s.TokensOut += e.out
+	s.Calls += e.calls
+	if r := e.reused; r != nil {
+		s.Reused[r.From]++
+		s.SavedMicroUSD += r.SavedMicroUSD
+		s.SavedSeconds += r.SavedSeconds
+	}
 	if e.answered() {
 		s.Outputs++
 	} else {
@@ -73,6 +95,6 @@ func (s *Summary) add(e ended) {
 // at is a copy that the run does not change any more.
 func (s *Summary) at(elapsed time.Duration) Summary {
 	c := *s
-	c.ByStatus, c.ByReason, c.Elapsed = maps.Clone(s.ByStatus), maps.Clone(s.ByReason), elapsed
+	c.ByStatus, c.ByReason, c.Reused, c.Elapsed = maps.Clone(s.ByStatus), maps.Clone(s.ByReason), maps.Clone(s.Reused), elapsed
 	return c
 }

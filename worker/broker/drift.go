@@ -29,11 +29,12 @@ func (d Difference) Missing() bool { return d.Field == "" }
 // Breaks tells whether the difference touches a rule of the protocol: what the stream keeps and refuses, who is handed what and
 // how often. Sizes, copies and descriptions are an administrator's, and a consumer that somebody paused is found elsewhere.
 func (d Difference) Breaks() bool {
+	if d.Thing == "bucket KV_"+BucketCache { // what is lost there is paid for again, no more
+		return d.Field == "storage" || d.Field == "max_msgs_per_subject"
+	}
 	switch d.Field {
 	case "description", "max_bytes", "num_replicas", "placement", "compression", "allow_direct", "mem_storage", fieldPaused:
 		return false
-	case "max_age": // of the shared answers it is a size, of all else a loss
-		return d.Thing != "bucket KV_"+BucketCache
 	}
 	return true
 }

@@ -16,6 +16,8 @@ type Duty struct {
 	States []messages.State
 	// Wakes: it takes up waiting requests when money is freed.
 	Wakes bool
+	// Caches: it answers from the cache that workers share, and keeps answers there.
+	Caches bool
 	// Records: it records the streams, answers for results, and purges what every reader has passed.
 	Records bool
 }
@@ -72,6 +74,9 @@ func (t Topology) Permissions(d Duty) Permissions {
 	if d.Wakes {
 		p.Subscribe = append(p.Subscribe, messages.EventSubject("*", messages.EventFreed))
 	}
+	if d.Caches {
+		t.cache(&p)
+	}
 	if d.Records {
 		t.record(&p, streams)
 	}
@@ -102,6 +107,15 @@ func (t Topology) readBucket(p *Permissions, stream string) {
 		p.Publish = append(p.Publish, "$JS.API."+call)
 	}
 	p.Publish = append(p.Publish, "$JS.ACK."+stream+".>", "$JS.FC."+stream+".>")
+}
+
+// cache lets a user read and write shared answers, and make room for them.
+func (t Topology) cache(p *Permissions) {
+	stream := bucketStream(BucketCache)
+	for _, call := range []string{"DIRECT.GET." + stream + ".>", "STREAM.MSG.GET." + stream, "STREAM.PURGE." + stream} {
+		p.Publish = append(p.Publish, "$JS.API."+call)
+	}
+	p.Publish = append(p.Publish, "$KV."+BucketCache+".>")
 }
 
 // record lets a user read whole streams by consumers of its own, purge them, and answer for results.

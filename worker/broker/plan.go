@@ -101,6 +101,7 @@ func (t Topology) buckets() []jetstream.StreamConfig {
 		streams = append(streams, jetstream.StreamConfig{
 			Name: "KV_" + kv.Bucket, Description: kv.Description, MaxMsgsPerSubject: int64(kv.History),
 			Storage: kv.Storage, Replicas: kv.Replicas, MaxBytes: kv.MaxBytes, MaxAge: kv.TTL,
+			AllowMsgTTL: kv.LimitMarkerTTL > 0, SubjectDeleteMarkerTTL: kv.LimitMarkerTTL,
 		})
 	}
 	for _, o := range t.Objects {
@@ -125,6 +126,7 @@ func bucketDifferences(ctx context.Context, js jetstream.JetStream, want jetstre
 	return differences(thing, jetstream.StreamConfig{
 		Name: have.Name, Description: have.Description, MaxMsgsPerSubject: have.MaxMsgsPerSubject,
 		Storage: have.Storage, Replicas: have.Replicas, MaxBytes: have.MaxBytes, MaxAge: have.MaxAge,
+		AllowMsgTTL: have.AllowMsgTTL, SubjectDeleteMarkerTTL: have.SubjectDeleteMarkerTTL,
 	}, want)
 }
 

@@ -180,7 +180,7 @@ func NewTopology(o TopologyOptions, queues []LayerQueue) (Topology, error) {
 			{Bucket: BucketControl, Description: "control plane", History: 1, Storage: jetstream.FileStorage, Replicas: o.Replicas, MaxBytes: unlimited},
 			{
 				Bucket: BucketCache, Description: "shared answers", History: 1, Storage: jetstream.FileStorage, Replicas: o.Replicas,
-				MaxBytes: o.CacheMaxBytes, TTL: o.CacheTTL,
+				MaxBytes: o.CacheMaxBytes, TTL: o.CacheTTL, LimitMarkerTTL: time.Second, // each answer has a time of its own
 			},
 			{
 				Bucket: BucketFlights, Description: "questions on their way", History: 1, Storage: jetstream.MemoryStorage, Replicas: o.Replicas,

@@ -33,6 +33,11 @@ type Publication struct {
 	envelope *messages.Envelope
 }
 
+// Newest reads the newest state of a request from the leader.
+func (h *Hop) Newest(ctx context.Context, p int, key messages.Key) (*Newest, bool, error) {
+	return h.Leader.Newest(ctx, p, key)
+}
+
 // Fate is what became of a publication.
 type Fate int
 

@@ -9,6 +9,8 @@ import (
 	"flowgate/pipelines"
 	"flowgate/pipelines/ai"
 	"flowgate/worker"
+	"flowgate/worker/cache"
+	"flowgate/worker/flights"
 )
 
 // Serving is a backend and the models that it serves.
@@ -20,11 +22,18 @@ type Serving struct {
 	Region string
 }
 
+// Hop announces calls under the law.
+type Hop interface {
+	Publish(ctx context.Context, pubs []*worker.Publication) []worker.Receipt
+	// Newest reads the newest state of a request from the leader.
+	Newest(ctx context.Context, p int, key messages.Key) (*worker.Newest, bool, error)
+}
+
 // AI is layer 2.
 type AI struct {
 	Backends []Serving // in the order in which they are tried
 	Bodies   Bodies
-	Hop      *worker.Hop
+	Hop      Hop
 	Policy   func() ai.Policy
 	Worker   string
 	Now      func() time.Time
@@ -33,6 +42,9 @@ type AI struct {
 	Observer worker.Observer
 	// Control tells what is paused; may be nil.
 	Control worker.Control
+	// Cache has answers that were paid for, Flights the questions on their way; without them every request calls.
+	Cache   *cache.Cache
+	Flights *flights.Flights
 }
 
 var _ worker.Layer = (*AI)(nil)
@@ -61,6 +73,9 @@ type turn struct {
 	policy  ai.Policy
 	request *messages.Request
 	plan    ai.Plan
+	// use is what the request may do with the cache, leads tells that identical ones follow it.
+	use   ai.CacheUse
+	leads bool
 	// avoid has the backends that failed in this turn.
 	avoid map[string]bool
 	// spent are the attempts made in this turn.
@@ -99,7 +114,12 @@ func (a *AI) one(ctx context.Context, t *worker.Task) worker.Verdict {
 		t.Envelope.AI = a.section(t, messages.VerdictNotApplicable, messages.ReasonOK)
 		return a.next(ctx, t, messages.StateOptimizer)
 	}
-	v := a.attempts(ctx, x)
+	v, reused := a.reuse(ctx, x)
+	defer a.land(ctx, x)
+	if reused {
+		return v
+	}
+	v = a.attempts(ctx, x)
 	v.Spent = x.spent
 	for i := range x.spent {
 		if x.spent[i].OverBound() {

@@ -15,7 +15,7 @@ import (
 	"flowgate/worker"
 )
 
-// answered closes the layer's section.
+// answered closes the layer's section with what a call brought.
 func (a *AI) answered(ctx context.Context, x *turn, attempt messages.Attempt, answer ai.Answer) worker.Verdict {
 	x.spent = append(x.spent, attempt)
 	worker.TellAttempt(a.Observer, x.Task, attempt)
@@ -23,15 +23,26 @@ func (a *AI) answered(ctx context.Context, x *turn, attempt messages.Attempt, an
 	e.History = ai.Append(e.History, attempt)
 	x.Open = nil
 	s := a.section(x.Task, messages.VerdictProcessed, messages.ReasonOK)
-	s.Backend, s.Model, s.FinishReason, s.ProviderRequestID = x.plan.Backend.Name, x.plan.Call.Model, answer.FinishReason, answer.ProviderRequestID
-	s.Region = x.plan.Backend.Region
+	s.Backend, s.Model, s.Region = x.plan.Backend.Name, x.plan.Call.Model, x.plan.Backend.Region
+	s.CostMicroUSD, s.PriceVersion = attempt.CostMicroUSD, x.plan.Row.Version
+	s.ProcessingSeconds = float64(attempt.DurationMS) / 1000
+	refused := a.conclude(x, s, answer)
+	if refused == nil {
+		a.keep(ctx, x, s, answer, attempt)
+		return a.next(ctx, x.Task, messages.StateOptimizer)
+	}
+	return a.end(ctx, x.Task, refused)
+}
+
+// conclude completes a section with an answer, as its asker may have it; a refusal ends the request.
+func (a *AI) conclude(x *turn, s *messages.AISection, answer ai.Answer) *pipelines.Refusal {
+	e := x.Envelope
 	out, calls := a.delivered(x, answer)
+	s.FinishReason, s.ProviderRequestID = answer.FinishReason, answer.ProviderRequestID
 	s.Answer, s.AnswerLength, s.Usage, s.ToolCalls = out.Text, utf8.RuneCountInString(out.Text), answer.Usage, calls
 	s.Findings, s.AnswerFindings, s.PrivacyVersion = x.plan.Screened.Findings, out.Findings, x.policy.Privacy.Version()
 	sum := sha256.Sum256([]byte(out.Text))
 	s.AnswerSHA256 = hex.EncodeToString(sum[:])
-	s.CostMicroUSD, s.PriceVersion = attempt.CostMicroUSD, x.plan.Row.Version
-	s.ProcessingSeconds = float64(attempt.DurationMS) / 1000
 	s.Attempts = attempts(e.History)
 	e.AI = s
 	judged := ai.AfterAnswer(e, s, ai.Facts{Address: x.Address, Now: a.Now()}, x.policy)
@@ -39,18 +50,18 @@ func (a *AI) answered(ctx context.Context, x *turn, attempt messages.Attempt, an
 	if len(out.Denied) > 0 {
 		ai.Withhold(s)
 		s.Verdict, s.Reason = messages.VerdictDenied, messages.ReasonPersonalDataAnswer
-		return a.end(ctx, x.Task, pipelines.Deny(messages.ReasonPersonalDataAnswer, "", privacy.Describe(out.Findings, out.Denied)))
+		return pipelines.Deny(messages.ReasonPersonalDataAnswer, "", privacy.Describe(out.Findings, out.Denied))
 	}
 	if refused := pipelines.Gate(judged); refused != nil {
 		ai.Withhold(s)
 		s.Verdict, s.Reason = messages.VerdictDenied, refused.Reason
-		return a.end(ctx, x.Task, refused)
+		return refused
 	}
 	if answer.Refused {
 		s.Verdict, s.Reason = messages.VerdictDenied, messages.ReasonBackendRefused
-		return a.end(ctx, x.Task, pipelines.Deny(messages.ReasonBackendRefused, "", ""))
+		return pipelines.Deny(messages.ReasonBackendRefused, "", "")
 	}
-	return a.next(ctx, x.Task, messages.StateOptimizer)
+	return nil
 }
 
 // delivered is an answer as its asker gets it: vectors as they are, texts as the rules on personal data let them be.

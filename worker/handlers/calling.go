@@ -131,7 +131,7 @@ const announcedFor = 500 * time.Millisecond
 // mine tells whether the state calling that this worker published is still the newest: a worker that was stopped for a while
 // may have been taken for dead, and a call more would be paid for nothing. Who cannot know does not call.
 func (a *AI) mine(ctx context.Context, x *turn) bool {
-	newest, found, err := a.Hop.Leader.Newest(ctx, x.P, x.Key)
+	newest, found, err := a.Hop.Newest(ctx, x.P, x.Key)
 	return err == nil && found && newest.Seq == x.Expect
 }
 
@@ -161,8 +161,14 @@ func (a *AI) wait(ctx context.Context, x *turn, until time.Time) worker.Verdict 
 	if x.Open == nil && x.Doubt == nil && until.Sub(a.Now()) <= longestNak {
 		return worker.Park(until, nil)
 	}
+	return a.again(ctx, x, until)
+}
+
+// again publishes the request once more, to be taken up at a moment.
+func (a *AI) again(ctx context.Context, x *turn, at time.Time) worker.Verdict {
+	e := x.Envelope
 	e.N++
-	e.NotBefore, e.Base = until, 0
+	e.NotBefore, e.Base = at, 0
 	return a.next(ctx, x.Task, messages.StateAI)
 }
 

@@ -40,6 +40,8 @@ type stage struct {
 	openai *workertest.OpenAIServer
 	// wrap changes the backend of the processes that are started; nil leaves it.
 	wrap func(worker.Backend) worker.Backend
+	// tune changes layer 2 of the processes that are started; may be nil.
+	tune func(*process, *handlers.AI)
 	// control is that of the processes that are started; may be nil.
 	control worker.Control
 	// observer is told by the processes that are started; may be nil.
@@ -126,7 +128,13 @@ func (s *stage) start(billable bool, probe worker.Probe) *process {
 		s.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	p.stop = cancel
+	tuned := p.stop // of what tune started
+	p.stop = func() {
+		cancel()
+		if tuned != nil {
+			tuned()
+		}
+	}
 	p.all.Go(func() { _ = runtime.Run(ctx) })
 	if s.unrecorded {
 		return p
@@ -230,7 +238,20 @@ func (s *stage) layers(
 		Version: "test", MinAuditReason: 10, AllowUnknownUser: true, AllowUnknownDepartment: true, DefaultModel: model,
 		Prices: prices, Agreements: book, Limits: corporate.Limits{Request: 1e6, Day: cmp.Or(s.limitDay, 1e8), Month: 1e9}, BillableAttempts: 2, Location: time.UTC,
 	}
+	processing := &handlers.AI{
+		Backends: []handlers.Serving{{Backend: backend}}, Hop: hop, Worker: name, Now: time.Now, Probe: probe, Observer: s.observer, Control: s.control,
+		Bodies: handlers.Bodies{Claims: claims},
+	}
 	retry := ai.Retry{Attempts: 2, BaseDelay: 10 * time.Millisecond, MaxDelay: 20 * time.Millisecond, Factor: 2}
+	processing.Policy = func() ai.Policy {
+		return ai.Policy{
+			Agreements: book, Prices: prices, Retry: ai.Retries{Default: retry},
+			Cache: ai.CacheRules{Enabled: true, Sampled: true, Default: ai.CacheRule{Enabled: true, TTL: time.Hour}},
+		}
+	}
+	if s.tune != nil {
+		s.tune(p, processing)
+	}
 	bodies := handlers.Bodies{Claims: claims}
 	return map[messages.LayerName]worker.Layer{
 		messages.LayerCorporate: &handlers.Corporate{
@@ -238,13 +259,7 @@ func (s *stage) layers(
 			Policy: func() corporate.Policy { return rules }, Now: time.Now, Probe: probe, Control: s.control,
 			LongestPark: s.longestPark,
 		},
-		messages.LayerAI: &handlers.AI{
-			Backends: []handlers.Serving{{Backend: backend}}, Bodies: bodies, Hop: hop, Worker: name, Now: time.Now, Probe: probe, Observer: s.observer,
-			Control: s.control,
-			Policy: func() ai.Policy {
-				return ai.Policy{Agreements: book, Prices: prices, Retry: ai.Retries{Default: retry}}
-			},
-		},
+		messages.LayerAI: processing,
 		messages.LayerOptimizer: &handlers.Optimizer{
 			Bodies: bodies, Policy: func() optimizer.Policy { return optimizer.Policy{Agreements: book} }, Now: time.Now,
 		},

@@ -60,6 +60,7 @@ type Pace struct {
 
 	mu      sync.Mutex
 	buckets map[Key]*bucket
+	swept   time.Time
 }
 
 // New makes a Pace. Without Run it works alone.
@@ -180,6 +181,10 @@ func (p *Pace) bucket(key Key, now time.Time) *bucket {
 
 // forget drops what nobody has used for a while.
 func (p *Pace) forget(now time.Time) {
+	if now.Sub(p.swept) < time.Second {
+		return
+	}
+	p.swept = now
 	for key, b := range p.buckets {
 		if len(b.queue) == 0 && now.Sub(b.used) > forgetAfter && !now.Before(b.limit.until) {
 			delete(p.buckets, key)

@@ -2,12 +2,12 @@ package backends
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/url"
 
 	"github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
+	"github.com/openai/openai-go/v3/responses"
 
 	"flowgate/messages"
 	"flowgate/pipelines/ai"
@@ -19,13 +19,17 @@ const OpenAIName = "openai"
 // maxRequestID is what OpenAI takes of a client's request id, in ASCII characters.
 const maxRequestID = 512
 
-// OpenAI asks through OpenAI's Chat Completions, which Ollama, vLLM and others speak too. Every call carries the header
-// X-Client-Request-Id "<tenant>/<id>/<epoch>/<attempt>", so that the provider's logs can be joined with our records.
+// OpenAI asks through OpenAI's Chat Completions, which Ollama, vLLM and others speak too, through its Responses, and through its
+// embeddings. Every call carries the header X-Client-Request-Id "<tenant>/<id>/<epoch>/<attempt>", so that the provider's logs can be
+// joined with our records.
 type OpenAI struct {
 	*line
 
-	chat   openai.ChatCompletionService
-	tokens MaxTokensField
+	chat       openai.ChatCompletionService
+	responses  responses.ResponseService
+	embeddings openai.EmbeddingService
+	options    OpenAIOptions
+	base       *url.URL
 }
 
 // NewOpenAI makes the OpenAI backend. It connects nowhere yet. Close frees its connections.
@@ -38,31 +42,12 @@ func NewOpenAI(options OpenAIOptions) (*OpenAI, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parsing base_url: %w", err)
 	}
+	// The services take these options alone, where the SDK's client would add what it finds in the environment.
+	ours := []option.RequestOption{option.WithBaseURL(options.BaseURL), option.WithAPIKey(options.APIKey), option.WithMaxRetries(0)}
 	return &OpenAI{
-		line: newLine(options.HTTPOptions),
-		// The service takes these options alone, where the SDK's client would add what it finds in the environment.
-		chat:   openai.NewChatCompletionService(option.WithBaseURL(options.BaseURL), option.WithAPIKey(options.APIKey), option.WithMaxRetries(0)),
-		tokens: options.tokensField(base),
+		line: newLine(options.HTTPOptions), options: options, base: base,
+		chat: openai.NewChatCompletionService(ours...), responses: responses.NewResponseService(ours...), embeddings: openai.NewEmbeddingService(ours...),
 	}, nil
-}
-
-// chatProtocol is what an exchange has to know of Chat Completions.
-var chatProtocol = &protocol{requestIDs: []string{"X-Request-Id"}, told: decodeTold, whole: wholeChat}
-
-// wholeChat holds a body to having a message.
-func wholeChat(body []byte) string {
-	var shape struct {
-		Choices []struct {
-			Message *struct{} `json:"message"`
-		} `json:"choices"`
-	}
-	switch err := json.Unmarshal(body, &shape); {
-	case err != nil:
-		return badJSON
-	case len(shape.Choices) == 0 || shape.Choices[0].Message == nil:
-		return "no_choices" // some servers tell an error after status 200
-	}
-	return ""
 }
 
 // Name is OpenAIName.
@@ -72,11 +57,31 @@ func (*OpenAI) Name() string { return OpenAIName }
 func (*OpenAI) Billable() bool { return true }
 
 // Check tells what of a call it cannot do.
-func (*OpenAI) Check(call *ai.Call) *ai.Fault {
+func (b *OpenAI) Check(call *ai.Call) *ai.Fault {
 	if fault := checkCall(call); fault != nil {
 		return fault
 	}
-	return lacks(OpenAIName, call, ableNames)
+	if call.Kind == messages.KindEmbedding {
+		return lacks(OpenAIName, call, ableEmbeddings, ableDimensions)
+	}
+	able := []ability{
+		ableTopP, ableTools, ableJSONObject, ableJSONSchema, ableImages, ableImageURLs,
+	}
+	name := OpenAIName
+	if b.asksResponses(call.Model) {
+		name += " responses"
+	} else {
+		able = append(able, ableStop, ableSeed, ableNames)
+	}
+	if fault := lacks(name, call, able...); fault != nil {
+		return fault
+	}
+	for i := range call.Messages {
+		if m := &call.Messages[i]; m.Role == messages.RoleTool && m.Name != "" {
+			return cannot("messages of role tool with a name", "the openai backend cannot do this")
+		}
+	}
+	return checkReasoning(call)
 }
 
 // Call asks once.
@@ -84,71 +89,25 @@ func (b *OpenAI) Call(ctx context.Context, call ai.Call) (ai.Answer, error) {
 	if fault := b.Check(&call); fault != nil {
 		return ai.Answer{}, fault
 	}
-	x, client, cancel := b.begin(ctx, chatProtocol)
-	defer cancel()
-	asked := []option.RequestOption{option.WithHTTPClient(client)}
-	if id := requestIDOf(&call, maxRequestID); id != "" {
-		asked = append(asked, option.WithHeader("X-Client-Request-Id", id))
+	switch {
+	case call.Kind == messages.KindEmbedding:
+		return b.embed(ctx, &call)
+	case b.asksResponses(call.Model):
+		return b.respond(ctx, &call)
 	}
-	// The SDK looks at its context once more after the answer is there, and would drop an answer that was paid for.
-	completion, err := b.chat.New(context.WithoutCancel(ctx), b.params(&call), asked...)
-	return x.answer(&call, err, func() (ai.Answer, *ai.Fault) { return chatAnswer(&call, completion), nil })
+	return b.complete(ctx, &call)
 }
 
-// chatAnswer is what a chat completion says.
-func chatAnswer(call *ai.Call, completion *openai.ChatCompletion) ai.Answer {
-	choice := completion.Choices[0]
-	answer := ai.Answer{
-		Text: choice.Message.Content, Model: completion.Model, FinishReason: choice.FinishReason, ProviderRequestID: completion.ID,
-		Refused: choice.Message.Refusal != "" || choice.FinishReason == "content_filter",
+// asked are the options of one call of the SDK.
+func asked(client doer, call *ai.Call) []option.RequestOption {
+	options := []option.RequestOption{option.WithHTTPClient(client)}
+	if id := requestIDOf(call, maxRequestID); id != "" {
+		options = append(options, option.WithHeader("X-Client-Request-Id", id))
 	}
-	if answer.Text == "" {
-		answer.Text = choice.Message.Refusal
-	}
-	usage, known := chatUsage([]byte(completion.Usage.RawJSON()), factsOf(call, string(completion.ServiceTier)))
-	answer.Usage, answer.UsageUnknown = usage, !known
-	return answer
+	return options
 }
 
-func (b *OpenAI) params(call *ai.Call) openai.ChatCompletionNewParams {
-	params := openai.ChatCompletionNewParams{
-		Model: call.Model, Messages: make([]openai.ChatCompletionMessageParamUnion, len(call.Messages)),
-		Temperature: openai.Float(call.Temperature),
-	}
-	for i, m := range call.Messages {
-		params.Messages[i] = messageParam(m)
-	}
-	if b.tokens == MaxCompletionTokens {
-		params.MaxCompletionTokens = openai.Int(int64(call.MaxTokens))
-	} else {
-		params.MaxTokens = openai.Int(int64(call.MaxTokens)) // the only name that Ollama and older vLLM know
-	}
-	return params
-}
-
-func messageParam(m messages.Message) openai.ChatCompletionMessageParamUnion {
-	var param openai.ChatCompletionMessageParamUnion
-	switch m.Role {
-	case "system":
-		param = openai.SystemMessage(m.Content)
-		if m.Name != "" {
-			param.OfSystem.Name = openai.String(m.Name)
-		}
-	case "developer":
-		param = openai.DeveloperMessage(m.Content)
-		if m.Name != "" {
-			param.OfDeveloper.Name = openai.String(m.Name)
-		}
-	case "assistant":
-		param = openai.AssistantMessage(m.Content)
-		if m.Name != "" {
-			param.OfAssistant.Name = openai.String(m.Name)
-		}
-	default:
-		param = openai.UserMessage(m.Content)
-		if m.Name != "" {
-			param.OfUser.Name = openai.String(m.Name)
-		}
-	}
-	return param
+// asksResponses tells which API a model is asked through.
+func (b *OpenAI) asksResponses(model string) bool {
+	return b.options.API == APIResponses || b.options.API == APIAuto && onlyResponses(model)
 }

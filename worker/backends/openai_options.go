@@ -13,10 +13,21 @@ type MaxTokensField string
 
 // The names. OpenAI's newer models refuse max_tokens, Ollama and older vLLM know nothing else.
 const (
-	// MaxTokensByHost is max_completion_tokens for api.openai.com and max_tokens for every other host.
+	// MaxTokensByHost is max_completion_tokens for api.openai.com and for models that reason, max_tokens for all others.
 	MaxTokensByHost     MaxTokensField = ""
 	MaxCompletionTokens MaxTokensField = "max_completion_tokens"
 	MaxTokens           MaxTokensField = "max_tokens"
+)
+
+// OpenAIAPI is the API that prompts are asked through.
+type OpenAIAPI string
+
+// The APIs. Embeddings have one of their own.
+const (
+	// APIAuto is Responses for models that can be asked in no other way, and Chat Completions for all others.
+	APIAuto      OpenAIAPI = "auto"
+	APIChat      OpenAIAPI = "chat"
+	APIResponses OpenAIAPI = "responses"
 )
 
 // OpenAIOptions configure the OpenAI backend. No option is read from the environment, but for the standard HTTPS_PROXY,
@@ -29,6 +40,8 @@ type OpenAIOptions struct {
 	// BaseURL is where chat/completions is found, version included: http://127.0.0.1:11434/v1 for Ollama. Left out it is
 	// DefaultOpenAIBaseURL. It is https, except for loopback or with AllowInsecure.
 	BaseURL string
+	// API is the API that prompts are asked through; left out it is APIAuto.
+	API OpenAIAPI
 	// MaxTokensField is the name that max_tokens is sent under.
 	MaxTokensField MaxTokensField
 }
@@ -46,6 +59,11 @@ func (o OpenAIOptions) Validate() error {
 	default:
 		errs.add("max_tokens_field", "must be %s, %s or empty, is %q", MaxCompletionTokens, MaxTokens, string(o.MaxTokensField))
 	}
+	switch o.API {
+	case APIAuto, APIChat, APIResponses:
+	default:
+		errs.add("api", "must be %s, %s or %s, is %q", APIAuto, APIChat, APIResponses, string(o.API))
+	}
 	o.validate(&errs)
 	return errs.join()
 }
@@ -55,15 +73,18 @@ func (o OpenAIOptions) withDefaults() OpenAIOptions {
 	if o.BaseURL == "" {
 		o.BaseURL = DefaultOpenAIBaseURL
 	}
+	if o.API == "" {
+		o.API = APIAuto
+	}
 	return o
 }
 
 // tokensField resolves MaxTokensByHost.
-func (o OpenAIOptions) tokensField(base *url.URL) MaxTokensField {
+func (o OpenAIOptions) tokensField(base *url.URL, model string) MaxTokensField {
 	switch {
 	case o.MaxTokensField != MaxTokensByHost:
 		return o.MaxTokensField
-	case isOpenAI(base):
+	case isOpenAI(base) || reasons(model):
 		return MaxCompletionTokens
 	}
 	return MaxTokens

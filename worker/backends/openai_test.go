@@ -149,7 +149,7 @@ func TestOpenAINamesTheBoundAsTheHostWantsIt(t *testing.T) {
 	} {
 		b := openAI(t, test.base, func(o *OpenAIOptions) { o.MaxTokensField = test.field })
 		call := workertest.NewCall("field")
-		data, err := json.Marshal(b.params(&call))
+		data, err := json.Marshal(b.chatParams(&call))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -252,6 +252,7 @@ func TestOpenAIOptionsAreChecked(t *testing.T) {
 		{OpenAIOptions{BaseURL: "https://models.internal/v1?key=" + testKey}, "base_url: must have neither query"},
 		{OpenAIOptions{APIKey: testKey + "\n"}, "api_key: must be printable ASCII"},
 		{OpenAIOptions{APIKey: testKey, MaxTokensField: "tokens"}, "max_tokens_field: must be"},
+		{OpenAIOptions{APIKey: testKey, API: "completions"}, "api: must be auto, chat or responses"},
 		{OpenAIOptions{APIKey: testKey, HTTPOptions: HTTPOptions{Timeout: -1}}, "timeout: must not be negative"},
 		{OpenAIOptions{APIKey: testKey, HTTPOptions: HTTPOptions{DialTimeout: -1}}, "dial_timeout: must not be negative"},
 		{OpenAIOptions{APIKey: testKey, HTTPOptions: HTTPOptions{MaxConnections: -1}}, "max_connections: must not be negative"},

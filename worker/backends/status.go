@@ -64,8 +64,8 @@ func (t *told) read(message string) {
 // blockedMessage is all that Anthropic says where its filter refuses.
 const blockedMessage = "Output blocked by content filtering policy"
 
-// noModel is how servers say that there is no such model.
-var noModel = regexp.MustCompile(`(?i)\bmodel\b.{0,300}\b(not found|does not exist|not exist|is not supported|is not available)\b`)
+// noModel is how servers say that there is no such model, or that it cannot do what is asked.
+var noModel = regexp.MustCompile(`(?i)\bmodel\b.{0,300}\b(not found|does not exist|not exist|not supported|not available)\b|\b(deprecated|unsupported|not supported) (for|by|with) this model\b`)
 
 func saysNoModel(message string) bool {
 	return noModel.MatchString(message[:min(len(message), maxMessage)])

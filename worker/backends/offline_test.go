@@ -40,6 +40,10 @@ func TestOfflineKeepsTheContract(t *testing.T) {
 	workertest.RunBackendTests(t, func(t *testing.T) workertest.Stage {
 		return workertest.Stage{
 			Backend: offline(t, OfflineOptions{}),
+			Can: []workertest.Ability{
+				workertest.CanNames, workertest.CanTopP, workertest.CanTopK, workertest.CanStop, workertest.CanSeed, workertest.CanImages,
+				workertest.CanImageURLs,
+			},
 			Fault: func(call ai.Call, class ai.Class, wait time.Duration) ai.Call {
 				return scripted(call, MetadataFaults, fmt.Sprintf(`[{"class":%q,"retry_after_ms":%d}]`, class, wait.Milliseconds()))
 			},

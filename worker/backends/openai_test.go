@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"flowgate/messages"
 	"flowgate/pipelines/ai"
@@ -16,9 +15,7 @@ import (
 	"flowgate/worker/workertest"
 )
 
-var _ worker.Backend = (*OpenAI)(nil)
-
-const testKey = "sk-test-5f2ab91c"
+const testKey = workertest.ProviderKey
 
 // openAI is a backend for a test server; change may change its options.
 func openAI(t testing.TB, url string, change ...func(*OpenAIOptions)) *OpenAI {
@@ -37,46 +34,6 @@ func openAI(t testing.TB, url string, change ...func(*OpenAIOptions)) *OpenAI {
 
 // echo is what a chatty provider writes into its messages: all that must not be repeated.
 const echo = "Incorrect API key " + testKey + " for prompt: Who keeps the wisteria-7741?"
-
-func replyOf(class ai.Class, wait time.Duration) workertest.OpenAIReply {
-	switch class {
-	case ai.ClassRateLimited:
-		return workertest.ReplyRateLimited(wait)
-	case ai.ClassOverloaded:
-		return workertest.ReplyError(http.StatusServiceUnavailable, "server_error", "server_is_overloaded", echo)
-	case ai.ClassTransient:
-		return workertest.ReplyError(http.StatusInternalServerError, "wisteria-7741", testKey, echo)
-	case ai.ClassQuota:
-		return workertest.ReplyQuota()
-	case ai.ClassAuth:
-		return workertest.ReplyError(http.StatusUnauthorized, "invalid_request_error", "invalid_api_key", echo)
-	case ai.ClassInvalid:
-		return workertest.ReplyError(http.StatusUnprocessableEntity, "invalid_request_error", "wisteria-7741 was refused", echo)
-	case ai.ClassRefused:
-		return workertest.ReplyRefusal("I will not.")
-	case ai.ClassInDoubt:
-		return workertest.ReplyHalf("wisteria-7741")
-	case ai.ClassDrained: // ours, never a backend's
-	}
-	panic("no such class: " + string(class))
-}
-
-func TestOpenAIKeepsTheContract(t *testing.T) {
-	workertest.RunBackendTests(t, func(t *testing.T) workertest.Stage {
-		server := workertest.NewOpenAI(t)
-		return workertest.Stage{
-			Backend: openAI(t, server.URL), Secrets: []string{testKey},
-			Fault: func(call ai.Call, class ai.Class, wait time.Duration) ai.Call {
-				server.ScriptReplies(call.String(), replyOf(class, wait))
-				return call
-			},
-			Hold: func(call ai.Call) (ai.Call, <-chan struct{}) {
-				return call, server.Block(call.String()).Arrived()
-			},
-			Calls: func(call ai.Call) int { return server.Calls(call.String()) },
-		}
-	})
-}
 
 func TestOpenAISendsTheCallAsItIs(t *testing.T) {
 	for name, value := range map[string]string{

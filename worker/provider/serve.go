@@ -151,7 +151,7 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, d dialect, q *que
 	case Endless:
 		trickle(r.Context(), w)
 	default:
-		if a == nil {
+		if a == nil || a.failed && d.protocol() != Responses { // no other protocol has an answer that failed
 			s.refuse(w, d, reply, q.last())
 			return
 		}

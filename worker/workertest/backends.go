@@ -1,24 +1,31 @@
 package workertest
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"maps"
-	"reflect"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"flowgate/messages"
 	"flowgate/pipelines/ai"
 	"flowgate/worker"
+	"flowgate/worker/provider"
 )
 
 // Stage is a backend with the provider behind it, as RunBackendTests plays on it.
 type Stage struct {
 	Backend worker.Backend
+	// Provider is the fake provider behind the backend; nil: there is none. With one, Fault, Hold and Calls may be left out.
+	Provider *Provider
+	// At makes a backend of the same kind for another provider, whose URL without a path is root.
+	At func(t *testing.T, root string, bounds Bounds) worker.Backend
+	// Can are the abilities of the backend; what is not among them it MUST refuse by name. Tells are what its provider tells.
+	Can   []Ability
+	Tells []Telling
+	// Words are the provider's own for why an answer ended.
+	Words Words
+	// EmbeddingModel is a model of vectors; left out it is that of every call.
+	EmbeddingModel string
+
 	// Fault makes the provider meet call with a fault of class and, where it is above 0, ask to wait retryAfter. It returns
 	// the call to be made, since a script may travel in it.
 	Fault func(call ai.Call, class ai.Class, retryAfter time.Duration) ai.Call
@@ -30,30 +37,142 @@ type Stage struct {
 	Secrets []string
 }
 
+// Bounds are those of a backend that Stage.At makes; what is 0 is the default.
+type Bounds struct {
+	Timeout          time.Duration
+	MaxResponseBytes int64
+	// Insecure permits http to hosts that are not loopback.
+	Insecure bool
+}
+
+// Words are the provider's words for why an answer ended. What is empty is "stop", Length "length".
+type Words struct{ Stop, Sequence, Length, Tool string }
+
+// Ability is something that not every backend can do. It is named as a refusal names it.
+type Ability string
+
+// The abilities.
+const (
+	CanTopP       Ability = "top_p"
+	CanTopK       Ability = "top_k"
+	CanStop       Ability = "stop"
+	CanSeed       Ability = "seed"
+	CanTools      Ability = "tools"
+	CanJSONObject Ability = "response_format json_object"
+	CanJSONSchema Ability = "response_format json_schema"
+	CanImages     Ability = "images"
+	CanImageURLs  Ability = "images with a url"
+	CanNames      Ability = "messages with a name"
+	CanEmbeddings Ability = "input"
+	CanDimensions Ability = "dimensions"
+)
+
+// Telling is something that not every provider tells.
+type Telling string
+
+// What providers tell.
+const (
+	TellsCache     Telling = "what was read from and written to its cache"
+	TellsReasoning Telling = "how much of the output is reasoning"
+	TellsTier      Telling = "its service tier"
+	TellsQuota     Telling = "what it still takes"
+	TellsRetry     Telling = "how long to wait"
+	TellsFilter    Telling = "that a filter refused the question"
+	TellsQuotaUsed Telling = "that a quota is used up"
+)
+
 // RunBackendTests holds a backend to the contract of worker.Backend. Stage is called once for every test and frees what it
 // made with the test's Cleanup.
 func RunBackendTests(t *testing.T, stage func(t *testing.T) Stage) {
 	t.Helper()
-	tests := []struct {
-		name string
-		run  func(t *testing.T, s Stage)
-	}{
-		{"answers with text, model, reason and usage within its bound", testAnswers},
-		{"takes temperature 0 as a value", testTemperature},
-		{"obeys max_tokens", testMaxTokens},
-		{"refuses a call that cannot be asked", testBadCalls},
-		{"makes every fault one of its class after one call", testClasses},
-		{"takes a refusal for a result", testRefusal},
-		{"hands on how long the provider asks to wait", testRetryAfter},
-		{"sends nothing for a context that has ended", testEnded},
-		{"lets go of a call when its context ends", testCancelled},
-		{"answers 64 calls at once", testConcurrency},
-		{"leaves the call as it was", testLeavesCall},
-		{"says nothing of prompt or secrets in errors", testSilence},
+	for _, test := range backendTests() {
+		t.Run(test.name, func(t *testing.T) {
+			s := stage(t).withDefaults()
+			if test.remote && s.Provider == nil {
+				t.Skip("there is no provider behind it")
+			}
+			test.run(t, s)
+		})
 	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) { test.run(t, stage(t)) })
+}
+
+// backendTest is a test of the contract; remote ones need a provider.
+type backendTest struct {
+	name   string
+	remote bool
+	run    func(t *testing.T, s Stage)
+}
+
+func backendTests() []backendTest {
+	return []backendTest{
+		{"answers with text, model, reason and usage within its bound", false, testAnswers},
+		{"takes temperature 0 as a value", false, testTemperature},
+		{"obeys max_tokens", false, testMaxTokens},
+		{"refuses a call that cannot be asked", false, testBadCalls},
+		{"makes every fault one of its class after one call", false, testClasses},
+		{"takes a refusal for a result", false, testRefusal},
+		{"hands on how long the provider asks to wait", false, testRetryAfter},
+		{"sends nothing for a context that has ended", false, testEnded},
+		{"lets go of a call when its context ends", false, testCancelled},
+		{"answers 64 calls at once", false, testConcurrency},
+		{"leaves the call as it was", false, testLeavesCall},
+		{"says nothing of prompt or secrets in errors", false, testSilence},
+		{"refuses by name what it cannot do", false, testRefusesByName},
+		{"sends what the system says", true, testSystem},
+		{"sends our request id", true, testRequestID},
+		{"sends what it can do", true, testSends},
+		{"calls tools and goes on from their results", true, testTools},
+		{"chooses tools as it is told", true, testToolChoice},
+		{"answers in the form that is asked for", true, testForms},
+		{"makes vectors in the order of the texts", true, testVectors},
+		{"sorts usage into its classes", true, testUsage},
+		{"knows when usage is not known", true, testUnknownUsage},
+		{"hands on what the provider tells of its quota", true, testQuota},
+		{"gives each status its class", true, testStatuses},
+		{"takes every trouble for what it is", true, testTroubles},
+		{"keeps an answer that is empty, and one whose tool has broken arguments", true, testOddAnswers},
+		{"takes a filter's work for a result", true, testFilters},
+		{"follows no redirect and obeys no hint to try again", true, testNoSecondRequest},
+		{"bounds an answer in size and time", true, testBounds},
+		{"names what kept it from the provider", true, testUnreached},
+		{"goes through the proxy of the environment", true, testProxy},
 	}
+}
+
+// withDefaults fills in what a provider gives.
+func (s Stage) withDefaults() Stage {
+	for word, usual := range map[*string]string{&s.Words.Stop: "stop", &s.Words.Sequence: "stop", &s.Words.Length: "length", &s.Words.Tool: "tool_calls"} {
+		if *word == "" {
+			*word = usual
+		}
+	}
+	p := s.Provider
+	if p == nil {
+		return s
+	}
+	s.Secrets = append(s.Secrets, ProviderKey)
+	if s.Fault == nil {
+		s.Fault = func(call ai.Call, class ai.Class, wait time.Duration) ai.Call {
+			p.Reply(call, provider.Reply{Outcome: outcomeOf(class), RetryAfter: wait})
+			return call
+		}
+	}
+	if s.Hold == nil {
+		s.Hold = func(call ai.Call) (ai.Call, <-chan struct{}) { return call, p.Server.Hold(call.String()).Arrived() }
+	}
+	if s.Calls == nil {
+		s.Calls = func(call ai.Call) int { return len(p.Seen(call.String())) }
+	}
+	return s
+}
+
+// outcomeOf is how a provider makes a fault of a class.
+func outcomeOf(class ai.Class) provider.Outcome {
+	return map[ai.Class]provider.Outcome{
+		ai.ClassRateLimited: provider.RateLimited, ai.ClassOverloaded: provider.Overloaded, ai.ClassTransient: provider.Failed,
+		ai.ClassQuota: provider.Quota, ai.ClassAuth: provider.Auth, ai.ClassInvalid: provider.Invalid, ai.ClassRefused: provider.Refused,
+		ai.ClassInDoubt: provider.Half,
+	}[class]
 }
 
 // promptMarker is in every prompt and must be in no error.
@@ -100,187 +219,5 @@ func (s Stage) wantCalls(t *testing.T, call ai.Call, want int) {
 	}
 	if got := s.Calls(call); got != want {
 		t.Errorf("the provider saw %d calls, want %d", got, want)
-	}
-}
-
-func testAnswers(t *testing.T, s Stage) {
-	call := NewCall("answers")
-	got := answer(t, s, call)
-	if got.Text == "" || got.Model == "" || got.FinishReason != "stop" || got.ProviderRequestID == "" || got.Refused || got.UsageUnknown {
-		t.Errorf("answer %+v lacks something", got)
-	}
-	bound := int64(16)
-	for _, m := range call.Messages {
-		bound += int64(len(m.Content)) + 16
-	}
-	if got.Usage.Input() <= 0 || got.Usage.Input() > bound {
-		t.Errorf("input is %d tokens, want 1 to %d", got.Usage.Input(), bound)
-	}
-	if got.Usage.Output <= 0 || got.Usage.Output > int64(call.MaxTokens) {
-		t.Errorf("output is %d tokens, want 1 to %d", got.Usage.Output, call.MaxTokens)
-	}
-	if s.Backend.Name() == "" {
-		t.Error("the backend has no name")
-	}
-	s.wantCalls(t, call, 1)
-}
-
-func testTemperature(t *testing.T, s Stage) {
-	warm := NewCall("temperature")
-	cold := warm
-	cold.Temperature, cold.Attempt = 0, 2
-	first, second := answer(t, s, warm), answer(t, s, cold)
-	if first.Text == second.Text {
-		t.Errorf("temperature 0 got the answer of 0.7: %q", first.Text)
-	}
-}
-
-func testMaxTokens(t *testing.T, s Stage) {
-	for _, most := range []int{1, 5} {
-		call := NewCall(fmt.Sprintf("max-%d", most))
-		call.MaxTokens = most
-		got := answer(t, s, call)
-		if got.Usage.Output > int64(most) || got.FinishReason != "length" {
-			t.Errorf("max_tokens %d: output %d, finish reason %q", most, got.Usage.Output, got.FinishReason)
-		}
-	}
-}
-
-func testBadCalls(t *testing.T, s Stage) {
-	for name, spoil := range map[string]func(*ai.Call){
-		"model":    func(c *ai.Call) { c.Model = "" },
-		"messages": func(c *ai.Call) { c.Messages = nil },
-		"bound":    func(c *ai.Call) { c.MaxTokens = 0 },
-		"role":     func(c *ai.Call) { c.Messages = []messages.Message{{Role: promptMarker, Content: "x"}} },
-	} {
-		call := NewCall("bad-" + name)
-		spoil(&call)
-		_, err := s.Backend.Call(t.Context(), call)
-		fault := faultOf(t, err)
-		if fault.Class != ai.ClassInvalid {
-			t.Errorf("%s: class is %s, want invalid", name, fault.Class)
-		}
-		s.wantSilence(t, err)
-		s.wantCalls(t, call, 0)
-	}
-}
-
-// faultClasses are the classes that are errors; refused is a result.
-func faultClasses() []ai.Class {
-	return []ai.Class{
-		ai.ClassRateLimited, ai.ClassOverloaded, ai.ClassTransient, ai.ClassQuota, ai.ClassAuth, ai.ClassInvalid, ai.ClassInDoubt,
-	}
-}
-
-func testClasses(t *testing.T, s Stage) {
-	for _, class := range faultClasses() {
-		call := s.Fault(NewCall("class-"+string(class)), class, 0)
-		_, err := s.Backend.Call(t.Context(), call)
-		if fault := faultOf(t, err); fault.Class != class || fault.Code == "" {
-			t.Errorf("class is %s with code %q, want %s with a code", fault.Class, fault.Code, class)
-		}
-		s.wantCalls(t, call, 1)
-	}
-}
-
-func testRefusal(t *testing.T, s Stage) {
-	call := s.Fault(NewCall("refusal"), ai.ClassRefused, 0)
-	got := answer(t, s, call)
-	if !got.Refused {
-		t.Errorf("answer %+v is not marked as refused", got)
-	}
-	s.wantCalls(t, call, 1)
-}
-
-func testRetryAfter(t *testing.T, s Stage) {
-	call := s.Fault(NewCall("retry-after"), ai.ClassRateLimited, 1500*time.Millisecond)
-	_, err := s.Backend.Call(t.Context(), call)
-	if got := faultOf(t, err).RetryAfter; got != 1500*time.Millisecond {
-		t.Errorf("RetryAfter is %s, want 1.5s", got)
-	}
-}
-
-func testEnded(t *testing.T, s Stage) {
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	call := NewCall("ended")
-	_, err := s.Backend.Call(ctx, call)
-	if fault := faultOf(t, err); fault.Class != ai.ClassTransient || !errors.Is(err, context.Canceled) {
-		t.Errorf("fault is %v, want a transient one for the cancelled context", fault)
-	}
-	s.wantCalls(t, call, 0)
-}
-
-func testCancelled(t *testing.T, s Stage) {
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	call, arrived := s.Hold(NewCall("cancelled"))
-	ended := make(chan error, 1)
-	go func() {
-		_, err := s.Backend.Call(ctx, call)
-		ended <- err
-	}()
-	<-arrived
-	cancel()
-	want := ai.ClassTransient
-	if s.Backend.Billable() {
-		want = ai.ClassInDoubt
-	}
-	err := <-ended
-	if fault := faultOf(t, err); fault.Class != want || !errors.Is(err, context.Canceled) {
-		t.Errorf("fault is %v, want %s for the cancelled context", fault, want)
-	}
-}
-
-func testConcurrency(t *testing.T, s Stage) {
-	const n = 64
-	var all sync.WaitGroup
-	for i := range n {
-		call := NewCall(fmt.Sprintf("at-once-%d", i))
-		call.Temperature = float64(i) / n
-		all.Go(func() {
-			got, err := s.Backend.Call(t.Context(), call)
-			if err != nil {
-				t.Errorf("call %d: %v", i, err)
-				return
-			}
-			if want := fmt.Sprintf("temperature %g", call.Temperature); !strings.Contains(got.Text, want) {
-				t.Errorf("call %d got somebody else's answer %q, want one for %s", i, got.Text, want)
-			}
-			s.wantCalls(t, call, 1)
-		})
-	}
-	all.Wait()
-}
-
-func testLeavesCall(t *testing.T, s Stage) {
-	call := NewCall("leaves")
-	before := call
-	before.Messages = append([]messages.Message(nil), call.Messages...)
-	before.Metadata = maps.Clone(call.Metadata)
-	answer(t, s, call)
-	if !reflect.DeepEqual(call, before) {
-		t.Errorf("the call was changed to %+v", call)
-	}
-}
-
-func testSilence(t *testing.T, s Stage) {
-	for _, class := range faultClasses() {
-		_, err := s.Backend.Call(t.Context(), s.Fault(NewCall("silence-"+string(class)), class, 0))
-		_ = faultOf(t, err)
-		s.wantSilence(t, err)
-	}
-}
-
-// wantSilence looks through an error and all that it wraps.
-func (s Stage) wantSilence(t *testing.T, err error) {
-	t.Helper()
-	for ; err != nil; err = errors.Unwrap(err) {
-		said := fmt.Sprintf("%v\n%+v\n%#v", err, err, err)
-		for _, secret := range append([]string{promptMarker}, s.Secrets...) {
-			if strings.Contains(said, secret) {
-				t.Errorf("an error says %q: %s", secret, said)
-			}
-		}
 	}
 }

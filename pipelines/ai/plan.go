@@ -77,9 +77,11 @@ type BackendFact struct {
 	Menu     Menu
 	// Paused keeps it from being asked.
 	Paused bool
-	// Held keeps it from being asked until then: its breaker is open, or its quota is used up. HeldBy says which.
+	// Held keeps it from being asked until then: its breaker is open. HeldBy says after what.
 	Held   time.Time
 	HeldBy string
+	// Down is why it cannot be asked until somebody does something about it: backend_auth or backend_quota.
+	Down messages.Reason
 	// Region is where it processes what it is asked; empty: nobody said.
 	Region string
 }
@@ -150,6 +152,7 @@ type search struct {
 	plan   Plan
 	paused bool
 	held   BackendFact     // the one that is held for the shortest
+	down   messages.Reason // why one cannot be asked
 	barred messages.Reason // why a backend that serves the model may not be asked
 	kept   *Plan           // from a backend that would serve it
 }
@@ -170,6 +173,8 @@ func (s *search) try(b BackendFact) bool {
 	case failedForGood(s.e.History, b.Name):
 	case b.Paused:
 		s.paused = true
+	case b.Down != "":
+		s.down = b.Down
 	case b.Held.After(s.f.Now):
 		if s.held.Name == "" || b.Held.Before(s.held.Held) {
 			s.held = b
@@ -212,6 +217,8 @@ func (s *search) none() Plan {
 		return Plan{Paused: true}
 	case s.kept != nil:
 		return *s.kept
+	case s.down != "":
+		return Plan{Refusal: pipelines.Fail(s.down, "a call a moment ago came to this; after a while one tries again")}
 	case s.barred != "":
 		return Plan{Refusal: pipelines.Deny(s.barred, "", "")}
 	}

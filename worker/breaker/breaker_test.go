@@ -214,9 +214,22 @@ func TestFailuresOfSeveralModelsOpenTheBackend(t *testing.T) {
 	})
 }
 
-func TestRefusedCredentialsHoldTheBackendUntilReset(t *testing.T) {
+func TestRefusedCredentialsHoldTheBackendForAWhile(t *testing.T) {
 	in(t, func(t *testing.T) {
 		b := setup(t)
+		b.calls(1, "m", &ai.Fault{Class: ai.ClassAuth, Code: "401"})
+		if r := b.call("other", nil); r == nil || r.State != breaker.Unhealthy || r.Next.Sub(time.Now()) != time.Minute {
+			t.Fatalf("at once: %+v", r)
+		}
+		time.Sleep(time.Minute)
+		b.calls(1, "m", nil)
+		b.stands("", breaker.Closed)
+	})
+}
+
+func TestRefusedCredentialsHoldTheBackendUntilReset(t *testing.T) {
+	in(t, func(t *testing.T) {
+		b := setup(t, func(o *breaker.Options) { o.AuthHold = 0 })
 		b.calls(1, "m", &ai.Fault{Class: ai.ClassAuth, Code: "401"})
 		time.Sleep(24 * time.Hour)
 		r := b.call("other", nil)

@@ -20,15 +20,18 @@ type Options struct {
 	Open, MaxOpen time.Duration
 	// QuotaHold is how long a backend is left alone whose quota or credit is used up.
 	QuotaHold time.Duration
+	// AuthHold is how long one is left alone that refused the credentials, before one call tries; 0: until Reset.
+	AuthHold time.Duration
 	// OnChange is told each opening and closing; may be nil. It is called in the caller's goroutine without a lock, and MUST NOT block.
 	OnChange func(Change)
 }
 
 // DefaultOptions are five failures in a row, or half of at least twenty calls in 30 s; open for 5 s, doubled up to a minute; five minutes
-// for a quota.
+// for a quota, one for credentials.
 func DefaultOptions() Options {
 	return Options{
 		Failures: 5, Share: 0.5, Calls: 20, Window: 30 * time.Second, Open: 5 * time.Second, MaxOpen: time.Minute, QuotaHold: 5 * time.Minute,
+		AuthHold: time.Minute,
 	}
 }
 
@@ -47,6 +50,7 @@ func (o Options) Validate() error {
 	wrong(o.Open < 100*time.Millisecond || o.Open > time.Hour, "open", "from 100ms to 1h")
 	wrong(o.MaxOpen < o.Open || o.MaxOpen > 24*time.Hour, "max_open", "from open to 24h")
 	wrong(o.QuotaHold < time.Second || o.QuotaHold > 24*time.Hour, "quota_hold", "from 1s to 24h")
+	wrong(o.AuthHold < 0 || o.AuthHold > 24*time.Hour, "auth_hold", "from 0s to 24h")
 	return errors.Join(all...)
 }
 

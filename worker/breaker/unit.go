@@ -19,7 +19,7 @@ const (
 	// HalfOpen: one call at a time tries.
 	HalfOpen Position = "half_open"
 	Open     Position = "open"
-	// Unhealthy: the credentials were refused; nothing is tried before they change.
+	// Unhealthy: the credentials were refused; nothing is tried for a while, or before they change.
 	Unhealthy Position = "unhealthy"
 	// Held: the quota is used up; nothing is tried for a while.
 	Held Position = "held"
@@ -203,6 +203,9 @@ func (u *unit) note(model string, f *ai.Fault, m meaning, now time.Time) {
 			return
 		}
 		u.hold = &hold{position: Unhealthy}
+		if u.opts.AuthHold > 0 {
+			u.hold.until = now.Add(u.opts.AuthHold)
+		}
 	case meansUsedUp:
 		if !whole {
 			return

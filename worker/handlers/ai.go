@@ -9,8 +9,10 @@ import (
 	"flowgate/pipelines"
 	"flowgate/pipelines/ai"
 	"flowgate/worker"
+	"flowgate/worker/breaker"
 	"flowgate/worker/cache"
 	"flowgate/worker/flights"
+	"flowgate/worker/pace"
 )
 
 // Serving is a backend and the models that it serves.
@@ -45,6 +47,9 @@ type AI struct {
 	// Cache has answers that were paid for, Flights the questions on their way; without them every request calls.
 	Cache   *cache.Cache
 	Flights *flights.Flights
+	// Pace lets calls wait their turn, Breakers leave alone what fails; without them every call goes.
+	Pace     *pace.Pace
+	Breakers *breaker.Breakers
 }
 
 var _ worker.Layer = (*AI)(nil)
@@ -134,6 +139,9 @@ func (a *AI) decide(x *turn, now time.Time) ai.Plan {
 	facts := ai.Facts{Address: x.Address, Now: now, Backends: make([]ai.BackendFact, len(a.Backends)), Avoid: x.avoid}
 	for i, b := range a.Backends {
 		facts.Backends[i] = ai.BackendFact{Name: b.Name(), Billable: b.Billable(), Menu: b.Menu, Paused: a.backendPaused(b.Name()), Region: b.Region}
+		if c := x.Envelope.Corporate; c != nil {
+			a.standing(&facts.Backends[i], c.Model)
+		}
 	}
 	return ai.Decide(x.Envelope, x.request, facts, x.policy)
 }

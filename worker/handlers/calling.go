@@ -26,14 +26,25 @@ func (a *AI) attempts(ctx context.Context, x *turn) worker.Verdict {
 			PriceVersion: x.plan.Row.Version, Worker: a.Worker,
 		}
 		fault := a.backend(x.plan.Backend.Name).Check(&x.plan.Call)
-		if fault == nil && x.plan.Backend.Billable {
-			if v, lost := a.announce(ctx, x, attempt); lost {
-				return v
-			}
-		}
 		var answer ai.Answer
 		if fault == nil {
-			answer, fault, attempt.Tries = a.call(ctx, x, attempt.StartedAt)
+			pass, until := a.enter(ctx, x, turnPatience)
+			if pass == nil && until.Sub(a.Now()) > routeOn && a.elsewhere(x) {
+				continue
+			}
+			if pass == nil {
+				v := a.wait(ctx, x, until)
+				v.Spent = x.spent
+				return v
+			}
+			attempt.StartedAt = a.Now()
+			if x.plan.Backend.Billable {
+				if v, lost := a.announce(ctx, x, attempt); lost {
+					pass.left()
+					return v
+				}
+			}
+			answer, fault, attempt.Tries = a.call(ctx, x, attempt.StartedAt, pass)
 			a.Probe.At(worker.StepCalled, "ai", x.Key)
 		}
 		if fault == nil {
@@ -99,8 +110,9 @@ func (a *AI) announce(ctx context.Context, x *turn, attempt messages.Attempt) (w
 }
 
 // call asks the backend, with quick retries where nothing was billed.
-func (a *AI) call(ctx context.Context, x *turn, since time.Time) (ai.Answer, *ai.Fault, int) {
+func (a *AI) call(ctx context.Context, x *turn, since time.Time, p *pass) (ai.Answer, *ai.Fault, int) {
 	if x.Open != nil && a.Now().Sub(since) > announcedFor && !a.mine(ctx, x) {
+		p.left()
 		return ai.Answer{}, &ai.Fault{Class: ai.ClassDrained, Code: "overtaken", Detail: "too long after it was announced, so that another may have taken over; nothing was sent"}, 0
 	}
 	if !x.Envelope.NotAfter.IsZero() {
@@ -109,16 +121,22 @@ func (a *AI) call(ctx context.Context, x *turn, since time.Time) (ai.Answer, *ai
 		defer cancel()
 	}
 	for tries := 1; ; tries++ {
+		p.sent = a.Now()
 		answer, err := a.backend(x.plan.Backend.Name).Call(ctx, x.plan.Call)
 		if err == nil {
+			p.came(nil, answer.Quota)
 			return answer, nil, tries
 		}
 		var fault *ai.Fault
 		if !errors.As(err, &fault) {
 			fault = &ai.Fault{Class: ai.ClassInDoubt, Detail: "the backend broke its contract", Err: err}
 		}
+		p.came(fault, fault.Quota)
 		step, _ := ai.Next(nil, fault, tries, a.Now().Sub(since), 1, ai.Retry{Attempts: 1})
 		if step != ai.StepQuick || !quick().Pause(ctx, tries) || a.cancelled(x.Task) != nil || x.Open != nil && !a.mine(ctx, x) {
+			return ai.Answer{}, fault, tries
+		}
+		if p, _ = a.enter(ctx, x, quickPatience); p == nil {
 			return ai.Answer{}, fault, tries
 		}
 	}
@@ -158,7 +176,7 @@ func (a *AI) wait(ctx context.Context, x *turn, until time.Time) worker.Verdict 
 	if end := e.NotAfter.Add(time.Millisecond); !e.NotAfter.IsZero() && until.After(end) {
 		until = end // it ends then, as timeout
 	}
-	if x.Open == nil && x.Doubt == nil && until.Sub(a.Now()) <= longestNak {
+	if x.Open == nil && x.Doubt == nil && len(x.spent) == 0 && until.Sub(a.Now()) <= longestNak {
 		return worker.Park(until, nil)
 	}
 	return a.again(ctx, x, until)

@@ -40,6 +40,10 @@ type stage struct {
 	openai *workertest.OpenAIServer
 	// wrap changes the backend of the processes that are started; nil leaves it.
 	wrap func(worker.Backend) worker.Backend
+	// patience bounds what until waits for; 0 is a minute.
+	patience time.Duration
+	// slots are those of layer 2 in one process; 0 is 16.
+	slots int
 	// tune changes layer 2 of the processes that are started; may be nil.
 	tune func(*process, *handlers.AI)
 	// control is that of the processes that are started; may be nil.
@@ -121,7 +125,7 @@ func (s *stage) start(billable bool, probe worker.Probe) *process {
 	}
 	runtime, err := worker.NewRuntime(worker.Options{
 		Conn: p.conn, JS: js, Leader: leader, Hop: hop, Worker: name, AckWait: time.Second, PullWait: 100 * time.Millisecond, Grace: 5 * time.Second, Probe: probe,
-		Queues: queues(s.layers(p, hop, leader, claims, name, billable, probe)), Waiting: p.db.Waiting, Observer: s.observer, Control: s.control,
+		Queues: s.queues(s.layers(p, hop, leader, claims, name, billable, probe)), Waiting: p.db.Waiting, Observer: s.observer, Control: s.control,
 		LongestPark: s.longestPark,
 	})
 	if err != nil {
@@ -192,13 +196,16 @@ func (p *process) end() {
 	p.db.Close()
 }
 
-func queues(layers map[messages.LayerName]worker.Layer) []worker.Queue {
+func (s *stage) queues(layers map[messages.LayerName]worker.Layer) []worker.Queue {
 	var all []worker.Queue
 	for _, link := range pipelines.Chain() {
 		for _, q := range link.Queues {
-			named := broker.LayerQueue{Name: q.Name, State: q.State}
+			named, batch := broker.LayerQueue{Name: q.Name, State: q.State}, 16
+			if link.Name == messages.LayerAI {
+				batch = cmp.Or(s.slots, batch)
+			}
 			all = append(all, worker.Queue{
-				Name: named.Consumer(messages.ClassStd, 0), Stream: named.Stream(0), Layer: layers[link.Name], Batch: 16, Lanes: 1,
+				Name: named.Consumer(messages.ClassStd, 0), Stream: named.Stream(0), Layer: layers[link.Name], Batch: batch, Lanes: 1,
 				Single: link.Name == messages.LayerAI, Holds: q.State == messages.StateHold,
 			})
 		}
@@ -286,7 +293,7 @@ func (s *stage) until(what string, holds func() bool) {
 	s.t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	late := time.After(60 * time.Second)
+	late := time.After(cmp.Or(s.patience, time.Minute))
 	for !holds() {
 		select {
 		case <-tick.C:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -121,6 +122,15 @@ func writeResult(w io.Writer, g *globals, r messages.Result) error {
 	if m := r.Metadata; m != nil {
 		say("  backend   %s, model %s, %d attempt(s), %.3f s", m.Backend, printable(m.Model), m.Attempts, m.ProcessingTime)
 		say("  tokens    %d in, %d out; cost %s", m.Tokens.Input, m.Tokens.Output, dollars(m.CostMicroUSD))
+		if m.Reused != nil {
+			say("  reused    %s", reusedText(m.Reused))
+		}
+	}
+	for _, c := range r.ToolCalls {
+		say("  calls     %s(%s), id %s", printable(c.Name), printable(c.Arguments), printable(c.ID))
+	}
+	if text := vectorsText(r.Embeddings); text != "" {
+		say("  vectors   %s; --json has them", text)
 	}
 	if text := foundText(r.Findings); text != "" {
 		say("  found     %s", text)
@@ -135,6 +145,32 @@ func writeResult(w io.Writer, g *globals, r messages.Result) error {
 		say("\n%s", r.Answer)
 	}
 	return err
+}
+
+// reusedText says where an answer came from that no call of its request brought, what that saved and who pays.
+func reusedText(u *messages.Reused) string {
+	text := fmt.Sprintf("from the cache (%s), %s old", printable(u.From), oldness(u.AgeSeconds))
+	if u.From == messages.ReusedRequest {
+		text = fmt.Sprintf("of the identical request %s, which was on its way and pays", printable(u.Leader))
+	}
+	return fmt.Sprintf("%s; saved %s and %.3f s", text, dollars(u.SavedMicroUSD), u.SavedSeconds)
+}
+
+// oldness is an age in seconds as people say it.
+func oldness(s float64) string {
+	if s < 60 {
+		return fmt.Sprintf("%.1f s", s)
+	}
+	return time.Duration(min(s, 1e9) * float64(time.Second)).Round(time.Second).String()
+}
+
+// vectorsText counts vectors and their dimensions; empty: there are none.
+func vectorsText(raw json.RawMessage) string {
+	var vectors [][]json.Number
+	if len(raw) == 0 || json.Unmarshal(raw, &vectors) != nil || len(vectors) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d dimensions", len(vectors), len(vectors[0]))
 }
 
 // foundText is what was found, and what was done with it.

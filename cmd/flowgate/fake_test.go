@@ -15,17 +15,7 @@ import (
 // TestTheFakeProviderServesAFlowgate starts both as a user does, with the variables that the provider prints.
 func TestTheFakeProviderServesAFlowgate(t *testing.T) {
 	g := newGround(t, quickSettings+"  backends: {allowed: [openai]}\n")
-	fake := g.begin(g.command("fake-provider", "--json", "--listen", "127.0.0.1:0", "--latency", "0s"), "")
-	var said struct {
-		URL string
-		Env map[string]string
-	}
-	if !fake.until("the provider serves", func() bool { return json.Unmarshal([]byte(fake.out.String()), &said) == nil }) {
-		t.Fatal(fake.err)
-	}
-	for name, value := range said.Env {
-		g.env = append(g.env, name+"="+value)
-	}
+	fake, url := g.provided()
 	g.up().ready()
 	done := g.say("submit", "--id", "first-1", "--model", "gpt-4o-mini", "--json", "--wait", "--reason", "rehearsing with a fake provider", "Say OK")
 	var result messages.Result
@@ -34,16 +24,33 @@ func TestTheFakeProviderServesAFlowgate(t *testing.T) {
 		t.Errorf("%+v", done)
 	}
 	var totals provider.Totals
-	if err := json.Unmarshal(fakeDoor(t, http.MethodGet, said.URL+"/fake/calls?request=default/first-1", ""), &totals); err != nil || totals.Calls != 1 || totals.Billed != 1 {
+	if err := json.Unmarshal(fakeDoor(t, http.MethodGet, url+"/fake/calls?request=default/first-1", ""), &totals); err != nil || totals.Calls != 1 || totals.Billed != 1 {
 		t.Errorf("%v %+v", err, totals)
 	}
 	var orders provider.Orders
-	if err := json.Unmarshal(fakeDoor(t, http.MethodPut, said.URL+"/fake/script", `{"faults":{"invalid":1}}`), &orders); err != nil || (*orders.Faults)[provider.Invalid] != 1 {
+	if err := json.Unmarshal(fakeDoor(t, http.MethodPut, url+"/fake/script", `{"faults":{"invalid":1}}`), &orders); err != nil || (*orders.Faults)[provider.Invalid] != 1 {
 		t.Errorf("%v %+v", err, orders)
 	}
 	g.say("submit", "--id", "first-2", "--model", "gpt-4o-mini", "--wait", "--reason", "rehearsing with a fake provider", "Say OK").wants(t, exitFailed)
 	fake.signal(syscall.SIGTERM)
 	fake.ended().wants(t, exitDone)
+}
+
+// provided starts a fake provider, and has what is started after it use it.
+func (g *ground) provided(args ...string) (fake *process, url string) {
+	g.t.Helper()
+	fake = g.begin(g.command(append([]string{"fake-provider", "--json", "--listen", "127.0.0.1:0", "--latency", "0s"}, args...)...), "")
+	var said struct {
+		URL string
+		Env map[string]string
+	}
+	if !fake.until("the provider serves", func() bool { return json.Unmarshal([]byte(fake.out.String()), &said) == nil }) {
+		g.t.Fatal(fake.err)
+	}
+	for name, value := range said.Env {
+		g.env = append(g.env, name+"="+value)
+	}
+	return fake, said.URL
 }
 
 func fakeDoor(t *testing.T, method, url, body string) []byte {

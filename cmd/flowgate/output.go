@@ -9,6 +9,8 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+
+	"golang.org/x/sys/unix"
 )
 
 // printJSON writes one JSON document.
@@ -76,4 +78,13 @@ func clock(t time.Time) string {
 func isTerminal(f *os.File) bool {
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// terminalWidth is that of the terminal which f is, in cells; 0: it is none.
+func terminalWidth(f *os.File) int {
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ) //nolint:gosec // a file descriptor is small
+	if err != nil {
+		return 0
+	}
+	return int(size.Col)
 }

@@ -46,10 +46,10 @@ type Options struct {
 type Flights struct {
 	opts Options
 
-	mu   sync.Mutex
-	own  map[string]*flight
+	mu     sync.Mutex
+	own    map[string]*flight
 	others map[string]*flight // those of other workers
-	kv   jetstream.KeyValue
+	kv     jetstream.KeyValue
 }
 
 // flight is one question on its way.

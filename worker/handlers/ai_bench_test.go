@@ -38,8 +38,8 @@ func (*promised) Newest(context.Context, int, messages.Key) (*worker.Newest, boo
 // instant is a backend that costs money and answers at once.
 type instant struct{ text string }
 
-func (instant) Name() string              { return "openai" }
-func (instant) Billable() bool            { return true }
+func (instant) Name() string             { return "openai" }
+func (instant) Billable() bool           { return true }
 func (instant) Check(*ai.Call) *ai.Fault { return nil }
 
 func (b instant) Call(_ context.Context, call ai.Call) (ai.Answer, error) {

@@ -29,7 +29,7 @@ func (a *AI) attempts(ctx context.Context, x *turn) worker.Verdict {
 		var answer ai.Answer
 		if fault == nil {
 			pass, until := a.enter(ctx, x, turnPatience)
-			if pass == nil && until.Sub(a.Now()) > routeOn && a.elsewhere(x) {
+			if pass == nil && (until.Sub(a.Now()) > routeOn || a.crowded(x)) && a.elsewhere(x) {
 				continue
 			}
 			if pass == nil {

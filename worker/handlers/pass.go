@@ -15,6 +15,8 @@ const (
 	turnPatience = time.Second
 	// quickPatience is that of a quick retry.
 	quickPatience = 2 * time.Second
+	// mostAway is how many calls may wait for one backend and model before others go on to the next backend.
+	mostAway = 1000
 	// routeOn is how long a wait may be before another backend is asked instead.
 	routeOn = 10 * time.Second
 )
@@ -75,6 +77,11 @@ func (a *AI) enter(ctx context.Context, x *turn, patience time.Duration) (*pass,
 		p.permit = permit
 	}
 	return p, time.Time{}
+}
+
+// crowded tells whether too many wait for the planned backend already.
+func (a *AI) crowded(x *turn) bool {
+	return a.Pace != nil && a.Pace.Away(pace.Key{Backend: x.plan.Backend.Name, Model: x.plan.Call.Model}) > mostAway
 }
 
 // bytesPerToken is how many bytes of a prompt are a token, about: providers count their limits in tokens as they are.

@@ -34,6 +34,18 @@ const (
 	SourceRefusals = "refusals"
 )
 
+// Away is how many calls of a key were told to come back.
+func (p *Pace) Away(key Key) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b := p.buckets[key]
+	if b == nil {
+		return 0
+	}
+	b.sweep(time.Now())
+	return len(b.promises)
+}
+
 // State tells how every key stands that was used of late, ordered by backend and model.
 func (p *Pace) State() []State {
 	p.mu.Lock()

@@ -187,9 +187,11 @@ func (a *answer) shape(q *question, r *Reply) {
 	case EmptyAnswer:
 		a.text, a.calls, a.finish = "", nil, finishStop
 	case BrokenTool:
-		a.calls[0].broken, a.calls[0].args, a.finish = true, json.RawMessage(`{"city": "Pa`), finishBroken
+		for i := range a.calls { // vectors have none
+			a.calls[i].broken, a.calls[i].args, a.finish = true, json.RawMessage(`{"city": "Pa`), finishBroken
+		}
 	case Huge:
-		a.text = strings.Repeat("so much ", hugeBytes/8)
+		a.calls, a.finish, a.text = nil, finishStop, strings.Repeat("so much ", hugeBytes/8)
 	case FailedIn200:
 		a.failed, a.code = true, "server_error"
 		if r.Code != "" {

@@ -9,7 +9,7 @@ import (
 // MaxCalls is how many calls the books keep one by one where nothing else is said; the oldest go first.
 const MaxCalls = 1 << 20
 
-// maxBodies bounds how many bytes of documents are kept, maxCounts how many models are counted apart.
+// maxBodies bounds how many bytes of documents are kept beside the newest, maxCounts how many models are counted apart.
 const (
 	maxBodies = 16 << 20
 	maxCounts = 256
@@ -58,13 +58,14 @@ type books struct {
 	born  int64 // what began before this was struck out by reset
 	times map[string]int
 	sum   Totals
-	// bodies are the documents that are kept: bytes, and the oldest call that still has one.
+	// bodies is how many bytes of documents are kept, of room; oldest is the oldest call that still has one.
+	room   int
 	bodies int
 	oldest int64
 }
 
 func newBooks(most int) *books {
-	return &books{most: most, times: make(map[string]int), sum: newTotals()}
+	return &books{most: most, room: maxBodies, times: make(map[string]int), sum: newTotals()}
 }
 
 // number counts the calls of an id that are in the books.
@@ -94,7 +95,7 @@ func (b *books) enter(c Call) int64 {
 		*old = c
 	}
 	b.bodies += len(c.Body)
-	for ; b.bodies > maxBodies && b.oldest < at; b.oldest++ {
+	for ; b.bodies > b.room && b.oldest < at; b.oldest++ {
 		old := b.at(b.oldest)
 		b.bodies -= len(old.Body)
 		old.Body = nil

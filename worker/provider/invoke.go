@@ -130,5 +130,9 @@ func (invoke) answer(h http.Header, q *question, a *answer) any {
 	case isCohere(q.model):
 		return map[string]any{"id": fmt.Sprintf("fake-%08d", a.seq), "response_type": "embeddings_floats", "embeddings": a.vectors, "texts": q.inputs}
 	}
-	return anthropicAnswer(a)
+	doc := anthropicAnswer(a)
+	if a.finish == finishGuardrail {
+		doc["amazon-bedrock-guardrailAction"] = "INTERVENED"
+	}
+	return doc
 }

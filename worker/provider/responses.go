@@ -124,7 +124,7 @@ func (responses) answer(h http.Header, q *question, a *answer) any {
 	doc := map[string]any{
 		"id": "resp_fake_" + id, "object": "response", "created_at": created, "model": a.model, "status": "completed", "error": nil,
 		"incomplete_details": nil, "instructions": nil, "metadata": map[string]any{}, "parallel_tool_calls": true, "tool_choice": "auto",
-		"tools": []any{}, "temperature": q.temperature, "top_p": q.topP, "max_output_tokens": nil, "output": a.items(id),
+		"tools": []any{}, "temperature": orOne(q.temperature), "top_p": orOne(q.topP), "max_output_tokens": nil, "output": a.items(id),
 	}
 	if q.maxTokens > 0 {
 		doc["max_output_tokens"] = q.maxTokens
@@ -149,6 +149,14 @@ func (responses) answer(h http.Header, q *question, a *answer) any {
 		}
 	}
 	return doc
+}
+
+// orOne is a number, or the 1 that holds where none was sent.
+func orOne(n *float64) float64 {
+	if n == nil {
+		return 1
+	}
+	return *n
 }
 
 // items is the output of a response.

@@ -97,7 +97,7 @@ func (s *Server) reply(w http.ResponseWriter, r *http.Request, d dialect, q *que
 		reply = (*s.script.Load())(c.Ask)
 	}
 	var a *answer
-	if answers(reply.Outcome) {
+	if answers(reply.Outcome, d.protocol()) {
 		made, f := answerTo(q, &c.Ask, &reply)
 		if f != nil {
 			reply = Reply{Outcome: f.outcome, Message: f.message}
@@ -129,7 +129,9 @@ func (s *Server) count(c *Call, o Outcome) int64 {
 func (s *Server) leave(at int64) { s.books.leave(at, time.Now()) }
 
 // answers tells whether an outcome needs an answer made.
-func answers(o Outcome) bool { return o.Billed() && o != Garbage && o != EmptyBody || o == FailedIn200 }
+func answers(o Outcome, p Protocol) bool {
+	return o.Billed() && o != Garbage && o != EmptyBody || o == FailedIn200 && p == Responses
+}
 
 // write writes what was made of the call.
 func (s *Server) write(w http.ResponseWriter, r *http.Request, d dialect, q *question, a *answer, reply Reply) {

@@ -35,12 +35,13 @@ type CostLimits struct {
 type CostStrategy struct {
 	PreferCheaper   bool `yaml:"prefer_cheaper" later:"the model that was asked for is taken; a choice by price comes with several backends"`
 	FallbackOnError bool `yaml:"fallback_on_error" later:"a failed call is tried again on its backend; going on to the next one comes with several backends"`
-	UseCaching      bool `yaml:"use_caching" later:"answers are not cached yet; every call is made and paid"`
+	// UseCaching false turns the cache off.
+	UseCaching bool `yaml:"use_caching"`
 }
 
 func defaultCostOptimization() CostOptimization {
 	const dollar = 1_000_000
-	return CostOptimization{Enabled: true, UnknownModels: UnknownRefuse, Limits: CostLimits{
+	return CostOptimization{Enabled: true, UnknownModels: UnknownRefuse, Strategy: CostStrategy{UseCaching: true}, Limits: CostLimits{
 		RequestLimit: 1 * dollar, DailyLimit: 100 * dollar, MonthlyLimit: 3000 * dollar, AlertThreshold: 80,
 	}}
 }

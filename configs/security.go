@@ -8,10 +8,12 @@ type Security struct {
 
 // SecurityData is how stored data are protected.
 type SecurityData struct {
-	EncryptCache bool `yaml:"encrypt_cache" later:"there is no cache yet that could be encrypted"`
+	// EncryptCache lets no answer be stored that is not encrypted, with cache.encryption_key.
+	EncryptCache bool `yaml:"encrypt_cache"`
 	// MaskSensitiveData false flags what flowgate.privacy would mask; logs and metrics never hold prompts, answers or secrets.
-	MaskSensitiveData  bool `yaml:"mask_sensitive_data"`
-	CacheRetentionDays int  `yaml:"cache_retention_days" later:"there is no cache yet whose files could be removed"`
+	MaskSensitiveData bool `yaml:"mask_sensitive_data"`
+	// CacheRetentionDays is for how long an answer is cached at most, whatever the section cache says; 0 is no bound of its own.
+	CacheRetentionDays int `yaml:"cache_retention_days"`
 }
 
 // SecurityAccess is who may ask, and how often.
@@ -41,6 +43,7 @@ func (r RateLimit) InForce() (minute, hour int64) {
 const mostRate = 1_000_000_000_000
 
 func (s Security) validate(out *faults) {
+	out.between("security.data.cache_retention_days", s.Data.CacheRetentionDays, 0, 3650)
 	const key = "security.access.rate_limit."
 	r := s.Access.RateLimit
 	for _, limit := range []struct {

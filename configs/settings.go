@@ -22,6 +22,8 @@ type Settings struct {
 	// S3 is where objects are.
 	S3 S3 `yaml:"s3"`
 
+	// Cache is how answers are kept, so that nobody pays twice for one.
+	Cache Cache `yaml:"cache"`
 	// Batch is how files of requests are fanned out.
 	Batch Batch `yaml:"batch"`
 	// Logging is what is logged, and where.
@@ -36,7 +38,6 @@ type Settings struct {
 	Metrics      Metrics      `yaml:"metrics"`
 	Integrations Integrations `yaml:"integrations"`
 
-	Cache      Cache      `yaml:"cache" later:"answers are not cached yet: every call is made and paid"`
 	Validation Validation `yaml:"validation" later:"answers are passed on as the model gave them until their validation comes"`
 
 	// Environments are what differs where.
@@ -47,7 +48,7 @@ type Settings struct {
 func Default() Settings {
 	return Settings{
 		Flowgate: defaultFlowgate(), AWS: defaultAWS(), Retry: defaultRetry(), CostOptimization: defaultCostOptimization(),
-		Postgres: defaultPostgres(), S3: defaultS3(),
+		Postgres: defaultPostgres(), S3: defaultS3(), Cache: defaultCache(),
 		Batch: defaultBatch(), Logging: defaultLogging(), Performance: defaultPerformance(), Security: defaultSecurity(),
 		Integrations: Integrations{Prometheus: Prometheus{Port: 4280}},
 	}
@@ -89,6 +90,7 @@ func (s Settings) Validate() error {
 	f.between("integrations.prometheus.port", s.Integrations.Prometheus.Port, 0, 65535)
 	s.S3.validate(&f)
 	s.Integrations.validate(&f)
+	s.Cache.validate(&f)
 	s.Batch.validate(&f)
 	s.Logging.validate(&f)
 	s.Performance.validate(&f)
@@ -105,6 +107,9 @@ func (s Settings) warnings(given origins) []Warning {
 	}
 	if !s.Security.Data.MaskSensitiveData {
 		add("security.data.mask_sensitive_data", "personal data and secrets reach models and answers: what flowgate.privacy masks is flagged only")
+	}
+	if _, inMemory := s.CacheInForce(); inMemory {
+		add("security.data.encrypt_cache", "cache.encryption_key is not set: nothing can be encrypted, so answers are kept in memory alone")
 	}
 	if s.Development.DevMode.UseMocks {
 		add("development.dev_mode.use_mocks", "no model is asked, whatever backends are configured")

@@ -215,6 +215,9 @@ func (n *node) metricSources() metrics.Sources {
 	if n.roles.chain() {
 		s.Queues = asking(n, n.askQueues)
 	}
+	if n.roles.layer(messages.LayerAI) {
+		s.Cache = n.askCache
+	}
 	if n.roles.database() {
 		s.Held = asking(n, func(ctx context.Context) (int64, error) { return n.db.Held(ctx) })
 		s.Pool = knowing(n, func() metrics.Pool { return metrics.Pool(n.db.Pool()) })

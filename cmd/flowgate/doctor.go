@@ -105,6 +105,7 @@ func readSettings(g *globals) (doctor.Facts, configs.Settings) {
 		return facts, configs.Default()
 	}
 	facts.SettingsCount, facts.Warnings = len(settings.Explain()), len(warnings)
+	facts.Cache = g.lookAtCache(settings)
 	facts.Agreements, err = configs.LoadAgreements(settings.Flowgate.AgreementsFile)
 	if err == nil {
 		_, err = loadControls(settings, facts.Agreements)

@@ -18,6 +18,7 @@ func (n *node) watchHealth(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	n.services = all
 	probes, unused := n.coreProbes()
 	options := monitorOptions(n.settings, append(probes, all.probes...), append(unused, all.unused...))
 	options.Logger = n.log

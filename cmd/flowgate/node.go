@@ -19,6 +19,7 @@ import (
 	"flowgate/pipelines/pricing"
 	"flowgate/worker"
 	"flowgate/worker/broker"
+	"flowgate/worker/cache"
 	"flowgate/worker/console"
 	"flowgate/worker/control"
 	"flowgate/worker/directory"
@@ -55,6 +56,7 @@ func everything(dir string, settings configs.Settings, log *zap.Logger) launch {
 // node is everything that flowgate runs in one process.
 type node struct {
 	settings   configs.Settings
+	root       string // the state root: this process's folder is it, or lies in it
 	roles      roles
 	own        bool
 	agreements *flow.Book
@@ -85,6 +87,8 @@ type node struct {
 	leader   *worker.Leader
 	hop      *worker.Hop
 	monitor  *sessions.Monitor // of the services that this process depends on
+	services *services         // the clients of those beside broker and database
+	cache    *cache.Cache      // nil without layer 2, or where settings switch it off
 	dbURL    string
 	// book counts what the layers do; pulled are the names of the consumers that they read.
 	book   *statistics.Book
@@ -108,7 +112,7 @@ type node struct {
 // startNode starts storage, broker and the parts of the worker that the roles ask for. What was begun is undone when
 // something fails.
 func startNode(ctx context.Context, l launch) (n *node, err error) {
-	n = &node{settings: l.settings, roles: l.roles, own: l.own, log: l.log, probe: l.probe, pulse: &worker.Pulse{}, broken: make(chan error, 16)}
+	n = &node{settings: l.settings, root: l.dir, roles: l.roles, own: l.own, log: l.log, probe: l.probe, pulse: &worker.Pulse{}, broken: make(chan error, 16)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.down.run())

@@ -37,6 +37,9 @@ func (n *node) startParts(ctx context.Context) error {
 		return err
 	}
 	n.startDirectory(parts)
+	if err := n.startCache(parts); err != nil {
+		return err
+	}
 	chain, err := n.chain(ctx)
 	if err != nil {
 		return err

@@ -32,7 +32,7 @@ func TestPricesExplainComputesEveryCallAgain(t *testing.T) {
 	up := g.up()
 	up.ready()
 	for id, model := range map[string]string{"cached": "gpt-5-mini", "untold": "gpt-5-mini", "dear": "gpt-5-mini", "again": "gpt-5-mini", "unlisted": "some-model"} {
-		g.say("submit", "--id", id, "--reason", "a test of prices", "--model", model, "--max-tokens", "100", "--wait", "Say OK").wants(t, exitDone)
+		g.say("submit", "--id", id, "--reason", "a test of prices", "--model", model, "--max-tokens", "100", "--wait", "Say OK, "+id).wants(t, exitDone)
 	}
 	eventually(t, "the record is complete", func() bool { return g.say("audit", "check").code == exitDone })
 

@@ -145,11 +145,11 @@ func (n *node) ai(context.Context) (worker.Layer, error) {
 	}
 	processing := ai.Policy{
 		Agreements: n.agreements, Prices: n.prices, Retry: retries(n.settings), Privacy: privacy.NewGuard(n.settings.PrivacyRules()),
-		Controls: n.controls, ComplianceLevel: n.settings.Flowgate.ComplianceLevel,
+		Controls: n.controls, ComplianceLevel: n.settings.Flowgate.ComplianceLevel, Cache: cacheRules(n.settings),
 	}
 	return &handlers.AI{
 		Backends: serving, Bodies: n.bodies(), Hop: n.hop, Policy: func() ai.Policy { return processing },
-		Worker: n.folder.WorkerID(), Now: time.Now, Probe: n.probe, Observer: n.observer, Control: n.control,
+		Worker: n.folder.WorkerID(), Now: time.Now, Probe: n.probe, Observer: n.observer, Control: n.control, Cache: n.cache,
 	}, nil
 }
 

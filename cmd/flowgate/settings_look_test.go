@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -353,4 +354,14 @@ func seeMemory(t *testing.T, s configs.Settings) any {
 	tune(s.Performance.Memory)
 	told := debug.SetGCPercent(percent)
 	return []any{told, debug.SetMemoryLimit(-1)}
+}
+
+// seeCache is what is cached, where, and for how long.
+func seeCache(t *testing.T, s configs.Settings) any {
+	t.Helper()
+	options, err := cacheOptions(s, "/root")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []any{cacheRules(s), fmt.Sprintf("%+v", options), cacheShares(s)}
 }

@@ -23,7 +23,7 @@ func BenchmarkStart(b *testing.B) {
 		for b.Loop() {
 			b.StopTimer()
 			dir := stateFolder(b)
-			b.Setenv("FLOWGATE_CACHE", newCache(b))
+			b.Setenv("FLOWGATE_CACHE", cacheWithPostgres(b))
 			b.StartTimer()
 			up := start(b, dir)
 			b.StopTimer()
@@ -62,8 +62,8 @@ func BenchmarkStart(b *testing.B) {
 	})
 }
 
-// newCache is a cache folder that holds nothing but the Postgres that was fetched, if one was.
-func newCache(b *testing.B) string {
+// cacheWithPostgres is a cache folder that holds nothing but the Postgres that was fetched, if one was.
+func cacheWithPostgres(b *testing.B) string {
 	b.Helper()
 	old, err := private.CacheDir()
 	if err != nil {

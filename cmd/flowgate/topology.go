@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -75,6 +76,8 @@ func topologyOf(s configs.Settings) (broker.Topology, error) {
 	options := broker.DefaultTopologyOptions()
 	options.AckWait = s.Flowgate.AckWait
 	options.Replicas = s.Flowgate.Replicas
+	cache, _ := s.CacheInForce()
+	options.CacheTTL, options.CacheMaxBytes = max(cache.LongestTTL(), time.Second), int64(cache.Shared.MaxSizeMB)<<20
 	return broker.NewTopology(options, layerQueues())
 }
 
@@ -108,7 +111,7 @@ func queuesOf(layer pipelines.Layer) []broker.LayerQueue {
 // duty is what the broker must permit to a process with these roles. A layer reads its queues, and publishes their states
 // again (retries), every later one, and hold, for what a purge has overtaken; calls are announced by the layer that makes them.
 func (rs roles) duty() broker.Duty {
-	d := broker.Duty{Records: rs.has(roleRecorder), Wakes: rs.layer(messages.LayerCorporate)}
+	d := broker.Duty{Records: rs.has(roleRecorder), Wakes: rs.layer(messages.LayerCorporate), Caches: rs.layer(messages.LayerAI)}
 	for _, layer := range pipelines.Chain() {
 		if !rs.layer(layer.Name) {
 			continue

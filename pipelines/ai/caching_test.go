@@ -116,6 +116,9 @@ func TestKeptAnswersComeBackAsTheyWere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if strings.Contains(string(data), `\u003c`) {
+			t.Errorf("%s: %s", name, data)
+		}
 		if got, err := ai.Recall(data, a.Usage); err != nil || !reflect.DeepEqual(got, a) {
 			t.Errorf("%s: %+v became %+v, %v", name, a, got, err)
 		}

@@ -1,6 +1,7 @@
 package ai
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +20,17 @@ type kept struct {
 	UsageUnknown      bool                `json:"usage_unknown,omitempty"`
 }
 
+// plainJSON leaves the signs as they are that HTML has a meaning for: placeholders are made of them.
+func plainJSON(v any) (json.RawMessage, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
 var errNotKeepable = errors.New("the answer is refused, cut or empty: the cache has none of those")
 
 // Keep is an answer as the cache has it: as the backend gave it, before data are put back in the place of placeholders. Its usage stands
@@ -27,7 +39,7 @@ func Keep(a *Answer) (json.RawMessage, error) {
 	if !Keepable(a) {
 		return nil, errNotKeepable
 	}
-	data, err := json.Marshal(kept{a.Text, a.Model, a.FinishReason, a.ProviderRequestID, a.ToolCalls, a.Embeddings, a.UsageUnknown})
+	data, err := plainJSON(kept{a.Text, a.Model, a.FinishReason, a.ProviderRequestID, a.ToolCalls, a.Embeddings, a.UsageUnknown})
 	if err != nil {
 		return nil, fmt.Errorf("encoding an answer for the cache: %w", err)
 	}
@@ -63,7 +75,7 @@ func Asked(c *Call) (json.RawMessage, error) {
 		m.Images = images
 		seen[i] = m
 	}
-	data, err := json.Marshal(struct {
+	data, err := plainJSON(struct {
 		Kind        messages.Kind            `json:"kind"`
 		Model       string                   `json:"model"`
 		Messages    []messages.Message       `json:"messages,omitempty"`

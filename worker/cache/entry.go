@@ -34,7 +34,7 @@ type Entry struct {
 	Maker string `json:"maker,omitempty"`
 	// Request is what was asked and Response what came, both as the backend saw them.
 	Request  json.RawMessage `json:"request,omitempty"`
-	Response json.RawMessage `json:"response"`
+	Response json.RawMessage `json:"response,omitempty"`
 	Usage    messages.Usage  `json:"usage"`
 	// Seconds is how long the call took, CostMicroUSD what it cost.
 	Seconds      float64 `json:"time"`
@@ -48,6 +48,9 @@ var (
 )
 
 var familyForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+
+// FamilyName tells whether a family can have this name.
+func FamilyName(family string) bool { return familyForm.MatchString(family) }
 
 // named tells whether family and key can name a file: nothing else ever becomes part of a path.
 func named(family, key string) bool {

@@ -20,6 +20,8 @@ type FamilyStats struct {
 	// Oldest and Newest are when the answers were made; left out where there are none.
 	Oldest time.Time `json:"oldest,omitzero"`
 	Newest time.Time `json:"newest,omitzero"`
+	// SavedUSD is saved_microusd in dollars.
+	SavedUSD float64 `json:"saved_usd"`
 
 	Tally
 }
@@ -77,7 +79,7 @@ func (f *FamilyStats) span(oldest, newest time.Time) {
 }
 
 func (f *FamilyStats) reckon() {
-	f.Hits = f.Tally.Hits()
+	f.Hits, f.SavedUSD = f.Tally.Hits(), float64(f.SavedMicroUSD)/1e6
 	if asked := f.Hits + f.Misses; asked > 0 {
 		f.HitRate = float64(f.Hits) / float64(asked)
 	}

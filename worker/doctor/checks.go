@@ -18,7 +18,7 @@ const (
 	CheckFailed CheckState = "failed"
 	// CheckUnknown: what it needs could not be asked.
 	CheckUnknown CheckState = "unknown"
-	// CheckNotApplicable: there is nothing to check in this version.
+	// CheckNotApplicable: there is nothing to check.
 	CheckNotApplicable CheckState = "not_applicable"
 )
 
@@ -55,7 +55,7 @@ func Checks(f Facts, findings []Finding) []Check {
 		{Name: "infrastructure", Detail: fmt.Sprintf("broker %s, schema %s, %d clocks, %d spaces", broker, schema, len(f.Clocks)+1, len(f.Disks))},
 		{Name: "gateways", Detail: fmt.Sprintf("%d/%d running, %d processes%s", running, len(messages.Layers()), len(f.Fleet.Answers), standing(f.Gateways))},
 		{Name: "agreements", Detail: fmt.Sprintf("%d of %d FLOW agreements are valid", valid, len(f.Agreements))},
-		{Name: "cache", State: CheckNotApplicable, Detail: "this version has no response cache"},
+		cacheCheck(f.Cache),
 		{Name: "configuration", Detail: fmt.Sprintf("%d settings, %d warnings", f.SettingsCount, f.Warnings)},
 	}
 	for i := range checks {
@@ -70,6 +70,22 @@ func Checks(f Facts, findings []Finding) []Check {
 		gateways.State, gateways.Detail = CheckUnknown, "not asked"
 	}
 	return checks
+}
+
+// cacheCheck tells of the response cache. Nothing in it is needed, so nothing of it is a finding.
+func cacheCheck(c *CacheFacts) Check {
+	check := Check{Name: "cache", State: CheckUnknown, Detail: "not asked"}
+	switch {
+	case c == nil:
+	case c.Off:
+		check.State, check.Detail = CheckNotApplicable, "switched off by the settings"
+	case c.Fault != "":
+		check.Detail = c.Fault
+	default:
+		check.State = CheckOK
+		check.Detail = fmt.Sprintf("%d families, %d files, %d bytes; %.0f%% of %d found", c.Families, c.Files, c.Bytes, 100*c.HitRate, c.Asked)
+	}
+	return check
 }
 
 // standing names the gateways that are not running.

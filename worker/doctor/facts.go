@@ -29,6 +29,9 @@ type Facts struct {
 	SettingsCount int
 	Warnings      int
 
+	// Cache is how the response cache of this state folder stands; nil where it was not asked.
+	Cache *CacheFacts
+
 	Broker BrokerFacts
 	// Schema is how far the database is migrated; nil where it was not asked.
 	Schema *postgres.Status
@@ -43,6 +46,17 @@ type Facts struct {
 	Clocks     []Clock
 	Agreements []flow.Agreement
 	Drift      []broker.Difference
+}
+
+// CacheFacts is how the response cache of a state folder stands.
+type CacheFacts struct {
+	// Off: settings switch it off. Fault is why it could not be looked at.
+	Off   bool
+	Fault string
+	// Families have Files of so many Bytes; HitRate is of all that was looked for (Asked).
+	Families, Files int
+	Bytes, Asked    int64
+	HitRate         float64
 }
 
 // Silence is a part that could not be asked.

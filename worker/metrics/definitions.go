@@ -28,6 +28,11 @@ const (
 	nameAttempts     = "flowgate_attempts_total"
 	nameDead         = "flowgate_dead_letters_total"
 	nameCost         = "flowgate_cost_microusd_total"
+	nameCacheHits    = "flowgate_cache_hits_total"
+	nameCacheMisses  = "flowgate_cache_misses_total"
+	nameCacheSaved   = "flowgate_cache_saved_microusd_total"
+	nameCacheEvicted = "flowgate_cache_evictions_total"
+	nameCacheBytes   = "flowgate_cache_bytes"
 	nameDeadline     = "flowgate_deadline_proximity_seconds"
 	nameWait         = "flowgate_layer_wait_seconds"
 	nameWork         = "flowgate_layer_work_seconds"
@@ -94,6 +99,17 @@ func Definitions() []Definition {
 		{
 			Name: nameOverBound, Type: counter, Labels: []string{"backend"},
 			Help: "Attempts that cost more than their bound, which limits on money rely on: each is an alarm, an event over_bound in the record, and charged in full.",
+		},
+		{
+			Name: nameCacheHits, Type: counter, Labels: []string{"level"},
+			Help: "Answers that were found in the cache, by where: memory, disk, or shared with other workers.",
+		},
+		{Name: nameCacheMisses, Type: counter, Help: "Questions that the cache had no answer to."},
+		{Name: nameCacheSaved, Type: counter, Help: "Micro-dollars that the calls had cost that answers of the cache took the place of."},
+		{Name: nameCacheEvicted, Type: counter, Help: "Files of the cache that this process removed to make room."},
+		{
+			Name: nameCacheBytes, Type: gauge, Labels: []string{"level"},
+			Help: "Bytes of the cache, in memory and on disk. Processes of one state folder share its files: take the maximum of disk.",
 		},
 		{
 			Name: nameDeadline, Type: histogram,

@@ -29,7 +29,9 @@ type Sources struct {
 	// Budgets is how budgets stand, in the process that looks after them.
 	Budgets func() (Budgets, bool)
 	Pool    func() (Pool, bool)
-	Broker  func() (Broker, bool)
+	// Cache is how the cache of answers stands, where there is one.
+	Cache  func() (Cache, bool)
+	Broker func() (Broker, bool)
 }
 
 // Queue is how a queue stands.
@@ -61,6 +63,14 @@ type BudgetUsed struct {
 type BudgetAlerts struct {
 	Kind, Window, Mark string
 	N                  int
+}
+
+// Cache is how the cache of answers stands. Levels are few.
+type Cache struct {
+	// Hits and Bytes are by level.
+	Hits                           map[string]int64
+	Bytes                          map[string]int64
+	Misses, Evicted, SavedMicroUSD int64
 }
 
 // Pool is how a pool of connections stands.

@@ -40,6 +40,9 @@ func sources() metrics.Sources {
 				{Service: "nats", State: sessions.StateHealthy, LatencyMS: sessions.Latency{Last: 5}}, {Service: "s3", State: sessions.StateUnknown, Unused: true},
 			}, true
 		},
+		Cache: func() (metrics.Cache, bool) {
+			return metrics.Cache{Hits: map[string]int64{"memory": 3, "shared": 1}, Bytes: map[string]int64{"memory": 10, "disk": 20}, Misses: 2, Evicted: 4, SavedMicroUSD: 99}, true
+		},
 		Pool:   func() (metrics.Pool, bool) { return metrics.Pool{InUse: 1, Idle: 2, Max: 8}, true },
 		Broker: func() (metrics.Broker, bool) { return metrics.Broker{Connected: true}, true },
 		Budgets: func() (metrics.Budgets, bool) {
@@ -102,6 +105,8 @@ func TestEveryDefinedMetricIsThereAndLintsClean(t *testing.T) {
 		`flowgate_requests_total{layer="workflow_optimizer",outcome="success",reason="ok"} 1`,
 		`flowgate_attempts_total{backend="openai",class="ok"} 1`,
 		`flowgate_cost_microusd_total{backend="openai"} 42`,
+		`flowgate_cache_hits_total{level="memory"} 3`, `flowgate_cache_misses_total 2`, `flowgate_cache_saved_microusd_total 99`,
+		`flowgate_cache_evictions_total 4`, `flowgate_cache_bytes{level="disk"} 20`,
 		`flowgate_dead_letters_total{layer="ai_processing",reason="crash"} 1`,
 		`flowgate_over_bound_total{backend="bedrock"} 1`, `flowgate_budget_used_ratio{kind="user",window="day"} 0.97`,
 		`flowgate_budget_alerts_total{kind="user",mark="80",window="day"} 2`,

@@ -82,6 +82,9 @@ func (o Options) collectors() (all []prometheus.Collector) {
 	if s.Budgets != nil {
 		all = append(all, known(s.Budgets, budgetMetrics, nameBudgetUsed, nameBudgetAlerts))
 	}
+	if s.Cache != nil {
+		all = append(all, known(s.Cache, cacheMetrics, nameCacheHits, nameCacheMisses, nameCacheSaved, nameCacheEvicted, nameCacheBytes))
+	}
 	if s.Pool != nil {
 		all = append(all, known(s.Pool, poolMetrics, nameConnections, nameMostConns, nameConnWaits, nameConnWaitTime))
 	}
@@ -164,6 +167,18 @@ func budgetMetrics(b Budgets, d []*prometheus.Desc, out chan<- prometheus.Metric
 	}
 	for _, a := range b.Alerts {
 		out <- counterOf(d[1], float64(a.N), a.Kind, a.Window, a.Mark)
+	}
+}
+
+func cacheMetrics(c Cache, d []*prometheus.Desc, out chan<- prometheus.Metric) {
+	for level, n := range c.Hits {
+		out <- counterOf(d[0], float64(n), level)
+	}
+	out <- counterOf(d[1], float64(c.Misses))
+	out <- counterOf(d[2], float64(c.SavedMicroUSD))
+	out <- counterOf(d[3], float64(c.Evicted))
+	for level, n := range c.Bytes {
+		out <- gaugeOf(d[4], float64(n), level)
 	}
 }
 

@@ -22,6 +22,9 @@ import (
 // metadataKey is where our request id stands in the request metadata, and so in the invocation logs.
 const metadataKey = "flowgate-request"
 
+// maxConverseTemperature is the highest temperature that Converse takes.
+const maxConverseTemperature = 1
+
 // maxMetadata is what Bedrock takes as one value of the request metadata, in bytes.
 const maxMetadata = 256
 
@@ -64,17 +67,14 @@ func (c *conversation) refuse(field, format string, args ...any) {
 	}
 }
 
-// messages sorts them into system blocks and turns. Converse wants the turns of user and assistant to alternate: neighbours of one role
-// become one turn.
+// messages sorts them. What they say of the system becomes the system prompt, in their order. Converse wants the turns of user and
+// assistant to alternate: neighbours of one role become one turn.
 func (c *conversation) messages() {
 	for i := range c.call.Messages {
 		m := &c.call.Messages[i]
 		field := fmt.Sprintf("messages[%d]", i)
 		switch m.Role {
 		case "system", "developer":
-			if len(c.input.Messages) > 0 {
-				c.refuse(field+".role", "bedrock takes %s messages only before all others", m.Role)
-			}
 			if c.text(field, m.Content) {
 				c.input.System = append(c.input.System, &types.SystemContentBlockMemberText{Value: m.Content})
 			}
@@ -183,25 +183,33 @@ func (c *conversation) sampling() {
 		c.bad("max_tokens", fmt.Sprintf("must be at most %d", math.MaxInt32))
 	}
 	config := &types.InferenceConfiguration{MaxTokens: aws.Int32(int32(min(call.MaxTokens, math.MaxInt32))), StopSequences: call.Stop} //nolint:gosec // it is bounded
+	c.input.InferenceConfig = config
+	claude := c.model.family() == familyClaude
+	never := claude && unsampled.MatchString(call.Model)
+	perhaps := claude && maybeUnsampled.MatchString(call.Model)
+	if !call.DefaultTemperature || call.TopP == nil && !never && !perhaps {
+		config.Temperature = aws.Float32(float32(call.Temperature))
+	}
 	if call.TopP != nil {
 		config.TopP = aws.Float32(float32(*call.TopP))
 	}
-	if !call.DefaultTemperature || call.TopP == nil && !c.model.unsampled() {
-		config.Temperature = aws.Float32(float32(call.Temperature))
-	}
-	if config.Temperature != nil && (call.Temperature < 0 || call.Temperature > 1) {
+	const none = "the model takes none"
+	switch {
+	case never && config.Temperature != nil:
+		c.refuse("temperature", none)
+	case never && config.TopP != nil:
+		c.refuse(string(ableTopP), none)
+	case config.Temperature != nil && (call.Temperature < 0 || call.Temperature > maxConverseTemperature):
 		c.refuse("temperature", "bedrock takes 0 to 1")
 	}
-	c.input.InferenceConfig = config
-	if k := call.TopK; k != nil {
-		switch {
-		case c.model.family() == familyClaude:
-			c.input.AdditionalModelRequestFields = document.NewLazyDocument(map[string]any{"top_k": *k})
-		case c.model.has("amazon.nova"):
-			c.input.AdditionalModelRequestFields = document.NewLazyDocument(map[string]any{"inferenceConfig": map[string]any{"topK": *k}})
-		default:
-			c.refuse(string(ableTopK), "the model takes none on bedrock")
-		}
+	switch k := call.TopK; {
+	case k == nil:
+	case claude && !never:
+		c.input.AdditionalModelRequestFields = document.NewLazyDocument(map[string]any{"top_k": *k})
+	case c.model.has("amazon.nova"):
+		c.input.AdditionalModelRequestFields = document.NewLazyDocument(map[string]any{"inferenceConfig": map[string]any{"topK": *k}})
+	default:
+		c.refuse(string(ableTopK), none)
 	}
 }
 

@@ -73,7 +73,7 @@ func (b *Bedrock) embedding(call *ai.Call) (*bedrockCall, *ai.Fault) {
 			if wrong != "" {
 				return ai.Answer{}, inDoubt(wrong, "the provider answered with other vectors than were asked for", nil)
 			}
-			answer := ai.Answer{Model: call.Model, Embeddings: found}
+			answer := ai.Answer{Model: call.Model, FinishReason: "stop", Embeddings: found}
 			usage, known := invokeUsage(x.header, factsOf(call, x.header.Get("X-Amzn-Bedrock-Service-Tier")))
 			answer.Usage, answer.UsageUnknown = usage, !known
 			return answer, nil

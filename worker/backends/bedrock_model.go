@@ -5,12 +5,8 @@ import (
 	"strings"
 )
 
-// Families of models, as the ids of Bedrock name their vendors.
-const (
-	familyClaude = "anthropic"
-	familyAmazon = "amazon"
-	familyCohere = "cohere"
-)
+// familyClaude is Anthropic, as the ids of Bedrock name the vendor.
+const familyClaude = "anthropic"
 
 // geographies are those of inference profiles: a call through one is processed anywhere inside it.
 func geographies() []string {
@@ -84,10 +80,4 @@ func withoutSchema() []string {
 		"amazon.", "ai21.", "cohere.", "meta.", "writer.", "anthropic.claude-v2", "anthropic.claude-instant", "anthropic.claude-3",
 		"anthropic.claude-sonnet-4-2", "anthropic.claude-opus-4-2", "anthropic.claude-opus-4-1-",
 	}
-}
-
-// unsampled are the models of Claude of which newer ones take no temperature: one that nobody asked for is not sent to them.
-func (m bedrockModel) unsampled() bool {
-	return m.has("anthropic.claude-opus-4-7", "anthropic.claude-opus-4-8", "anthropic.claude-opus-5", "anthropic.claude-sonnet-5", "anthropic.claude-haiku-5",
-		"anthropic.claude-fable-", "anthropic.claude-mythos-")
 }

@@ -106,6 +106,7 @@ func TestConverseSendsTheCallAsItIs(t *testing.T) {
 		{Role: messages.RoleTool, ToolCallID: odd, Content: "rain"},
 		{Role: messages.RoleTool, ToolCallID: "c2"},
 		{Role: "user", Content: "so?"},
+		{Role: "system", Content: "late"},
 	}
 	b := bedrockAt(t, s.Root(), environment(t), func(o *BedrockOptions) {
 		o.GuardrailID, o.GuardrailVersion, o.ServiceTier = "abc123", "DRAFT", "flex"
@@ -119,7 +120,7 @@ func TestConverseSendsTheCallAsItIs(t *testing.T) {
 		t.Fatalf("%+v %+v", seen, got)
 	}
 	same(t, seen[0].Body, `{
-		"system": [{"text":"s"},{"text":"d"}],
+		"system": [{"text":"s"},{"text":"d"},{"text":"late"}],
 		"messages": [
 			{"role":"user","content":[{"image":{"format":"png","source":{"bytes":"`+pixel+`"}}},{"text":"u <&> \u2028"},{"text":"again"}]},
 			{"role":"assistant","content":[{"text":"a"},
@@ -212,14 +213,17 @@ func TestBedrockRefusesByName(t *testing.T) {
 	seed, k := int64(1), 3
 	schema := &messages.ResponseFormat{Type: messages.FormatJSONSchema, Name: "n", Schema: json.RawMessage(`{"type":"object"}`)}
 	for field, spoil := range map[string]func(*ai.Call){
-		"seed":                        func(c *ai.Call) { c.Seed = &seed },
-		"top_k":                       func(c *ai.Call) { c.Model, c.TopK = "us.meta.llama4-scout-17b-instruct-v1:0", &k },
-		"temperature":                 func(c *ai.Call) { c.Temperature = 1.5 },
+		"seed":        func(c *ai.Call) { c.Seed = &seed },
+		"top_k":       func(c *ai.Call) { c.Model, c.TopK = "us.meta.llama4-scout-17b-instruct-v1:0", &k },
+		"temperature": func(c *ai.Call) { c.Temperature = 1.5 },
+		"top_p": func(c *ai.Call) {
+			p := 0.5
+			c.Model, c.DefaultTemperature, c.TopP = "global.anthropic.claude-opus-4-8", true, &p
+		},
 		"images with a url":           func(c *ai.Call) { c.Messages[1].Images = []messages.Image{{URL: "https://h.example/i.png"}} },
 		"messages with a name":        func(c *ai.Call) { c.Messages[1].Name = "n" },
 		"response_format json_object": func(c *ai.Call) { c.Format = &messages.ResponseFormat{Type: messages.FormatJSONObject} },
 		"response_format json_schema": func(c *ai.Call) { c.Model, c.Format = "anthropic.claude-3-haiku-20240307-v1:0", schema },
-		"messages[1].role":            func(c *ai.Call) { c.Messages = []messages.Message{user, {Role: "system", Content: "late"}} },
 		"messages":                    func(c *ai.Call) { c.Messages = []messages.Message{{Role: "assistant", Content: "a"}, user} },
 		"messages[0].content":         func(c *ai.Call) { c.Messages = []messages.Message{{Role: "user", Content: " \n"}} },
 		"messages[1].tool_calls[0].arguments": func(c *ai.Call) {

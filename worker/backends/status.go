@@ -100,6 +100,8 @@ var deciding = map[string]ai.Class{
 	"enforced_spend_limit_reached": ai.ClassQuota,
 	"billing_error":                ai.ClassQuota,
 	"overloaded_error":             ai.ClassOverloaded,
+
+	codeBudget: ai.ClassQuota,
 }
 
 // late are the codes and types that decide the class of an error that comes with a good status: what they name cannot have been billed.
@@ -128,6 +130,8 @@ var telling = map[string]bool{
 	"rate_limit_error": true, "requests": true, "server_error": true, "ServiceUnavailableError": true,
 	"string_above_max_length": true, "tokens": true, "unknown_parameter": true, "unsupported_country_region_territory": true,
 	"unsupported_parameter": true, "unsupported_value": true,
+	codeNoRoute: true, noResource: true, "INVALID_PARAMETER_VALUE": true, "PERMISSION_DENIED": true, "UNAUTHENTICATED": true, "INTERNAL_ERROR": true,
+	"TEMPORARILY_UNAVAILABLE": true,
 }
 
 // parameter is the name of what we send, and so of what can be wrong with it.
@@ -136,7 +140,7 @@ var parameter = regexp.MustCompile(`^(model|temperature|max_tokens|max_completio
 // filtering are the codes of content filters.
 var filtering = map[string]bool{
 	"content_filter": true, "content_policy_violation": true, "image_content_policy_violation": true, "bio_policy": true,
-	"misalignment_policy_violation": true,
+	"misalignment_policy_violation": true, codeGuardrail: true,
 }
 
 // filters tells whether a content filter refused the question, which is a result and no fault. Code is then the filter's.

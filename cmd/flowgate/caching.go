@@ -11,6 +11,7 @@ import (
 	"flowgate/pipelines/ai"
 	"flowgate/worker/broker"
 	"flowgate/worker/cache"
+	"flowgate/worker/flights"
 	"flowgate/worker/doctor"
 	"flowgate/worker/metrics"
 	"flowgate/worker/s3"
@@ -66,7 +67,7 @@ func cacheShares(s configs.Settings) bool {
 	return c.Enabled && c.Shared.Enabled && !inMemory
 }
 
-// startCache opens the cache of answers where this process has layer 2, and settings do not switch it off.
+// startCache opens the cache of answers, and with it the flights of identical questions, where this process has layer 2, and settings do not switch it off.
 func (n *node) startCache(parts context.Context) error {
 	if !n.roles.layer(messages.LayerAI) || !cacheRules(n.settings).Enabled {
 		return nil
@@ -83,6 +84,8 @@ func (n *node) startCache(parts context.Context) error {
 		return environmentError{err}
 	}
 	n.parts.Go(func() { n.cache.Run(parts) })
+	n.flights = flights.New(flights.Options{JS: n.js, Worker: n.folder.WorkerID(), Logger: n.log})
+	n.parts.Go(func() { n.flights.Run(parts) })
 	return nil
 }
 

@@ -23,6 +23,7 @@ import (
 	"flowgate/worker/console"
 	"flowgate/worker/control"
 	"flowgate/worker/directory"
+	"flowgate/worker/flights"
 	"flowgate/worker/gate"
 	"flowgate/worker/metrics"
 	"flowgate/worker/postgres"
@@ -89,6 +90,7 @@ type node struct {
 	monitor  *sessions.Monitor // of the services that this process depends on
 	services *services         // the clients of those beside broker and database
 	cache    *cache.Cache      // nil without layer 2, or where settings switch it off
+	flights  *flights.Flights  // with the cache
 	dbURL    string
 	// book counts what the layers do; pulled are the names of the consumers that they read.
 	book   *statistics.Book

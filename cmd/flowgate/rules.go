@@ -149,7 +149,7 @@ func (n *node) ai(context.Context) (worker.Layer, error) {
 	}
 	return &handlers.AI{
 		Backends: serving, Bodies: n.bodies(), Hop: n.hop, Policy: func() ai.Policy { return processing },
-		Worker: n.folder.WorkerID(), Now: time.Now, Probe: n.probe, Observer: n.observer, Control: n.control, Cache: n.cache,
+		Worker: n.folder.WorkerID(), Now: time.Now, Probe: n.probe, Observer: n.observer, Control: n.control, Cache: n.cache, Flights: n.flights,
 	}, nil
 }
 

@@ -122,7 +122,7 @@ func ReasonList() []ReasonInfo {
 		{ReasonPersonalData, false, "The request has personal data or secrets that no model may see for this purpose.", "Take out what the result names, or state a purpose that may use it."},
 		{ReasonPersonalDataAnswer, false, "The answer has personal data or secrets that may not be given to who asks for this purpose.", "Ask otherwise, or state a purpose that may use it."},
 		{ReasonDataNotAllowed, false, "The request has data of a class that is not on the tenant's or the department's allow-list.", "Take out what the result names, or ask for its class to be allowed."},
-		{ReasonModelUnknown, false, "The model has no price, so its cost cannot be bounded.", "Use a model of the price table, or add its price."},
+		{ReasonModelUnknown, false, "The model has no price, so its cost cannot be bounded.", "Use a model of the price table, add its price, or have such models held at the dearest (cost_optimization.unknown_models)."},
 		{ReasonModelRetired, false, "Every backend that served the model has retired it.", "Use its successor, which the result names, or have aws.bedrock.model_mapping lead to one."},
 		{ReasonModelNotAllowed, false, "The model is not on the allow-list.", "Use an allowed model, or ask for this one to be allowed."},
 		{ReasonBackendNotAllowed, false, "No backend that serves the model is on the tenant's or the department's allow-list.", "Use a model that an allowed backend serves, or ask for this backend to be allowed."},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -48,7 +49,7 @@ func (d *demo) recompute(ctx context.Context, all postgres.Filter) (sum int64, e
 			if a.Usage == nil {
 				continue
 			}
-			row, found := d.node.prices.ByVersion(a.Model, u.PriceVersion)
+			row, found := d.node.prices.ByVersion(a.Model, cmp.Or(a.PriceVersion, u.PriceVersion))
 			if !found {
 				return 0, fmt.Errorf("outcome %s names a price row that is not there: %s %s", u.ID, a.Model, u.PriceVersion)
 			}

@@ -42,6 +42,8 @@ func (e *costExplanation) write(w io.Writer) error {
 	}
 	say("%s, epoch %d: %s, cost %s", e.ID, e.Epoch, e.Status, dollars(e.CostMicroUSD))
 	switch {
+	case e.Reused != nil && e.Reused.From == messages.ReusedRequest:
+		say("  the answer is that of an identical request, %s, which paid for it", printable(e.Reused.Leader))
 	case e.CacheHit:
 		say("  the answer came from the cache")
 	case len(e.Calls) == 0:

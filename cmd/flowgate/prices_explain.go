@@ -25,6 +25,8 @@ type costExplanation struct {
 	Epoch    int    `json:"epoch"`
 	Status   string `json:"status"`
 	CacheHit bool   `json:"cache_hit"`
+	// Reused says where the answer came from that no call of this request brought.
+	Reused *messages.Reused `json:"reused,omitempty"`
 	// CostMicroUSD is on record, ComputedMicroUSD comes out of the calls again; Agrees tells whether they are equal, in sum and call by call.
 	CostMicroUSD     int64      `json:"cost_microusd"`
 	ComputedMicroUSD int64      `json:"computed_microusd"`
@@ -118,7 +120,7 @@ func explainCost(ctx context.Context, db *postgres.DB, key messages.Key, now *pr
 	b := biller{past: past, now: now, version: newest.PriceVersion, charged: map[int]int64{}}
 	for i := range story.Epochs {
 		if story.Epochs[i].Epoch == e.Epoch {
-			b.read(&story.Epochs[i])
+			e.Reused = b.read(&story.Epochs[i])
 		}
 	}
 	e.Agrees = true
@@ -142,15 +144,23 @@ type biller struct {
 	charged map[int]int64
 }
 
-func (b *biller) read(story *postgres.EpochTimeline) {
+// read takes over what the layers said; a section of a newer version has what is needed here, or the price is not found.
+func (b *biller) read(story *postgres.EpochTimeline) (reused *messages.Reused) {
 	for _, a := range story.Attempts {
 		b.charged[a.K] = a.Charged
 	}
 	for _, l := range story.Layers {
-		if l.Layer == string(messages.LayerCorporate) {
-			_ = json.Unmarshal(l.Section, &b.section) // one of a newer version has what is needed here, or the price is not found
+		var answered messages.AISection
+		switch messages.LayerName(l.Layer) {
+		case messages.LayerCorporate:
+			_ = json.Unmarshal(l.Section, &b.section)
+		case messages.LayerAI:
+			_ = json.Unmarshal(l.Section, &answered)
+			reused = answered.Reused
+		case messages.LayerOptimizer:
 		}
 	}
+	return reused
 }
 
 // row is the price row that a call was charged by.

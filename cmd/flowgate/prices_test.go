@@ -93,6 +93,16 @@ func TestACostThatDoesNotComeOutIsToldAsOne(t *testing.T) {
 	if err := e.write(&out); err != nil || !strings.Contains(out.String(), "NOT as recorded: the record says $0.000013") || !strings.Contains(out.String(), "but the record says") {
 		t.Errorf("%v: %s", err, out.String())
 	}
+	for want, reused := range map[string]costExplanation{
+		"the answer came from the cache":                      {Agrees: true, CacheHit: true, Reused: &messages.Reused{From: "disk"}},
+		"that of an identical request, r7, which paid for it": {Agrees: true, CacheHit: true, Reused: &messages.Reused{From: messages.ReusedRequest, Leader: "r7"}},
+		"no model was asked":                                  {Agrees: true},
+	} {
+		out.Reset()
+		if err := reused.write(&out); err != nil || !strings.Contains(out.String(), want) || !strings.Contains(out.String(), "together $0.000000, as the record says") {
+			t.Errorf("%v: %s", err, out.String())
+		}
+	}
 }
 
 const litellmFile = `{

@@ -198,7 +198,7 @@ func seeBackends(t *testing.T, s configs.Settings) any {
 
 // question is asked of backends.
 var question = ai.Call{
-	Key: messages.Key{Tenant: "default", ID: "x"}, Attempt: 1, Model: "gpt-5", MaxTokens: 7, Temperature: 0.5,
+	Key: messages.Key{Tenant: "default", ID: "x"}, Attempt: 1, Model: "gpt-4o", MaxTokens: 7, Temperature: 0.5,
 	Question: messages.Question{Messages: []messages.Message{{Role: "user", Content: "Say OK"}}},
 }
 

@@ -2,7 +2,7 @@
 LINTER   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 3s
-LONG     := ^TestTwoWire
+LONG     := ^TestTwoWire|^TestPeer
 # Where no Postgres is found, demo, bench and tests unpack the distribution's packages into a cache, and say so. 0 refuses.
 export FLOWGATE_FETCH_POSTGRES ?= 1
 
@@ -52,8 +52,11 @@ fuzz: ## fuzz every decoder for FUZZTIME (3s)
 	  done; \
 	done
 
-acceptance: ## what is too long for test: an upgrade with two wire versions in flight
-	go test -count 1 -v -run '$(LONG)' ./cmd/flowgate
+acceptance: ## what is too long for test: an upgrade with two wire versions in flight; backends before an independent model server (node, npm)
+	FLOWGATE_ACCEPTANCE=1 go test -count 1 -v -run '$(LONG)' ./cmd/flowgate ./worker/backends
+
+live: ## the contract of backends before real providers, for at most $$0.50: with OPENAI_API_KEY or ANTHROPIC_API_KEY in the environment
+	FLOWGATE_LIVE=1 go test -count 1 -v -run '^TestLive' ./worker/backends
 
 chaos: build ## kill, freeze and cut off everything under load, count what was lost: SEED= REQUESTS=500 FAULTS=10 CLUSTER=1; JSON=1
 	bin/flowgate chaos $(if $(SEED),--seed $(SEED)) $(if $(REQUESTS),--requests $(REQUESTS)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(CLUSTER),--cluster $(CLUSTER)) $(if $(JSON),--json)
@@ -71,4 +74,4 @@ cover: ## run the tests and print how much of each function they reach
 	go test -coverpkg=./... -coverprofile=coverage.txt ./...
 	go tool cover -func=coverage.txt
 
-.PHONY: help build demo cluster bench test postgres lint vet race fuzz acceptance chaos load cuts mutants cover
+.PHONY: help build demo cluster bench test postgres lint vet race fuzz acceptance live chaos load cuts mutants cover

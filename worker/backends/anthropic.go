@@ -134,17 +134,19 @@ func (b *Anthropic) Call(ctx context.Context, call ai.Call) (ai.Answer, error) {
 // anthropicAnswer is what a message says.
 func anthropicAnswer(call *ai.Call, message *anthropic.Message) ai.Answer {
 	answer := ai.Answer{
-		Model: string(message.Model), FinishReason: string(message.StopReason), ProviderRequestID: message.ID,
+		Model: message.Model, FinishReason: string(message.StopReason), ProviderRequestID: message.ID,
 		Refused: message.StopReason == anthropic.StopReasonRefusal,
 	}
+	var text strings.Builder
 	for i := range message.Content {
 		switch block := &message.Content[i]; block.Type {
 		case "text":
-			answer.Text += block.Text
+			text.WriteString(block.Text)
 		case "tool_use":
 			answer.ToolCalls = append(answer.ToolCalls, messages.ToolCall{ID: block.ID, Name: block.Name, Arguments: argumentsOf(block.Input)})
 		}
 	}
+	answer.Text = text.String()
 	usage, known := anthropicUsage([]byte(message.Usage.RawJSON()), factsOf(call, ""))
 	answer.Usage, answer.UsageUnknown = usage, !known
 	return answer

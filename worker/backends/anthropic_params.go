@@ -16,7 +16,7 @@ const maxUserID = 256
 // anthropicParams are the body of Messages. What messages say of the system becomes the system prompt, in their order; messages that follow
 // each other in one role become one turn, so that the results of tools that were called together come together.
 func anthropicParams(call *ai.Call) anthropic.MessageNewParams {
-	params := anthropic.MessageNewParams{Model: anthropic.Model(call.Model), MaxTokens: int64(call.MaxTokens), StopSequences: call.Stop}
+	params := anthropic.MessageNewParams{Model: call.Model, MaxTokens: int64(call.MaxTokens), StopSequences: call.Stop}
 	if !call.DefaultTemperature || call.TopP == nil && !unsampled.MatchString(call.Model) && !maybeUnsampled.MatchString(call.Model) {
 		params.Temperature = anthropic.Float(call.Temperature)
 	}

@@ -62,8 +62,7 @@ func (p payer) Call(ctx context.Context, call ai.Call) (ai.Answer, error) {
 	}
 	answer, err := p.Backend.Call(ctx, call)
 	attempt := messages.Attempt{BoundMicroUSD: bound}
-	var fault *ai.Fault
-	if errors.As(err, &fault) {
+	if fault, failed := errors.AsType[*ai.Fault](err); failed {
 		attempt = ai.Failed(attempt, fault, time.Now())
 	} else {
 		attempt = ai.Answered(attempt, answer, row, time.Now())

@@ -3,6 +3,7 @@ package backends
 import (
 	"context"
 	"encoding/json"
+	"strings"
 
 	"github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/packages/param"
@@ -54,22 +55,22 @@ func responseAnswer(call *ai.Call, response *responses.Response) ai.Answer {
 		answer.FinishReason = reason
 	}
 	answer.Refused = answer.FinishReason == "content_filter"
-	refusal := ""
+	var text, refusal strings.Builder
 	for i := range response.Output {
 		item := &response.Output[i]
 		switch item.Type {
 		case "message":
 			for j := range item.Content {
-				answer.Text += item.Content[j].Text
-				refusal += item.Content[j].Refusal
+				text.WriteString(item.Content[j].Text)
+				refusal.WriteString(item.Content[j].Refusal)
 			}
 		case "function_call":
 			answer.ToolCalls = append(answer.ToolCalls, messages.ToolCall{ID: item.CallID, Name: item.Name, Arguments: item.Arguments.OfString})
 		}
 	}
-	answer.Refused = answer.Refused || refusal != ""
+	answer.Text, answer.Refused = text.String(), answer.Refused || refusal.Len() > 0
 	if answer.Text == "" {
-		answer.Text = refusal
+		answer.Text = refusal.String()
 	}
 	usage, known := responsesUsage([]byte(response.Usage.RawJSON()), factsOf(call, string(response.ServiceTier)))
 	answer.Usage, answer.UsageUnknown = usage, !known

@@ -26,12 +26,12 @@ type schema struct {
 	Type        json.RawMessage   `json:"type"`
 	Properties  map[string]schema `json:"properties"`
 	Required    []string          `json:"required"`
-	Additional  json.RawMessage   `json:"additionalProperties"`
+	Additional  json.RawMessage   `json:"additionalProperties"` //nolint:tagliatelle // JSON Schema names it
 	Items       *schema           `json:"items"`
-	AnyOf       []schema          `json:"anyOf"`
+	AnyOf       []schema          `json:"anyOf"` //nolint:tagliatelle // JSON Schema names it
 	Definitions map[string]schema `json:"$defs"`
-	OneOf       json.RawMessage   `json:"oneOf"`
-	AllOf       json.RawMessage   `json:"allOf"`
+	OneOf       json.RawMessage   `json:"oneOf"` //nolint:tagliatelle // JSON Schema names it
+	AllOf       json.RawMessage   `json:"allOf"` //nolint:tagliatelle // JSON Schema names it
 }
 
 // is tells whether a schema is of a type, or of it and others such as null.

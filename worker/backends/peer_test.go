@@ -102,10 +102,10 @@ func peer(t *testing.T) string {
 		}
 	}
 	folder := t.TempDir()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	install := exec.CommandContext(ctx, npm, "install", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund", "--no-save", peerPackage)
-	install.Env = environment
+	install.Env, install.WaitDelay = environment, time.Second
 	if said, err := install.CombinedOutput(); err != nil {
 		give("installing %s: %v: %s", peerPackage, err, said)
 	}

@@ -118,9 +118,9 @@ func TestEachTrialThatFailsDoublesTheWait(t *testing.T) {
 	in(t, func(t *testing.T) {
 		b := setup(t)
 		b.calls(5, "m", fault(ai.ClassInDoubt))
-		for _, want := range []time.Duration{5, 10, 20, 40, 60, 60} {
+		for _, want := range []int{5, 10, 20, 40, 60, 60} {
 			r := b.call("m", nil)
-			if r == nil || r.Next.Sub(time.Now()).Round(time.Second) != want*time.Second {
+			if r == nil || int(time.Until(r.Next).Seconds()+0.5) != want {
 				t.Fatalf("want to wait %d s: %+v", want, r)
 			}
 			time.Sleep(time.Until(r.Next) - time.Second)
@@ -135,7 +135,7 @@ func TestEachTrialThatFailsDoublesTheWait(t *testing.T) {
 		time.Sleep(time.Minute + time.Millisecond)
 		b.calls(1, "m", nil)
 		b.calls(5, "m", fault(ai.ClassTransient))
-		if r := b.call("m", nil); r == nil || r.Next.Sub(time.Now()) > 5*time.Second {
+		if r := b.call("m", nil); r == nil || time.Until(r.Next) > 5*time.Second {
 			t.Errorf("after it was closed: %+v", r)
 		}
 	})
@@ -329,7 +329,7 @@ func TestManyAtOnce(t *testing.T) {
 				if k%3 != 0 {
 					f = fault(ai.ClassTransient)
 				}
-				b.call(fmt.Sprint(i%3), f)
+				_ = b.call(fmt.Sprint(i%3), f)
 				b.State()
 			}
 		})

@@ -52,6 +52,12 @@ const (
 	nameConnWaitTime = "flowgate_postgres_wait_seconds_total"
 	nameConnected    = "flowgate_broker_connected"
 	nameReconnects   = "flowgate_broker_reconnects_total"
+	nameBreaker      = "flowgate_backend_breaker_state"
+	nameBreakersOpen = "flowgate_backend_models_stopped"
+	nameWaiting      = "flowgate_backend_waiting"
+	nameAway         = "flowgate_backend_away"
+	nameBlocked      = "flowgate_backend_blocked_seconds"
+	namePaced        = "flowgate_backend_paced_seconds_total"
 	nameAsked        = "flowgate_scrape_source_up"
 	nameBuild        = "flowgate_build_info"
 )
@@ -166,6 +172,15 @@ func Definitions() []Definition {
 		{Name: nameConnWaitTime, Type: counter, Help: "Seconds that all waited for connections of the pool, together."},
 		{Name: nameConnected, Type: gauge, Help: "1 where this process is connected to the broker, else 0."},
 		{Name: nameReconnects, Type: counter, Help: "How often this process had to connect to the broker anew."},
+		{
+			Name: nameBreaker, Type: gauge, Labels: []string{"backend", "state"},
+			Help: "1 for the state that the breaker of a whole backend is in (closed, half_open, open, held, unhealthy), 0 for the others.",
+		},
+		{Name: nameBreakersOpen, Type: gauge, Labels: []string{"backend"}, Help: "Models of a backend whose own breaker is not closed."},
+		{Name: nameWaiting, Type: gauge, Labels: []string{"backend"}, Help: "Calls that wait in their slots until the provider's limit has room for them."},
+		{Name: nameAway, Type: gauge, Labels: []string{"backend"}, Help: "Calls that were told to come back when the provider's limit has room for them."},
+		{Name: nameBlocked, Type: gauge, Labels: []string{"backend"}, Help: "Seconds until calls may go again after a provider refused one for its rate; 0 where they may. Of several models the longest."},
+		{Name: namePaced, Type: counter, Labels: []string{"backend"}, Help: "Seconds that calls waited in their slots for a provider's limit, all together."},
 		{
 			Name: nameAsked, Type: gauge, Labels: []string{"source"},
 			Help: "1 where a source that is asked for a scrape answered in time (queues, ledger, record), else 0: its metrics are absent then.",

@@ -12,6 +12,8 @@ import (
 
 	"flowgate/messages"
 	"flowgate/worker"
+	"flowgate/worker/breaker"
+	"flowgate/worker/pace"
 	"flowgate/worker/sessions"
 )
 
@@ -32,6 +34,9 @@ type Sources struct {
 	// Cache is how the cache of answers stands, where there is one.
 	Cache  func() (Cache, bool)
 	Broker func() (Broker, bool)
+	// Breakers is how the breakers of backends stand, Paced how calls to them wait.
+	Breakers func() ([]breaker.State, bool)
+	Paced    func() (Paced, bool)
 }
 
 // Queue is how a queue stands.
@@ -85,6 +90,13 @@ type Pool struct {
 type Broker struct {
 	Connected  bool
 	Reconnects uint64
+}
+
+// Paced is how calls to backends wait for limits of providers.
+type Paced struct {
+	Keys []pace.State
+	// Waited is how long calls have waited, by backend.
+	Waited map[string]time.Duration
 }
 
 // Options are what metrics need.

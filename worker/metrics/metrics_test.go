@@ -16,7 +16,9 @@ import (
 
 	"flowgate/messages"
 	"flowgate/worker"
+	"flowgate/worker/breaker"
 	"flowgate/worker/metrics"
+	"flowgate/worker/pace"
 	"flowgate/worker/sessions"
 )
 
@@ -45,6 +47,17 @@ func sources() metrics.Sources {
 		},
 		Pool:   func() (metrics.Pool, bool) { return metrics.Pool{InUse: 1, Idle: 2, Max: 8}, true },
 		Broker: func() (metrics.Broker, bool) { return metrics.Broker{Connected: true}, true },
+		Breakers: func() ([]breaker.State, bool) {
+			return []breaker.State{
+				{Backend: "openai", State: breaker.Held}, {Backend: "openai", Model: "gpt-5", State: breaker.Open}, {Backend: "openai", Model: "gpt-6", State: breaker.Closed},
+			}, true
+		},
+		Paced: func() (metrics.Paced, bool) {
+			return metrics.Paced{
+				Keys:   []pace.State{{Backend: "openai", Model: "gpt-5", Waiting: 3, Away: 4}, {Backend: "openai", Model: "gpt-6", Waiting: 2}},
+				Waited: map[string]time.Duration{"openai": 90 * time.Second},
+			}, true
+		},
 		Budgets: func() (metrics.Budgets, bool) {
 			return metrics.Budgets{
 				Used:   []metrics.BudgetUsed{{Kind: "user", Window: "day", Ratio: 0.97}},
@@ -113,6 +126,9 @@ func TestEveryDefinedMetricIsThereAndLintsClean(t *testing.T) {
 		`flowgate_deadline_proximity_seconds_bucket{le="3600"} 1`, `flowgate_deadline_proximity_seconds_bucket{le="600"} 0`,
 		`flowgate_queue_pending{class="std",layer="ai_processing",queue="ai"} 7`,
 		`flowgate_reservations_held_microusd 1234`, `flowgate_audit_lag_seconds{stream="EVENTS"} 1`,
+		`flowgate_backend_breaker_state{backend="openai",state="held"} 1`, `flowgate_backend_breaker_state{backend="openai",state="closed"} 0`,
+		`flowgate_backend_models_stopped{backend="openai"} 1`, `flowgate_backend_waiting{backend="openai"} 5`, `flowgate_backend_away{backend="openai"} 4`,
+		`flowgate_backend_blocked_seconds{backend="openai"} 0`, `flowgate_backend_paced_seconds_total{backend="openai"} 90`,
 		`flowgate_service_state{service="nats",state="healthy"} 1`, `flowgate_service_state{service="nats",state="unknown"} 0`,
 		`gen_ai_client_token_usage_bucket{gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="gpt-5",gen_ai_token_type="input",le="16"} 1`,
 		`gen_ai_client_token_usage_bucket{gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="gpt-5",gen_ai_token_type="input",le="6.7108864e+07"} 1`,

@@ -91,6 +91,12 @@ func (o Options) collectors() (all []prometheus.Collector) {
 	if s.Broker != nil {
 		all = append(all, known(s.Broker, brokerMetrics, nameConnected, nameReconnects))
 	}
+	if s.Breakers != nil {
+		all = append(all, known(s.Breakers, breakerMetrics, nameBreaker, nameBreakersOpen))
+	}
+	if s.Paced != nil {
+		all = append(all, known(s.Paced, pacedMetrics, nameWaiting, nameAway, nameBlocked, namePaced))
+	}
 	return all
 }
 

@@ -147,27 +147,19 @@ func (b *bucket) hear(now time.Time, s Sign, longest time.Duration) (urgent bool
 		s.Sent = now
 	}
 	explained := b.explains(s)
-	b.quota(now, s)
-	switch s.Class {
-	case ai.ClassRateLimited:
+	b.quota(now, s, longest)
+	if s.Class == ai.ClassRateLimited {
 		b.refused++
 		b.lastRefusal = now
-		if explained && s.RetryAfter == 0 {
-			return false // the window says until when
-		}
-		if explained {
-			b.limit.block(now, s.RetryAfter)
-			b.limit.Gen++
-			return true
-		}
-		return b.limit.refused(now, s.Sent, s.RetryAfter)
-	case ai.ClassOverloaded:
+	}
+	switch {
+	case s.Class == "":
+		b.limit.answered(now, s.Sent)
+	case s.Class == ai.ClassOverloaded, s.Class == ai.ClassRateLimited && explained: // where nothing is asked for, the window says until when
 		b.limit.block(now, s.RetryAfter)
 		return s.RetryAfter > 0
-	case "":
-		gen := b.limit.Gen
-		b.limit.answered(now, s.Sent)
-		return b.limit.Gen != gen
+	case s.Class == ai.ClassRateLimited:
+		return b.limit.refused(now, s.Sent, s.RetryAfter)
 	}
 	return false
 }
@@ -181,7 +173,7 @@ func (b *bucket) explains(s Sign) bool {
 }
 
 // quota takes the headers of an answer. A provider that had them and has none any more has lifted its limit.
-func (b *bucket) quota(now time.Time, s Sign) {
+func (b *bucket) quota(now time.Time, s Sign, longest time.Duration) {
 	if !s.Quota.Requests.Known && !s.Quota.Tokens.Known {
 		if !b.requests.known && !b.tokens.known || s.Class != "" || s.Sent.Before(b.requests.told) || s.Sent.Before(b.tokens.told) {
 			return
@@ -196,9 +188,11 @@ func (b *bucket) quota(now time.Time, s Sign) {
 	b.silent = 0
 	after := float64(b.sent) - b.trail.upto(s.Sent) // those of other workers are not known so soon
 	if a := s.Quota.Requests; a.Known {
+		a.Reset = min(a.Reset, longest)
 		b.requests.heard(a, now, s.Sent, max(after, 0))
 	}
 	if a := s.Quota.Tokens; a.Known {
+		a.Reset = min(a.Reset, longest)
 		b.tokens.heard(a, now, s.Sent, 0)
 	}
 }

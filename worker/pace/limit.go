@@ -120,9 +120,9 @@ func (l *limit) restart(now time.Time) {
 }
 
 // answered hears that the provider took a call which was sent then. What is tried grows where calls had to wait, once a call
-// that was sent at the present rate is answered.
+// that was sent at the present rate is answered, and not faster than every second answer's time: a refusal would be heard as late.
 func (l *limit) answered(now, sent time.Time) {
-	if !l.Known && l.pressed && !sent.Before(l.turned) && now.Sub(l.turned) >= growEvery {
+	if !l.Known && l.pressed && !sent.Before(l.turned) && now.Sub(l.turned) >= max(growEvery, 2*now.Sub(sent)) {
 		l.Rate = min(l.Rate*growth, fastest)
 		l.turned, l.pressed = now, false
 	}
@@ -213,27 +213,23 @@ func (l *limit) learn(through, took, blocked float64) {
 	}
 }
 
-// merge takes what another worker learnt, and tells whether that is news. Where both learnt at the same time, the more careful
-// one is believed.
-func (l *limit) merge(now time.Time, o learnt, blocked time.Duration) bool {
+// merge takes what another worker learnt. Where both learnt at the same time, the more careful one is believed. A block holds for
+// everybody, whoever was told of it.
+func (l *limit) merge(now time.Time, o learnt, blocked time.Duration) {
 	switch {
 	case o.Gen > l.Gen:
 		l.learnt = o
 		l.turned, l.heard, l.blocked = now, now, blocked.Seconds()
 		l.restart(now)
 	case o.Gen < l.Gen:
-		return false
 	case o.Known && l.Known && o.Rate < l.Rate, o.Known && !l.Known:
 		l.learnt = o
 	case !o.Known && !l.Known && o.Rate > l.Rate: // what one has tried all may
 		l.Rate, l.turned = min(o.Rate, 2*l.Rate), now
-	default:
-		blocked = min(blocked, 0)
 	}
 	if blocked > 0 {
 		l.block(now, blocked)
 	}
-	return true
 }
 
 // trail remembers how many calls had been sent when, as far as answers may still come.

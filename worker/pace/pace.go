@@ -61,6 +61,7 @@ type Pace struct {
 	mu      sync.Mutex
 	buckets map[Key]*bucket
 	swept   time.Time
+	gone    map[string]time.Duration // what the forgotten buckets of a backend had waited
 }
 
 // New makes a Pace. Without Run it works alone.
@@ -74,7 +75,7 @@ func New(o Options) *Pace {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	return &Pace{opts: o, log: o.Logger, poke: make(chan struct{}, 1), buckets: map[Key]*bucket{}}
+	return &Pace{opts: o, log: o.Logger, poke: make(chan struct{}, 1), buckets: map[Key]*bucket{}, gone: map[string]time.Duration{}}
 }
 
 // Ask is what a call says before it goes.
@@ -187,6 +188,9 @@ func (p *Pace) forget(now time.Time) {
 	p.swept = now
 	for key, b := range p.buckets {
 		if len(b.queue) == 0 && now.Sub(b.used) > forgetAfter && !now.Before(b.limit.until) {
+			if _, known := p.gone[key.Backend]; known || len(p.gone) < MaxKeys {
+				p.gone[key.Backend] += b.paced
+			}
 			delete(p.buckets, key)
 		}
 	}

@@ -114,13 +114,14 @@ func recovery(t *testing.T, k kind, after time.Duration, rate float64) (noticed,
 }
 
 func TestThroughputIsFullWithinASecondOfALiftedLimit(t *testing.T) {
-	afters := []time.Duration{61 * time.Second, 64500 * time.Millisecond}
+	afters, tried := []time.Duration{31 * time.Second}, []kind{kinds()[0], kinds()[3]}
 	if long() {
+		tried = kinds()[:5]
 		for s := range 10 {
 			afters = append(afters, time.Duration(20+7*s)*time.Second)
 		}
 	}
-	for _, k := range kinds()[:5] {
+	for _, k := range tried {
 		for _, rate := range []float64{500, 1e6} {
 			for _, after := range afters {
 				t.Run(fmt.Sprintf("%s, to %g after %s", k.name, rate, after), func(t *testing.T) {

@@ -24,11 +24,16 @@ type provider struct {
 	last   time.Time
 	calls  int
 	denied int
-	at     []time.Time // of the answers that were given
+	at     []time.Time       // of the answers that were given
+	told   map[string]string // headers of the newest answer
+
+	call func(ctx context.Context) pace.Sign
 }
 
 func newProvider(rate, burst float64) *provider {
-	return &provider{rate: rate, burst: burst, level: burst, last: time.Now(), latency: 5 * time.Millisecond}
+	p := &provider{rate: rate, burst: burst, level: burst, last: time.Now(), latency: 5 * time.Millisecond}
+	p.call = p.simulated
+	return p
 }
 
 func (p *provider) limit(rate, burst float64) {
@@ -44,10 +49,8 @@ func (p *provider) refill() {
 	p.last = now
 }
 
-// take answers a call.
+// take answers a call. It is called with the lock.
 func (p *provider) take() pace.Sign {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.refill()
 	p.calls++
 	s := pace.Sign{}
@@ -77,15 +80,18 @@ func (p *provider) take() pace.Sign {
 		name := "anthropic-ratelimit-requests-"
 		told = map[string]string{name + "limit": limit, name + "remaining": left, name + "reset": p.last.Add(full).UTC().Format(time.RFC3339)}
 	}
+	p.told = told
 	s.Quota = ai.ReadQuota(func(name string) string { return told[name] }, p.last)
 	return s
 }
 
-// call is a call over a network of that latency.
-func (p *provider) call() pace.Sign {
+// simulated is a call over a network of that latency.
+func (p *provider) simulated(context.Context) pace.Sign {
 	sent := time.Now()
 	time.Sleep(p.latency / 2)
+	p.mu.Lock()
 	s := p.take()
+	p.mu.Unlock()
 	time.Sleep(p.latency / 2)
 	s.Sent = sent
 	return s
@@ -176,7 +182,7 @@ func (c *crowd) take(ctx context.Context) (time.Time, bool) {
 func (c *crowd) one(ctx context.Context, since time.Time, at *pace.Pace) {
 	back, ok := at.Enter(ctx, key, pace.Ask{Since: since, Patience: time.Second})
 	if ok {
-		s := c.p.call()
+		s := c.p.call(ctx)
 		at.Heard(key, s)
 		c.mu.Lock()
 		defer c.mu.Unlock()

@@ -102,8 +102,10 @@ func (b *bucket) due(now, since time.Time, tokens float64) time.Time {
 // nearly all of it: what is asked for at once is not away at once when the rate grows.
 func (b *bucket) promise(now, due time.Time, a Ask, horizon time.Duration) time.Time {
 	from := now
-	if b.limit.until.After(from) {
-		from = b.limit.until
+	for _, until := range []time.Time{b.limit.until, b.shortUntil(float64(max(a.Tokens, 0)))} {
+		if until.After(from) {
+			from = until
+		}
 	}
 	if last := from.Add(horizon); due.After(last) {
 		b.spread = (b.spread + 0.618033988749895) // the golden ratio: any number of them is spread evenly

@@ -2,6 +2,7 @@ package pace
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
@@ -56,6 +57,17 @@ func (p *Pace) State() []State {
 		all = append(all, b.state(now))
 	}
 	slices.SortFunc(all, func(a, b State) int { return cmp.Or(cmp.Compare(a.Backend, b.Backend), cmp.Compare(a.Model, b.Model)) })
+	return all
+}
+
+// Paced is how long the calls of each backend have waited in slots, all together, since this worker started.
+func (p *Pace) Paced() map[string]time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := maps.Clone(p.gone)
+	for key, b := range p.buckets {
+		all[key.Backend] += b.paced
+	}
 	return all
 }
 

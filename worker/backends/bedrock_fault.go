@@ -97,17 +97,18 @@ func exception(name string) string {
 // unready is the fault of a call that could not be signed.
 func unready(ctx context.Context, err error) *ai.Fault {
 	var none *sessions.NoCredentialsError
+	said := errors.New(sessions.Printable(err)) // services repeat headers and addresses
 	switch {
 	case ctx.Err() != nil:
 		return lost(ctx, false, err)
 	case errors.As(err, &none):
 		return &ai.Fault{
-			Class: ai.ClassAuth, Code: codeCredentials, Err: err,
+			Class: ai.ClassAuth, Code: codeCredentials, Err: said,
 			Detail: "there are no AWS credentials; flowgate health bedrock says where they were looked for",
 		}
 	}
 	return &ai.Fault{
-		Class: ai.ClassAuth, Code: codeCredentials, Err: err,
+		Class: ai.ClassAuth, Code: codeCredentials, Err: said,
 		Detail: "the AWS credentials cannot be used or renewed; flowgate health bedrock says why",
 	}
 }

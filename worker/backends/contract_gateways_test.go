@@ -44,6 +44,9 @@ func TestMLflowKeepsTheContract(t *testing.T) {
 
 func mlflowOn(route MLflowRoute) func(*testing.T, string, workertest.Bounds) worker.Backend {
 	return func(t *testing.T, root string, bounds workertest.Bounds) worker.Backend {
-		return mlflowAt(t, root, func(o *MLflowOptions) { o.Token, o.Route, o.HTTPOptions = workertest.ProviderKey, route, bounded(bounds) })
+		t.Helper()
+		return mlflowAt(t, root, func(o *MLflowOptions) {
+			o.Token, o.Route, o.HTTPOptions = workertest.ProviderKey, route, bounded(bounds)
+		})
 	}
 }

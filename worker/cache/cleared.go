@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -18,6 +19,9 @@ const (
 	fileCleared = ".cleared"
 	mostCleared = 64 << 10
 )
+
+// longestTTL is longer than any answer may count, a year.
+const longestTTL = 366 * 24 * time.Hour
 
 // covers tells whether an entry was cleared.
 func (c cleared) covers(family string, created time.Time) bool {
@@ -43,6 +47,7 @@ func mark(dir, family string, now time.Time) error {
 	if marks == nil || family == "" {
 		marks = cleared{}
 	}
+	maps.DeleteFunc(marks, func(_ string, at time.Time) bool { return now.Sub(at) > longestTTL })
 	marks[family] = now.UTC()
 	data, err := json.Marshal(marks)
 	if err == nil {

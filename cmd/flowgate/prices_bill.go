@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"flowgate/messages"
@@ -62,14 +64,7 @@ func (e *costExplanation) write(w io.Writer) error {
 			rows = append(rows, []string{l.Class, strconv.FormatInt(l.Tokens, 10), perMillion(l.Price), decimal(lineSum(l))})
 		}
 		err = errors.Join(err, table(w, "CLASS TOKENS PER_MILLION MICRO_DOLLARS", rows))
-		sum := "sum " + decimal(linesSum(*c.Bill))
-		for _, m := range c.Bill.Multipliers {
-			sum += ", x" + decimal(big.NewRat(m.Percent, 100)) + " " + m.Name
-		}
-		if len(c.Bill.Multipliers) > 0 {
-			sum += " = " + c.Exact
-		}
-		say("%s, rounded up %d", sum, c.Computed)
+		say("%s, rounded up %d", c.sums(), c.Computed)
 	}
 	say("")
 	if e.Agrees {
@@ -78,6 +73,19 @@ func (e *costExplanation) write(w io.Writer) error {
 	}
 	say("together %s, but the record says %s: `flowgate audit check` looks at all of it", dollars(e.ComputedMicroUSD), dollars(e.CostMicroUSD))
 	return err
+}
+
+// sums is the sum of a bill, and what it was multiplied by.
+func (c *costCall) sums() string {
+	parts := []string{"sum " + decimal(linesSum(*c.Bill))}
+	for _, m := range c.Bill.Multipliers {
+		parts = append(parts, "x"+decimal(big.NewRat(m.Percent, 100))+" "+m.Name)
+	}
+	text := strings.Join(parts, ", ")
+	if len(c.Bill.Multipliers) > 0 {
+		text += " = " + c.Exact
+	}
+	return text
 }
 
 // say prints by what a call was charged.
@@ -116,15 +124,5 @@ func (c *costCall) say(say func(string, ...any)) {
 
 // joined are the texts that are not empty.
 func joined(texts ...string) string {
-	out := ""
-	for _, t := range texts {
-		switch {
-		case t == "":
-		case out == "":
-			out = t
-		default:
-			out += ", " + t
-		}
-	}
-	return out
+	return strings.Join(slices.DeleteFunc(texts, func(t string) bool { return t == "" }), ", ")
 }

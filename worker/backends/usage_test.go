@@ -33,11 +33,13 @@ func TestUsageIsSortedIntoClasses(t *testing.T) {
 		{
 			"anthropic, writes without a breakdown", anthropicUsage,
 			`{"input_tokens":1,"output_tokens":2,"cache_creation_input_tokens":7,"cache_creation":null,"cache_read_input_tokens":null,"service_tier":"batch"}`,
-			usageFacts{}, messages.Usage{InputUncached: 1, InputCacheWrite5m: 7, Output: 2, ServiceTier: "batch", Batch: true},
+			usageFacts{},
+			messages.Usage{InputUncached: 1, InputCacheWrite5m: 7, Output: 2, ServiceTier: "batch", Batch: true},
 		},
 		{
 			"anthropic, a faster speed is a tier", anthropicUsage, `{"input_tokens":1,"output_tokens":2,"service_tier":"standard","speed":"fast"}`,
-			usageFacts{}, messages.Usage{InputUncached: 1, Output: 2, ServiceTier: "fast"},
+			usageFacts{},
+			messages.Usage{InputUncached: 1, Output: 2, ServiceTier: "fast"},
 		},
 		{
 			"chat, everything", chatUsage,
@@ -48,7 +50,8 @@ func TestUsageIsSortedIntoClasses(t *testing.T) {
 		},
 		{
 			"mlflow, what it tells", chatUsage, `{"prompt_tokens":12,"completion_tokens":3,"total_tokens":15,"prompt_tokens_details":null}`,
-			usageFacts{}, messages.Usage{InputUncached: 12, Output: 3},
+			usageFacts{},
+			messages.Usage{InputUncached: 12, Output: 3},
 		},
 		{
 			"responses, everything", responsesUsage,
@@ -66,11 +69,13 @@ func TestUsageIsSortedIntoClasses(t *testing.T) {
 		},
 		{
 			"converse, writes without a breakdown", converseUsage, `{"inputTokens":20,"outputTokens":30,"totalTokens":50,"cacheReadInputTokens":9,"cacheWriteInputTokens":8,"cacheDetails":[]}`,
-			usageFacts{}, messages.Usage{InputUncached: 20, InputCacheRead: 9, InputCacheWrite5m: 8, Output: 30},
+			usageFacts{},
+			messages.Usage{InputUncached: 20, InputCacheRead: 9, InputCacheWrite5m: 8, Output: 30},
 		},
 		{
 			"more than max_tokens, within the margin", chatUsage, `{"prompt_tokens":135072,"completion_tokens":132072}`,
-			bounded, messages.Usage{InputUncached: 135072, Output: 132072, ServiceTier: "default"},
+			bounded,
+			messages.Usage{InputUncached: 135072, Output: 132072, ServiceTier: "default"},
 		},
 		{"an answer without a token", anthropicUsage, `{"input_tokens":9,"output_tokens":0}`, usageFacts{}, messages.Usage{InputUncached: 9}},
 	} {

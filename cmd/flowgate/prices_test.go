@@ -34,6 +34,7 @@ func TestPricesExplainComputesEveryCallAgain(t *testing.T) {
 	for id, model := range map[string]string{"cached": "gpt-5-mini", "untold": "gpt-5-mini", "dear": "gpt-5-mini", "again": "gpt-5-mini", "unlisted": "some-model"} {
 		g.say("submit", "--id", id, "--reason", "a test of prices", "--model", model, "--max-tokens", "100", "--wait", "Say OK, "+id).wants(t, exitDone)
 	}
+	g.say("submit", "--id", "reused", "--reason", "a test of prices", "--model", "gpt-5-mini", "--max-tokens", "100", "--wait", "Say OK, cached").wants(t, exitDone)
 	eventually(t, "the record is complete", func() bool { return g.say("audit", "check").code == exitDone })
 
 	// 400 x 0.25 + 600 x 0.025 + 101 x 2 dollars a million
@@ -54,6 +55,7 @@ func TestPricesExplainComputesEveryCallAgain(t *testing.T) {
 	g.say("prices", "explain", "again").wants(t, exitDone, "in_doubt", "it costs its bound", "bound $0.")
 	g.say("prices", "explain", "unlisted").wants(t, exitDone, "prices dearest-", "the dearest of the table: the model has none of its own")
 	g.say("explain", "unlisted").wants(t, exitDone, "at the dearest prices of the table: the model has none")
+	g.say("prices", "explain", "reused").wants(t, exitDone, "success, cost $0.000000", "the answer came from the cache", "as the record says")
 	g.say("prices", "explain", "nobody").wants(t, exitFailed, "no such request has ended")
 	g.say("prices", "explain", "a.b").wants(t, exitUsage)
 	g.say("audit", "redecide", "--since", "1h").wants(t, exitDone) // what was held at the dearest is decided the same again

@@ -90,7 +90,7 @@ func TestTheDoorRefusesWhatItDoesNotUnderstand(t *testing.T) {
 
 func TestTheDoorKillsForAWhile(t *testing.T) {
 	s := begin(t, Options{Door: true})
-	if status, said := knock(t, s, http.MethodPut, "/fake/script", `{"dead_for":"300ms"}`, ""); status != 200 {
+	if status, said := knock(t, s, http.MethodPut, "/fake/script", `{"dead_for":"1s"}`, ""); status != 200 {
 		t.Fatalf("%d %s", status, said)
 	}
 	eventuallyRefused(t, s)

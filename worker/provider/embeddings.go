@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -66,11 +67,8 @@ func (q *question) checkInputs() *fault {
 		return invalid("input: at most %d texts", mostInputs)
 	case q.dimensions < 1 || q.dimensions > mostDimensions:
 		return invalid("dimensions: must be 1 to %d", mostDimensions)
-	}
-	for _, text := range q.inputs {
-		if text == "" {
-			return invalid("input: must not hold an empty text")
-		}
+	case slices.Contains(q.inputs, ""):
+		return invalid("input: must not hold an empty text")
 	}
 	return q.check(2)
 }

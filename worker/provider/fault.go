@@ -31,7 +31,7 @@ func words(table map[Outcome]word, o Outcome) word {
 	return table[Failed]
 }
 
-var anthropicWords = map[Outcome]word{ //nolint:gochecknoglobals // it is read alone
+var anthropicWords = map[Outcome]word{
 	RateLimited: {429, "rate_limit_error", ""}, Quota: {429, "rate_limit_error", "enforced_spend_limit_reached"}, Billing: {402, "billing_error", ""},
 	Overloaded: {529, "overloaded_error", ""}, Unavailable: {503, "api_error", ""}, Failed: {500, "api_error", ""}, Timeout: {504, "timeout_error", ""},
 	Auth: {401, "authentication_error", ""}, Forbidden: {403, "permission_error", ""}, Invalid: {400, "invalid_request_error", ""},
@@ -54,7 +54,7 @@ func (anthropic) refuse(h http.Header, o Outcome, r *Reply, message string) (int
 	return w.status, map[string]any{"type": "error", "error": inner, "request_id": "req_fake_refused"}
 }
 
-var openaiWords = map[Outcome]word{ //nolint:gochecknoglobals // it is read alone
+var openaiWords = map[Outcome]word{
 	RateLimited: {429, "requests", "rate_limit_exceeded"}, Quota: {429, "insufficient_quota", "insufficient_quota"},
 	Billing: {429, "insufficient_quota", "credit_balance_exhausted"}, Overloaded: {503, "server_error", "server_is_overloaded"},
 	Unavailable: {503, "server_error", ""}, Failed: {500, "server_error", ""}, Timeout: {504, "server_error", ""},
@@ -78,7 +78,7 @@ func refuseOpenAI(h http.Header, o Outcome, r *Reply, message string) (int, any)
 	return w.status, map[string]any{"error": inner}
 }
 
-var bedrockWords = map[Outcome]word{ //nolint:gochecknoglobals // it is read alone
+var bedrockWords = map[Outcome]word{
 	RateLimited: {429, "ThrottlingException", ""}, NotReady: {429, "ModelNotReadyException", ""}, Quota: {400, "ServiceQuotaExceededException", ""},
 	Overloaded: {503, "ServiceUnavailableException", ""}, Failed: {500, "InternalServerException", ""}, Timeout: {408, "ModelTimeoutException", ""},
 	Auth: {403, "UnrecognizedClientException", ""}, Forbidden: {403, "AccessDeniedException", ""}, ExpiredToken: {403, "ExpiredTokenException", ""},

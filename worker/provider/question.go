@@ -200,8 +200,7 @@ func decode(body []byte, into any) *fault {
 		return invalid("the body is empty")
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		var kind *json.UnmarshalTypeError
-		if errors.As(err, &kind) {
+		if kind, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			return invalid("%s: wrong type", kind.Field)
 		}
 		return invalid("the body is not valid JSON")

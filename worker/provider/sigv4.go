@@ -81,7 +81,7 @@ func verify(r *http.Request, body []byte, key AWSKey, parts []string, at time.Ti
 		return wrong
 	}
 	again.ContentLength = 0
-	for _, name := range strings.Split(parts[5], ";") {
+	for name := range strings.SplitSeq(parts[5], ";") {
 		switch name {
 		case "content-length":
 			again.ContentLength = r.ContentLength

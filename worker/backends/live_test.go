@@ -76,7 +76,7 @@ func TestLiveProviders(t *testing.T) {
 	if os.Getenv("FLOWGATE_LIVE") != "1" {
 		t.Skip("FLOWGATE_LIVE is not 1: nobody asked for real calls, which cost money (at most $0.50)")
 	}
-	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"} {
+	for _, name := range workertest.ProxyVariables() {
 		if value, there := keys[name]; there {
 			t.Setenv(name, value)
 		}

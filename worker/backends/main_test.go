@@ -12,6 +12,6 @@ import (
 var keys map[string]string
 
 func TestMain(m *testing.M) {
-	keys = workertest.Keyless()
+	keys = workertest.Keyless(workertest.ProxyVariables()...)
 	goleak.VerifyTestMain(m)
 }

@@ -96,8 +96,8 @@ func peer(t *testing.T) string {
 		give("npm is not on this machine, and the peer %s comes from its registry", peerPackage)
 	}
 	environment := os.Environ()
-	for name, value := range keys {
-		if name == "HTTPS_PROXY" || name == "https_proxy" || name == "NO_PROXY" || name == "no_proxy" {
+	for _, name := range workertest.ProxyVariables() {
+		if value, there := keys[name]; there {
 			environment = append(environment, name+"="+value)
 		}
 	}

@@ -121,6 +121,7 @@ func backendTests() []backendTest {
 		{"sends what the system says", true, testSystem},
 		{"sends our request id", true, testRequestID},
 		{"sends what it can do", true, testSends},
+		{"ends before a stop sequence", true, testStop},
 		{"calls tools and goes on from their results", true, testTools},
 		{"chooses tools as it is told", true, testToolChoice},
 		{"answers in the form that is asked for", true, testForms},

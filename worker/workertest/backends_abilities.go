@@ -121,6 +121,18 @@ func testSends(t *testing.T, s Stage) {
 	}
 }
 
+func testStop(t *testing.T, s Stage) {
+	if !s.can(CanStop) {
+		t.Skip("it takes none")
+	}
+	call := NewCall("stop")
+	call.Stop = []string{"never said", "tokens"}
+	got := answer(t, s, call)
+	if got.Text == "" || strings.Contains(got.Text, "tokens") || got.FinishReason != s.Words.Sequence {
+		t.Errorf("answer %q ends with %q, want one that ends before the sequence with %q", got.Text, got.FinishReason, s.Words.Sequence)
+	}
+}
+
 func testSystem(t *testing.T, s Stage) {
 	call := NewCall("system")
 	call.Messages = append(call.Messages[:1:1], messages.Message{Role: "developer", Content: "Be exact."}, call.Messages[1])

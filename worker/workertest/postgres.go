@@ -71,8 +71,9 @@ func EmptyDatabase(t testing.TB) string {
 }
 
 // Main runs the tests of a package and stops what Database started; nothing of it runs when Main returns, so that leaks
-// can be looked for. It returns the exit code.
+// can be looked for. Keys of real providers are put aside before. It returns the exit code.
 func Main(m *testing.M) int {
+	Keyless()
 	code := m.Run()
 	if err := stopServer(); err != nil {
 		fmt.Fprintln(os.Stderr, "stopping the postgres for tests:", err)

@@ -4,9 +4,7 @@ import (
 	"context"
 	"io"
 	"log"
-	"maps"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -71,21 +69,26 @@ func (p *Provider) script(ask provider.Ask) provider.Reply {
 	return replies[0]
 }
 
-// keyVariables are the variables of the environment that lead SDKs to a real provider.
-var keyVariables = map[string]bool{
-	"OPENAI_API_KEY": true, "OPENAI_BASE_URL": true, "OPENAI_ORG_ID": true, "OPENAI_PROJECT_ID": true, "OPENAI_CUSTOM_HEADERS": true,
-	"OPENAI_ADMIN_KEY": true, "ANTHROPIC_API_KEY": true, "ANTHROPIC_AUTH_TOKEN": true, "ANTHROPIC_BASE_URL": true, "ANTHROPIC_PROFILE": true,
-	"ANTHROPIC_CUSTOM_HEADERS": true, "AWS_ACCESS_KEY_ID": true, "AWS_SECRET_ACCESS_KEY": true, "AWS_SESSION_TOKEN": true, "AWS_PROFILE": true,
-	"AWS_BEARER_TOKEN_BEDROCK": true, "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": true, "AWS_WEB_IDENTITY_TOKEN_FILE": true, "MLFLOW_TRACKING_URI": true,
-	"MLFLOW_TRACKING_TOKEN": true, "MLFLOW_TRACKING_USERNAME": true, "MLFLOW_TRACKING_PASSWORD": true,
-	"HTTP_PROXY": true, "HTTPS_PROXY": true, "NO_PROXY": true, "http_proxy": true, "https_proxy": true, "no_proxy": true,
+// keyVariables are the variables of the environment that lead to a real provider.
+func keyVariables() []string {
+	return []string{
+		"OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_CUSTOM_HEADERS",
+		"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "ANTHROPIC_PROFILE", "ANTHROPIC_CUSTOM_HEADERS",
+		"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_BEARER_TOKEN_BEDROCK", "AWS_WEB_IDENTITY_TOKEN_FILE",
+		"AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD",
+	}
 }
 
-// Keyless takes every variable from the environment that leads to a real provider or to a proxy. A TestMain calls it; what was there is
-// returned, for tests that a person has asked to be real.
-func Keyless() map[string]string {
+// ProxyVariables are those that lead net/http through a proxy.
+func ProxyVariables() []string {
+	return []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"}
+}
+
+// Keyless takes every variable that leads to a real provider from the environment, and more besides. A TestMain calls it; what was there
+// is returned, for tests that a person has asked to be real.
+func Keyless(more ...string) map[string]string {
 	taken := map[string]string{}
-	for _, name := range slices.Sorted(maps.Keys(keyVariables)) {
+	for _, name := range append(keyVariables(), more...) {
 		if os.Getenv(proxyVariable) != "" && strings.HasSuffix(name, "_PROXY") {
 			continue // the test of the proxy set it
 		}

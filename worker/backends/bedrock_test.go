@@ -1,6 +1,7 @@
 package backends
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -64,7 +65,8 @@ func environment(t *testing.T, change ...string) func(string) (string, bool) {
 // bedrockAt is a backend with a session of its own; change may change its options.
 func bedrockAt(t *testing.T, endpoint string, env func(string) (string, bool), change ...func(*BedrockOptions)) *Bedrock {
 	t.Helper()
-	session, err := sessions.New(sessions.Options{Env: env, Bedrock: sessions.BedrockOptions{Region: "us-east-1", Endpoint: endpoint}})
+	region, _ := env("AWS_REGION")
+	session, err := sessions.New(sessions.Options{Env: env, Bedrock: sessions.BedrockOptions{Region: cmp.Or(region, "us-east-1"), Endpoint: endpoint}})
 	if err != nil {
 		t.Fatal(err)
 	}

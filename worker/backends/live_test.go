@@ -97,7 +97,7 @@ func TestLiveProviders(t *testing.T) {
 	}
 	t.Logf("%d providers were asked for $%.6f", asked, float64(money.spent)/1e6)
 	if asked == 0 {
-		t.Error("FLOWGATE_LIVE is 1 and no key is in the environment: set OPENAI_API_KEY or ANTHROPIC_API_KEY")
+		t.Error("FLOWGATE_LIVE is 1 and no key is in the environment: set OPENAI_API_KEY, ANTHROPIC_API_KEY or AWS_ACCESS_KEY_ID")
 	}
 }
 
@@ -115,6 +115,7 @@ func liveProviders() []liveProvider {
 			liveOpenAI(APIResponses, workertest.Words{Stop: "completed", Length: "max_output_tokens", Tool: "completed"}),
 		},
 		{"anthropic", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", liveAnthropic},
+		{"bedrock", "AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME", liveBedrock},
 	}
 }
 
@@ -140,15 +141,31 @@ func liveAnthropic(t *testing.T, key, base string) workertest.LiveStage {
 	}
 }
 
+// rehearsedSecret signs where no other secret is in the environment.
+const rehearsedSecret = "fake-secret-of-a-rehearsal"
+
+func liveBedrock(t *testing.T, key, base string) workertest.LiveStage {
+	t.Helper()
+	env := environment(t, "AWS_ACCESS_KEY_ID", key, "AWS_SECRET_ACCESS_KEY", cmp.Or(keys["AWS_SECRET_ACCESS_KEY"], rehearsedSecret),
+		"AWS_SESSION_TOKEN", keys["AWS_SESSION_TOKEN"], "AWS_REGION", os.Getenv("AWS_REGION"))
+	return workertest.LiveStage{
+		Backend: bedrockAt(t, base, env, func(o *BedrockOptions) { o.Timeout = time.Minute }),
+		Can:     []workertest.Ability{workertest.CanTools, workertest.CanJSONSchema, workertest.CanImages, workertest.CanEmbeddings},
+		Words:   workertest.Words{Stop: "end_turn", Length: "max_tokens", Tool: "tool_use"},
+		Model:   cmp.Or(os.Getenv("FLOWGATE_LIVE_BEDROCK_MODEL"), claudeOnBedrock), EmbeddingModel: cohere,
+	}
+}
+
 // TestRehearsedLiveProviders plays the live tests before the fake provider, so that they are known to work when somebody pays for them.
 func TestRehearsedLiveProviders(t *testing.T) {
 	for _, p := range liveProviders() {
 		t.Run(p.name, func(t *testing.T) {
 			server := workertest.NewProvider(t, func(o *provider.Options) {
-				o.Models = []string{"gpt-4.1-mini", "text-embedding-3-small", "claude-haiku-4-5"}
+				o.Models = []string{"gpt-4.1-mini", "text-embedding-3-small", "claude-haiku-4-5", claudeOnBedrock, cohere}
+				o.AWS = []provider.AWSKey{{ID: workertest.ProviderKey, Secret: cmp.Or(keys["AWS_SECRET_ACCESS_KEY"], rehearsedSecret), Token: keys["AWS_SESSION_TOKEN"]}}
 			})
 			base := server.URL()
-			if p.key == "ANTHROPIC_API_KEY" {
+			if p.key != "OPENAI_API_KEY" {
 				base = server.Root()
 			}
 			money := newPurse(t, liveCap)

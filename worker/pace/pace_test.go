@@ -40,12 +40,12 @@ func kinds() []kind {
 		{name: "Retry-After in milliseconds", burst: 50, used: 0.9, longer: 0.95, learns: 3},
 		{name: "no Retry-After", burst: 50, mute: true, used: 0.9, longer: 0.95, learns: 3},
 		{name: "headers of OpenAI", burst: 50, headers: "openai", whole: true, used: 0.9, longer: 0.95},
-		{name: "headers of OpenAI, a small burst", burst: 10, headers: "openai", whole: true, used: 0.9, longer: 0.95},
+		{name: "headers of OpenAI, a small burst", burst: 10, headers: "openai", whole: true, used: 0.9, longer: 0.95, learns: 1},
 		{name: "headers of Anthropic, a minute's burst", burst: 3000, headers: "anthropic", whole: true},
 		// A block of a second costs a small bucket most of that second, and nobody says how large it is.
-		{name: "a small burst", burst: 10, whole: true, used: 0.4, longer: 0.8},
-		{name: "headers of Anthropic, a small burst", burst: 10, headers: "anthropic", whole: true, used: 0.4, longer: 0.8},
-		{name: "a small burst, Retry-After in milliseconds", burst: 10, used: 0.9, longer: 0.9},
+		{name: "a small burst", burst: 10, whole: true, used: 0.4, longer: 0.8, learns: 2},
+		{name: "headers of Anthropic, a small burst", burst: 10, headers: "anthropic", whole: true, used: 0.4, longer: 0.8, learns: 2},
+		{name: "a small burst, Retry-After in milliseconds", burst: 10, used: 0.9, longer: 0.9, learns: 3},
 	}
 }
 

@@ -158,7 +158,7 @@ func (f *fanOut) report(cmd *cobra.Command, g *globals, b postgres.Batch, s batc
 				}
 			}
 		}
-		if text := savedText(s); text != "" {
+		if text := savedText(s.Calls, s.Reused, s.SavedMicroUSD, s.SavedSeconds); text != "" {
 			if _, err := fmt.Fprintf(out, "  %s\n", text); err != nil {
 				return err
 			}
@@ -178,17 +178,16 @@ func (f *fanOut) report(cmd *cobra.Command, g *globals, b postgres.Batch, s batc
 }
 
 // savedText says what answers that were there already saved; empty: there were none.
-func savedText(s batch.Summary) string {
-	n := s.ReusedAnswers()
+func savedText(calls int, reused map[string]int, micro int64, seconds float64) string {
+	n, from := 0, make([]string, 0, len(reused))
+	for _, origin := range slices.Sorted(maps.Keys(reused)) {
+		n += reused[origin]
+		from = append(from, fmt.Sprintf("%s %d", printable(origin), reused[origin]))
+	}
 	if n == 0 {
 		return ""
 	}
-	from := make([]string, 0, len(s.Reused))
-	for _, origin := range slices.Sorted(maps.Keys(s.Reused)) {
-		from = append(from, fmt.Sprintf("%s %d", printable(origin), s.Reused[origin]))
-	}
-	return fmt.Sprintf("%s; %s reused (%s), saved %s and %.1f s", plural(s.Calls, "call"), plural(n, "answer"), strings.Join(from, ", "),
-		dollars(s.SavedMicroUSD), s.SavedSeconds)
+	return fmt.Sprintf("%s; %s reused (%s), saved %s and %.1f s", plural(calls, "call"), plural(n, "answer"), strings.Join(from, ", "), dollars(micro), seconds)
 }
 
 // plural is a number of things in words, such as 1 call and 2 calls.
@@ -213,7 +212,7 @@ func newBatchStatus(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return showBatches(cmd, g, c.db, batches)
+			return showBatches(cmd, g, c.db, batches, len(args) > 0)
 		},
 	}
 }
@@ -230,11 +229,14 @@ func findBatches(ctx context.Context, db *postgres.DB, tenant string, args []str
 	return []postgres.Batch{b}, nil
 }
 
-func showBatches(cmd *cobra.Command, g *globals, db *postgres.DB, batches []postgres.Batch) error {
+// showBatches prints how batches stand; whole adds what is read of every outcome.
+func showBatches(cmd *cobra.Command, g *globals, db *postgres.DB, batches []postgres.Batch, whole bool) error {
 	type standing struct {
 		postgres.Batch
 		Counts postgres.BatchCounts `json:"counts"`
+		Reuse  *postgres.BatchReuse `json:"reuse,omitempty"`
 	}
+	var saved []string
 	all := make([]standing, 0, len(batches))
 	var rows [][]string
 	for _, b := range batches {
@@ -242,7 +244,18 @@ func showBatches(cmd *cobra.Command, g *globals, db *postgres.DB, batches []post
 		if err != nil {
 			return err
 		}
-		all = append(all, standing{b, counts})
+		one := standing{Batch: b, Counts: counts}
+		if whole {
+			reuse, err := db.BatchReuse(cmd.Context(), g.tenant, b.ID)
+			if err != nil {
+				return err
+			}
+			one.Reuse = &reuse
+			if text := savedText(reuse.Calls, reuse.Reused, reuse.SavedMicroUSD, reuse.SavedSeconds); text != "" {
+				saved = append(saved, text)
+			}
+		}
+		all = append(all, one)
 		good := counts.Statuses[string(messages.StatusSuccess)] + counts.Statuses[string(messages.StatusPartial)]
 		rows = append(rows, []string{
 			b.ID, b.Name, strconv.Itoa(b.Run), strconv.Itoa(b.Total), strconv.Itoa(counts.Waiting), strconv.Itoa(counts.Running),
@@ -252,5 +265,10 @@ func showBatches(cmd *cobra.Command, g *globals, db *postgres.DB, batches []post
 	if g.json {
 		return printJSON(cmd.OutOrStdout(), all)
 	}
-	return table(cmd.OutOrStdout(), "BATCH NAME RUN LINES WAITING RUNNING SUCCESS OTHER COST", rows)
+	err := table(cmd.OutOrStdout(), "BATCH NAME RUN LINES WAITING RUNNING SUCCESS OTHER COST", rows)
+	for _, text := range saved {
+		_, wrong := fmt.Fprintln(cmd.OutOrStdout(), "  "+text)
+		err = errors.Join(err, wrong)
+	}
+	return err
 }

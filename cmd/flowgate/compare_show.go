@@ -90,7 +90,7 @@ func (m *comparedModel) row() []string {
 	case u.From == messages.ReusedRequest:
 		row[7] = "shared"
 	default:
-		row[7] = "hit, " + oldness(u.AgeSeconds)
+		row[7] = "hit, " + u.Age()
 	}
 	return row
 }

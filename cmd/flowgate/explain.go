@@ -44,6 +44,10 @@ type explanation struct {
 	// Attempts are the calls with what they are charged, CostMicroUSD what the epoch is charged up to now.
 	Attempts     []postgres.Attempt `json:"attempts"`
 	CostMicroUSD int64              `json:"cost_microusd"`
+	// Failovers are the backends that were asked one after the other, where they were several.
+	Failovers []string `json:"failovers,omitempty"`
+	// Reused says where an answer came from that no call of this request brought.
+	Reused *messages.Reused `json:"reused,omitempty"`
 }
 
 // layerCheck is one named check of a layer.
@@ -114,6 +118,7 @@ func explain(ctx context.Context, c *client, key messages.Key) (explanation, err
 	standing, err := standingEnvelope(ctx, c, key)
 	if err == nil && standing != nil && standing.Epoch == e.Epoch {
 		e.sections(standing.Corporate, standing.AI, standing.Optimizer)
+		e.codes(standing.History)
 	}
 	return e, err
 }
@@ -124,6 +129,7 @@ func (e *explanation) recorded(story *postgres.EpochTimeline) bool {
 	for i := range e.Attempts {
 		e.CostMicroUSD += e.Attempts[i].Charged
 	}
+	e.Failovers = failovers(e.Attempts)
 	var corporate *messages.CorporateSection
 	var ai *messages.AISection
 	var optimizer *messages.OptimizerSection
@@ -154,7 +160,7 @@ func (e *explanation) sections(corporate *messages.CorporateSection, ai *message
 	}
 	if ai != nil {
 		add(messages.LayerAI, ai.Checks)
-		e.AnswerFindings = ai.AnswerFindings
+		e.AnswerFindings, e.Reused = ai.AnswerFindings, ai.Reused
 		if e.Decided != nil && ai.Findings != nil {
 			e.Decided.Findings = ai.Findings // by the rules for the backend that was asked
 		}
@@ -217,13 +223,7 @@ func (e *explanation) write(w io.Writer) error {
 	if text := foundText(e.AnswerFindings); text != "" {
 		say("  answered  %s", text)
 	}
-	if e.CostMicroUSD > 0 || len(e.Attempts) > 0 {
-		say("  charged   %s for %d call(s)", dollars(e.CostMicroUSD), len(e.Attempts))
-	}
-	for i := range e.Attempts {
-		a := &e.Attempts[i]
-		say("  call %-4d %s, %s %s%s", a.K, printable(a.Backend), a.Billing, dollars(a.Charged), prefixed(", ", a.Class))
-	}
+	e.writeCalls(say)
 	if len(e.Checks) == 0 {
 		return err
 	}

@@ -147,21 +147,9 @@ func writeResult(w io.Writer, g *globals, r messages.Result) error {
 	return err
 }
 
-// reusedText says where an answer came from that no call of its request brought, what that saved and who pays.
+// reusedText says where an answer came from that no call of its request brought, who pays, and what that saved.
 func reusedText(u *messages.Reused) string {
-	text := fmt.Sprintf("from the cache (%s), %s old", printable(u.From), oldness(u.AgeSeconds))
-	if u.From == messages.ReusedRequest {
-		text = fmt.Sprintf("of the identical request %s, which was on its way and pays", printable(u.Leader))
-	}
-	return fmt.Sprintf("%s; saved %s and %.3f s", text, dollars(u.SavedMicroUSD), u.SavedSeconds)
-}
-
-// oldness is an age in seconds as people say it.
-func oldness(s float64) string {
-	if s < 60 {
-		return fmt.Sprintf("%.1f s", s)
-	}
-	return time.Duration(min(s, 1e9) * float64(time.Second)).Round(time.Second).String()
+	return fmt.Sprintf("%s; saved %s and %.3f s", u.Words(), dollars(u.SavedMicroUSD), u.SavedSeconds)
 }
 
 // vectorsText counts vectors and their dimensions; empty: there are none.

@@ -160,6 +160,50 @@ func TestTimeline(t *testing.T) {
 	}
 }
 
+// TestTimelineTellsOfFailoversAndReuse: what each backend said, where the request went on to, and whose answer it has.
+func TestTimelineTellsOfFailoversAndReuse(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.admit(t, member("moved", 1, 1000), member("follows", 2, 1000))
+	in, out := ended("moved", 5, 77)
+	first := out.History[0]
+	first.Backend, first.Class, first.Code, first.Detail = "bedrock", "overloaded", "529", "busy"
+	first.Billing, first.CostMicroUSD, first.Usage = messages.BillingNone, 0, nil
+	out.History[0].K = 2
+	out.History = append([]messages.Attempt{first}, out.History...)
+	out.Sections = sections(&out)
+	followed, follows := ended("follows", 7, 0)
+	follows.AI.Reused, follows.History = &messages.Reused{From: messages.ReusedRequest, Leader: "moved", SavedMicroUSD: 77}, nil
+	follows.Sections = sections(&follows)
+	b.commit(t, worker.RecordBatch{Intents: []worker.Intent{in, followed}, Outcomes: []worker.Outcome{out, follows}})
+	said := func(id string) (postgres.EpochTimeline, map[string]string) {
+		t.Helper()
+		timeline, err := b.Timeline(t.Context(), key(id))
+		if err != nil || len(timeline.Epochs) != 1 {
+			t.Fatalf("timeline is %+v, %v", timeline, err)
+		}
+		steps := make(map[string]string)
+		for _, s := range timeline.Epochs[0].Steps {
+			steps[s.What] = s.Text
+		}
+		return timeline.Epochs[0], steps
+	}
+	e, steps := said("moved")
+	if len(e.Attempts) != 2 || e.Attempts[0].Code != "529" || e.Attempts[0].Detail != "busy" || e.Attempts[1].Code != "" {
+		t.Errorf("attempts are %+v", e.Attempts)
+	}
+	if want := "bedrock, small-1, overloaded 529, none $0.000000, 12 ms"; steps["attempt 1"] != want {
+		t.Errorf("got %q, want %q", steps["attempt 1"], want)
+	}
+	if want := "offline, small-1, known $0.000077, 12 ms, after bedrock"; steps["attempt 2"] != want {
+		t.Errorf("got %q, want %q", steps["attempt 2"], want)
+	}
+	_, steps = said("follows")
+	if want := "answer of the identical request moved, which was on its way and pays, saved $0.000077, share $0.000000"; steps["ai_processing processed"] != want {
+		t.Errorf("got %q, want %q", steps, want)
+	}
+}
+
 func TestCheckFindsWhatIsBroken(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -217,6 +261,14 @@ func TestBatches(t *testing.T) {
 	if err != nil || counts.Admitted != 3 || counts.Ended != 1 || counts.Waiting != 1 || counts.Running != 1 ||
 		counts.Statuses["success"] != 1 || counts.Reasons["ok"] != 1 || counts.CostMicroUSD != 321 {
 		t.Errorf("counts are %+v, %v", counts, err)
+	}
+	in, out := ended(line("2"), 12, 0, "day")
+	out.AI.Reused, out.History = &messages.Reused{From: "disk", SavedMicroUSD: 321, SavedSeconds: 1.5}, nil
+	out.Sections = sections(&out)
+	b.commit(t, worker.RecordBatch{Intents: []worker.Intent{in}, Outcomes: []worker.Outcome{out}})
+	reuse, err := b.BatchReuse(t.Context(), "acme", first.ID)
+	if err != nil || reuse.Calls != 1 || len(reuse.Reused) != 1 || reuse.Reused["disk"] != 1 || reuse.SavedMicroUSD != 321 || reuse.SavedSeconds != 1.5 {
+		t.Errorf("reuse is %+v, %v", reuse, err)
 	}
 }
 

@@ -90,6 +90,9 @@ type Attempt struct {
 	Backend    string    `json:"backend"`
 	Model      string    `json:"model"`
 	Class      string    `json:"class,omitempty"`
+	// Code and Detail are what the backend said, once the epoch has ended.
+	Code   string `json:"code,omitempty"`
+	Detail string `json:"detail,omitempty"`
 	// Billing is known, none, in_doubt, or calling while nothing but the call's start is recorded.
 	Billing string `json:"billing"`
 	Bound   int64  `json:"bound_microusd"`
@@ -138,8 +141,13 @@ FROM admission a WHERE tenant = $1 AND id = $2 ORDER BY epoch`
 	intentsOfSQL = `SELECT epoch, seq, stored_at, submitted_at, kind, user_id, department, model, audit_reason, bound, reserved,
 price_version, policy_version, encode(request_sha256, 'hex') AS request_sha256
 FROM intent WHERE tenant = $1 AND id = $2 ORDER BY epoch`
-	attemptsOfSQL = `SELECT epoch, k, at, duration_ms, backend, model, class, billing, bound, charged, cost, stated
-FROM attempt WHERE tenant = $1 AND id = $2 ORDER BY epoch, k`
+	attemptsOfSQL = `SELECT a.epoch, a.k, a.at, a.duration_ms, a.backend, a.model, a.class, coalesce(h.code, '') AS code, coalesce(h.detail, '') AS detail,
+a.billing, a.bound, a.charged, a.cost, a.stated
+FROM attempt a LEFT JOIN LATERAL (
+    SELECT e ->> 'code' AS code, e ->> 'detail' AS detail FROM outcome o, json_array_elements(o.sections -> 'history') AS e
+    WHERE o.tenant = a.tenant AND o.id = a.id AND o.epoch = a.epoch AND e ->> 'k' = a.k::text LIMIT 1
+) h ON true
+WHERE a.tenant = $1 AND a.id = $2 ORDER BY a.epoch, a.k`
 	outcomesOfSQL = `SELECT ` + outcomeColumns + ` FROM outcome o WHERE o.tenant = $1 AND o.id = $2 ORDER BY o.epoch`
 	layersOfSQL   = `SELECT epoch, layer, coalesce(verdict, '') AS verdict, reason, started_at, finished_at, section
 FROM outcome_layer WHERE tenant = $1 AND id = $2 ORDER BY epoch`

@@ -30,11 +30,15 @@ func (e *EpochTimeline) steps() []Step {
 			i.Model, dollars(i.Bound), i.UserID, shortDigest(i.RequestSHA256), i.AuditReason))
 	}
 	for i := range e.Attempts {
-		add(e.Attempts[i].At, fmt.Sprintf("attempt %d", e.Attempts[i].K), attemptText(&e.Attempts[i]))
+		text := attemptText(&e.Attempts[i])
+		if i > 0 && e.Attempts[i-1].Backend != e.Attempts[i].Backend {
+			text += ", after " + e.Attempts[i-1].Backend
+		}
+		add(e.Attempts[i].At, fmt.Sprintf("attempt %d", e.Attempts[i].K), text)
 	}
 	for i := range e.Layers {
 		if l := &e.Layers[i]; l.FinishedAt != nil {
-			add(*l.FinishedAt, l.Layer+" "+l.Verdict, joined([]string{value(l.Reason), findingsText(l.Section)}))
+			add(*l.FinishedAt, l.Layer+" "+l.Verdict, joined([]string{value(l.Reason), findingsText(l.Section), reusedText(l.Section)}))
 		}
 	}
 	for i := range e.Events {
@@ -73,6 +77,17 @@ func findingsText(section []byte) string {
 	return joined(parts)
 }
 
+// reusedText is what the section of the AI layer has on an answer that no call of the epoch brought.
+func reusedText(section []byte) string {
+	var s struct {
+		Reused *messages.Reused `json:"reused"`
+	}
+	if json.Unmarshal(section, &s) != nil || s.Reused == nil {
+		return ""
+	}
+	return fmt.Sprintf("answer %s, saved %s, share %s", s.Reused.Words(), dollars(s.Reused.SavedMicroUSD), dollars(s.Reused.ShareMicroUSD))
+}
+
 func admissionText(a *Admission) string {
 	parts := []string{a.Reason}
 	if a.Reserved > 0 {
@@ -82,7 +97,7 @@ func admissionText(a *Admission) string {
 }
 
 func attemptText(a *Attempt) string {
-	return joined([]string{a.Backend, a.Model, a.Class, a.Billing + " " + dollars(a.Charged), fmt.Sprintf("%d ms", a.DurationMS)})
+	return joined([]string{a.Backend, a.Model, strings.TrimSpace(a.Class + " " + a.Code), a.Billing + " " + dollars(a.Charged), fmt.Sprintf("%d ms", a.DurationMS)})
 }
 
 func outcomeText(o *Outcome) string {

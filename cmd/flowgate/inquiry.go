@@ -62,8 +62,8 @@ func (s *inquiry) flags(f *pflag.FlagSet) {
 	f.StringArrayVar(&s.inputs, "input", nil, "`text` whose vector is asked for: an embedding; may be repeated")
 	f.StringVar(&s.lines, "input-lines", "", "`file` with one text a line whose vectors are asked for")
 	f.IntVar(&s.dimensions, "dimensions", 0, "those of the vectors")
-	f.BoolVar(&s.noCache, "no-cache", false, "take no answer that is there already")
-	f.BoolVar(&s.noStore, "no-store", false, "keep the answer out of the cache")
+	f.BoolVar(&s.noCache, "no-cache", false, "have nothing to do with the cache: an answer of its own, for nobody else")
+	f.BoolVar(&s.noStore, "no-store", false, "leave nothing behind in the cache")
 	f.DurationVar(&s.maxAge, "max-age", 0, "how old an answer may be that is there already")
 	f.BoolVar(&s.newAnswer, "refresh", false, "ask anew and keep the new answer in the cache")
 }

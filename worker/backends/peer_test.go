@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,9 +27,7 @@ func peerFixtures(t *testing.T) string {
 	t.Helper()
 	said := func(content string, more map[string]any) map[string]any {
 		response := map[string]any{"content": content, "usage": map[string]int{"prompt_tokens": 11, "completion_tokens": 3, "total_tokens": 14}}
-		for k, v := range more {
-			response[k] = v
-		}
+		maps.Copy(response, more)
 		return response
 	}
 	var all []any

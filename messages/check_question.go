@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"net/url"
 	"slices"
 	"strings"
 )
@@ -153,8 +152,14 @@ func (r *Request) checkEmbedding() error {
 		field string
 		has   bool
 	}{
-		{"system", r.System != ""}, {"temperature", r.Temperature != nil}, {"max_tokens", r.MaxTokens != nil}, {"top_p", r.TopP != nil},
-		{"top_k", r.TopK != nil}, {"stop", len(r.Stop) > 0}, {"seed", r.Seed != nil}, {"tools", len(r.Tools) > 0},
+		{"system", r.System != ""},
+		{"temperature", r.Temperature != nil},
+		{"max_tokens", r.MaxTokens != nil},
+		{"top_p", r.TopP != nil},
+		{"top_k", r.TopK != nil},
+		{"stop", len(r.Stop) > 0},
+		{"seed", r.Seed != nil},
+		{"tools", len(r.Tools) > 0},
 		{"response_format", r.ResponseFormat != nil},
 	} {
 		if f.has {
@@ -210,13 +215,19 @@ func (c *ToolCall) fault() *FieldError {
 	return textFault("id", c.ID)
 }
 
+// secureURL tells whether a text is an https URL with a host and without credentials.
+func secureURL(text string) bool {
+	rest, secure := strings.CutPrefix(text, "https://")
+	host, _, _ := strings.Cut(rest, "/")
+	return secure && host != "" && !strings.ContainsAny(text, " \"<>\\^`{|}") && !strings.ContainsAny(host, "@?#") && !strings.HasPrefix(host, ":")
+}
+
 func (i *Image) fault() *FieldError {
 	if i.URL != "" {
-		u, err := url.Parse(i.URL)
 		switch {
 		case i.Data != "" || i.MediaType != "":
 			return &FieldError{Field: "url", Rule: "must stand alone"}
-		case err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil:
+		case !secureURL(i.URL):
 			return &FieldError{Field: "url", Rule: "must be an https URL without credentials"}
 		}
 		return textFault("url", i.URL)

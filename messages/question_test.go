@@ -77,8 +77,10 @@ func TestQuestionKeepsItsPlacesWhenTextsChange(t *testing.T) {
 		text := rapid.StringN(0, 8, -1)
 		q := messages.Question{Input: rapid.SliceOfN(text, 0, 3).Draw(t, "input")}
 		for range rapid.IntRange(0, 3).Draw(t, "messages") {
-			q.Messages = append(q.Messages, messages.Message{Role: "user", Content: text.Draw(t, "content"),
-				Images: []messages.Image{{URL: text.Draw(t, "url")}}, ToolCalls: []messages.ToolCall{{Arguments: `{"a":1}`}}})
+			q.Messages = append(q.Messages, messages.Message{
+				Role: "user", Content: text.Draw(t, "content"),
+				Images: []messages.Image{{URL: text.Draw(t, "url")}}, ToolCalls: []messages.ToolCall{{Arguments: `{"a":1}`}},
+			})
 		}
 		if rapid.Bool().Draw(t, "tools") {
 			q.Tools = []messages.Tool{{Name: "a", Description: text.Draw(t, "description"), Parameters: json.RawMessage(`{"b":2}`)}}

@@ -28,7 +28,7 @@ func (m Menu) Find(model string) (id string, serves bool) {
 	return model, len(m.Prefixes) == 0
 }
 
-// AnthropicPrefixes, OpenAIPrefixes and BedrockPrefixes are what the ids of a provider's own models begin with.
+// AnthropicPrefixes are what the ids of Anthropic's own models begin with.
 func AnthropicPrefixes() []string { return []string{"claude-"} }
 
 // OpenAIPrefixes are those of OpenAI itself: servers that speak its protocol have ids of any form.

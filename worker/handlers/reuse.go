@@ -31,7 +31,8 @@ func (a *AI) reuse(ctx context.Context, x *turn) (worker.Verdict, bool) {
 	if !x.use.Write || a.Flights == nil {
 		return worker.Verdict{}, false
 	}
-	lead, landed := a.Flights.Join(ctx, x.use.Key, x.Key.String())
+	me := x.Key
+	lead, landed := a.Flights.Join(ctx, x.use.Key, me.String())
 	if !lead {
 		return a.follow(ctx, x, landed), true
 	}
@@ -45,7 +46,8 @@ func (a *AI) reuse(ctx context.Context, x *turn) (worker.Verdict, bool) {
 // land lets those go on that follow this request.
 func (a *AI) land(ctx context.Context, x *turn) {
 	if x.leads {
-		a.Flights.Land(ctx, x.use.Key, x.Key.String())
+		me := x.Key
+		a.Flights.Land(ctx, x.use.Key, me.String())
 	}
 }
 
@@ -83,7 +85,7 @@ func (a *AI) fromCache(ctx context.Context, x *turn, again bool) (worker.Verdict
 		From: string(level), Key: entry.Key, CreatedAt: entry.Created, AgeSeconds: max(began.Sub(entry.Created).Seconds(), 0),
 		SavedMicroUSD: entry.CostMicroUSD, SavedSeconds: entry.Seconds,
 	}
-	if entry.Created.After(x.Envelope.SubmittedAt) && entry.Maker != x.Key.ID {
+	if entry.Created.After(x.Envelope.SubmittedAt) && entry.Maker != x.ID {
 		s.Reused.From, s.Reused.Leader = messages.ReusedRequest, entry.Maker
 	}
 	s.ProcessingSeconds = a.Now().Sub(began).Seconds()
@@ -114,7 +116,7 @@ func (a *AI) keep(ctx context.Context, x *turn, s *messages.AISection, answer ai
 	now := a.Now()
 	a.Cache.Put(ctx, cache.Entry{
 		Key: use.Key, Family: use.Family, Created: now, Expires: now.Add(use.TTL), Model: s.Model, Backend: s.Backend, Region: s.Region,
-		Maker: x.Key.ID, Request: asked, Response: response, Usage: answer.Usage,
+		Maker: x.ID, Request: asked, Response: response, Usage: answer.Usage,
 		Seconds: float64(attempt.DurationMS) / 1000, CostMicroUSD: attempt.CostMicroUSD,
 	})
 }

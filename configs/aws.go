@@ -47,11 +47,13 @@ type AWSCredentials struct {
 // ModelParameters are what a request of one model has where it says nothing itself.
 type ModelParameters struct {
 	// MaxTokens is 1 to 1000000, Temperature 0 to 2.
-	MaxTokens     *int     `yaml:"max_tokens"`
-	Temperature   *float64 `yaml:"temperature"`
-	TopP          *float64 `yaml:"top_p" later:"requests have no such field yet: the backend's own default holds"`
-	TopK          *int     `yaml:"top_k" later:"requests have no such field yet: the backend's own default holds"`
-	StopSequences []string `yaml:"stop_sequences" later:"requests have no such field yet: answers end where the model ends them"`
+	MaxTokens   *int     `yaml:"max_tokens"`
+	Temperature *float64 `yaml:"temperature"`
+	// TopP is above 0 and at most 1, TopK 1 to 1000000. A backend that has no such parameter does not ask the model.
+	TopP *float64 `yaml:"top_p"`
+	TopK *int     `yaml:"top_k"`
+	// StopSequences are the texts at which an answer ends.
+	StopSequences []string `yaml:"stop_sequences"`
 }
 
 func defaultAWS() AWS {
@@ -110,6 +112,24 @@ func (b Bedrock) validateModels(out *faults) {
 			if t := p.Temperature; t != nil && (math.IsNaN(*t) || *t < 0 || *t > 2) {
 				out.add(key+"temperature", "must be from 0 to 2")
 			}
+			p.validateSampling(key, out)
+		}
+	}
+}
+
+func (p ModelParameters) validateSampling(key string, out *faults) {
+	if v := p.TopP; v != nil && (math.IsNaN(*v) || *v <= 0 || *v > 1) {
+		out.add(key+"top_p", "must be above 0 and at most 1")
+	}
+	if p.TopK != nil {
+		out.between(key+"top_k", *p.TopK, 1, 1_000_000)
+	}
+	if len(p.StopSequences) > messages.MaxStops {
+		out.add(key+"stop_sequences", "must be at most %d", messages.MaxStops)
+	}
+	for _, text := range p.StopSequences {
+		if text == "" || len(text) > messages.MaxStopBytes {
+			out.add(key+"stop_sequences", "each must be from 1 to %d bytes", messages.MaxStopBytes)
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/url"
 	"strconv"
-	"strings"
 )
 
 // HTTPAuto is the listener of /livez, /readyz and /metrics that nobody chose: 127.0.0.1:4280 for `flowgate up`, any free port
@@ -24,7 +23,7 @@ func (f Flowgate) validateConsole(out *faults) {
 		host, port, err := net.SplitHostPort(f.HTTP)
 		if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil {
 			out.add("flowgate.http", "must be host:port, such as 127.0.0.1:4280, auto, or empty for none")
-		} else if !f.HTTPAllowRemote && !isLoopback(host) {
+		} else if !f.HTTPAllowRemote && !Loopback(host) {
 			out.add("flowgate.http", "must be a loopback address, such as 127.0.0.1:4280: it asks for no password (flowgate.http_allow_remote: true permits others)")
 		}
 	}
@@ -34,9 +33,4 @@ func (f Flowgate) validateConsole(out *faults) {
 			out.add("flowgate.telemetry.otlp_endpoint", "must be http://host:4318 or https://…, without a password (headers come from OTEL_EXPORTER_OTLP_HEADERS)")
 		}
 	}
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }

@@ -33,15 +33,16 @@ type CostLimits struct {
 
 // CostStrategy says how money is to be saved.
 type CostStrategy struct {
-	PreferCheaper   bool `yaml:"prefer_cheaper" later:"the model that was asked for is taken; a choice by price comes with several backends"`
-	FallbackOnError bool `yaml:"fallback_on_error" later:"a failed call is tried again on its backend; going on to the next one comes with several backends"`
+	PreferCheaper bool `yaml:"prefer_cheaper" later:"the model that was asked for is taken, at the first backend of flowgate.backends.order that serves it"`
+	// FallbackOnError has another backend asked at once where a call failed; false: it is tried again where it failed, or ends.
+	FallbackOnError bool `yaml:"fallback_on_error"`
 	// UseCaching false turns the cache off.
 	UseCaching bool `yaml:"use_caching"`
 }
 
 func defaultCostOptimization() CostOptimization {
 	const dollar = 1_000_000
-	return CostOptimization{Enabled: true, UnknownModels: UnknownRefuse, Strategy: CostStrategy{UseCaching: true}, Limits: CostLimits{
+	return CostOptimization{Enabled: true, UnknownModels: UnknownRefuse, Strategy: CostStrategy{FallbackOnError: true, UseCaching: true}, Limits: CostLimits{
 		RequestLimit: 1 * dollar, DailyLimit: 100 * dollar, MonthlyLimit: 3000 * dollar, AlertThreshold: 80,
 	}}
 }

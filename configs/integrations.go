@@ -9,7 +9,8 @@ type Integrations struct {
 
 // MLflow is an MLflow server.
 type MLflow struct {
-	// Enabled has the health of the server watched.
+	// Enabled has its gateway asked as a backend, and its health watched; flowgate.backends.allowed that names mlflow does the same. Without
+	// either no MLFLOW_TRACKING_URI that lies about for other programs opens a way out.
 	Enabled bool `yaml:"enabled"`
 	// TrackingURI is where the server is. MLFLOW_TRACKING_URI wins over it.
 	TrackingURI    Secret `yaml:"tracking_uri"`

@@ -3,6 +3,7 @@ package configs
 import (
 	"net"
 	"strconv"
+	"time"
 )
 
 // Settings is everything that an operator can set. The sections bear the names of the user's settings.yaml; flowgate is
@@ -66,10 +67,15 @@ func (s *Settings) complete(given origins) {
 		s.Flowgate.HTTP = net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Integrations.Prometheus.Port))
 		given.inherit(http, port)
 	}
-	const call, calls = "flowgate.backends.openai.timeout", "performance.request.timeout_seconds"
-	if _, own := given[call]; !own {
-		s.Flowgate.Backends.OpenAI.Timeout = s.Performance.Request.Timeout
-		given.inherit(call, calls)
+	b := &s.Flowgate.Backends
+	for name, timeout := range map[string]*time.Duration{
+		AnthropicName: &b.Anthropic.Timeout, OpenAIName: &b.OpenAI.Timeout, BedrockName: &b.Bedrock.Timeout, MLflowName: &b.MLflow.Timeout,
+	} {
+		call := "flowgate.backends." + name + ".timeout"
+		if _, own := given[call]; !own {
+			*timeout = s.Performance.Request.Timeout
+			given.inherit(call, "performance.request.timeout_seconds")
+		}
 	}
 	const latency, delay = "flowgate.backends.offline.latency", "development.dev_mode.mock_delay"
 	if _, own := given[latency]; !own && s.Development.DevMode.UseMocks {

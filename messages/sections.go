@@ -104,6 +104,8 @@ type CorporateSection struct {
 	RequestedModel string  `json:"requested_model,omitempty"`
 	Temperature    float64 `json:"temperature"`
 	MaxTokens      int     `json:"max_tokens"`
+	// Sampling is what settings say of the model, for a request that says nothing itself; absent where they say nothing.
+	Sampling *Sampling `json:"sampling,omitempty"`
 
 	// BoundMicroUSD is the worst case of one call. ReservedMicroUSD covers BillableAttempts of them.
 	BoundMicroUSD    int64 `json:"bound_microusd"`
@@ -152,6 +154,13 @@ type CorporateSection struct {
 
 	// Facts is what the section does not say anyway of what was decided by; older versions left it out.
 	Facts *CorporateFacts `json:"facts,omitempty"`
+}
+
+// Sampling is how a model chooses its words, and where it ends. What is left out is the backend's own.
+type Sampling struct {
+	TopP *float64 `json:"top_p,omitempty"`
+	TopK *int     `json:"top_k,omitempty"`
+	Stop []string `json:"stop,omitempty"`
 }
 
 // Route is a backend that serves a request's model.

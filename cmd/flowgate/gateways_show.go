@@ -36,11 +36,11 @@ func settingsOf(name messages.LayerName) []string {
 	own := map[messages.LayerName][]string{
 		messages.LayerCorporate: {
 			"flowgate.admission", "flowgate.timezone", "flowgate.micro_batch", "flowgate.billable_attempts", "flowgate.prices_file",
-			"cost_optimization", "aws.bedrock.default_model", "aws.bedrock.model_mapping",
+			"cost_optimization", "aws.bedrock.default_model", "aws.bedrock.model_mapping", "aws.bedrock.models", "flowgate.backends",
 		},
 		messages.LayerAI: {
 			"flowgate.concurrency", "flowgate.backends", "flowgate.transient_attempts", "flowgate.prices_file", "retry", "cache", "performance",
-			"aws.region", "aws.bedrock",
+			"aws.region", "aws.bedrock", "integrations.mlflow", "cost_optimization.strategy",
 		},
 		messages.LayerOptimizer: {"flowgate.micro_batch", "validation"},
 	}

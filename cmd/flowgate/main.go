@@ -135,7 +135,7 @@ func newRoot() *cobra.Command {
 		newGateways(g), newTopology(g),
 		newDoctor(g), newTenants(g),
 		newCluster(g), newChaos(g), newNATSServer(g), newProbe(g),
-		newPause(g), newResume(g), newPauses(g), newCancel(g), newScan(g), newPolicy(g), newControls(g), newBudget(g), newLimit(g), newCache(g), newExplain(g),
+		newPause(g), newResume(g), newPauses(g), newCancel(g), newScan(g), newPolicy(g), newControls(g), newBudget(g), newLimit(g), newCache(g), newExplain(g), newBackends(g),
 	)
 	root.AddCommand(newCompare(g), newFetchPostgres(g), newPeople(g), newDepartments(g), newFakeProvider(g), newPrices(g))
 	usageArgs(root)

@@ -23,9 +23,11 @@ import (
 	"flowgate/worker/console"
 	"flowgate/worker/control"
 	"flowgate/worker/directory"
+	"flowgate/worker/fleet"
 	"flowgate/worker/flights"
 	"flowgate/worker/gate"
 	"flowgate/worker/metrics"
+	"flowgate/worker/pace"
 	"flowgate/worker/postgres"
 	"flowgate/worker/sessions"
 	"flowgate/worker/state"
@@ -101,12 +103,16 @@ type node struct {
 	postgresPID int
 	operator    string   // the operator's password on a broker of our own
 	tenants     uint64   // the version of the book of tenants by which that broker lets connections in
+	found       []found  // every backend, as settings and environment have it
 	serving     []string // names of the backends in use
-	down        shutdown
-	parts       sync.WaitGroup
-	stopParts   context.CancelFunc
-	broken      chan error
-	began       time.Time // when it was announced first
+	// standing tells how breaker and pace of a backend in use stand; nil without layer 2.
+	standing  func(backend string) fleet.Standing
+	pace      *pace.Pace // of the calls of all processes; nil without layer 2
+	down      shutdown
+	parts     sync.WaitGroup
+	stopParts context.CancelFunc
+	broken    chan error
+	began     time.Time // when it was announced first
 	// ready is set when everything is opened, draining when it is about to be closed.
 	ready, draining atomic.Bool
 }

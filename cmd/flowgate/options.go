@@ -6,7 +6,6 @@ import (
 	"flowgate/configs"
 	"flowgate/pipelines/ai"
 	"flowgate/pipelines/corporate"
-	"flowgate/worker/backends"
 	"flowgate/worker/broker"
 	"flowgate/worker/postgres"
 )
@@ -36,28 +35,12 @@ func access(s configs.Settings, patient bool) (broker.Access, error) {
 	return a, nil
 }
 
-// openAIOptions are those of the OpenAI backend out of settings.
-func openAIOptions(s configs.Settings) backends.OpenAIOptions {
-	o, p := s.Flowgate.Backends.OpenAI, s.Performance
-	options := backends.OpenAIOptions{
-		HTTPOptions: backends.HTTPOptions{
-			Timeout: o.Timeout, AllowInsecure: o.AllowInsecure, MaxConnections: p.ConnectionPool.MaxConnections,
-			NewConnections: !p.ConnectionPool.Enabled || !p.Request.KeepAlive, Uncompressed: !p.Request.Compression,
-		},
-		APIKey: o.APIKey.Reveal(), BaseURL: o.BaseURL, MaxTokensField: backends.MaxTokensField(o.MaxTokensField),
-	}
-	if options.MaxConnections == 0 {
-		options.MaxConnections = s.Flowgate.Concurrency.AI
-	}
-	return options
-}
-
 // modelDefaults are what requests of a model have where they say nothing themselves.
 func modelDefaults(s configs.Settings) map[string]corporate.ModelDefaults {
 	all := map[string]corporate.ModelDefaults{}
 	for id, p := range s.AWS.Bedrock.Parameters() {
-		if p.MaxTokens != nil || p.Temperature != nil {
-			all[id] = corporate.ModelDefaults{MaxTokens: p.MaxTokens, Temperature: p.Temperature}
+		if p.MaxTokens != nil || p.Temperature != nil || p.TopP != nil || p.TopK != nil || len(p.StopSequences) > 0 {
+			all[id] = corporate.ModelDefaults{MaxTokens: p.MaxTokens, Temperature: p.Temperature, TopP: p.TopP, TopK: p.TopK, Stop: p.StopSequences}
 		}
 	}
 	return all

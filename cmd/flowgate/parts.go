@@ -13,6 +13,7 @@ import (
 	"flowgate/worker/control"
 	"flowgate/worker/directory"
 	"flowgate/worker/fleet"
+	"flowgate/worker/pace"
 	"flowgate/worker/recorder"
 	"flowgate/worker/results"
 	"flowgate/worker/statistics"
@@ -40,6 +41,7 @@ func (n *node) startParts(ctx context.Context) error {
 	if err := n.startCache(parts); err != nil {
 		return err
 	}
+	n.startPace(parts)
 	chain, err := n.chain(ctx)
 	if err != nil {
 		return err
@@ -96,6 +98,15 @@ func (n *node) startDirectory(parts context.Context) {
 	}
 	n.people = directory.New(directory.Options{Source: n.looks, Logger: n.log})
 	n.parts.Go(func() { n.people.Run(parts) })
+}
+
+// startPace lets the calls of this process wait their turn among those of all, where it has layer 2.
+func (n *node) startPace(parts context.Context) {
+	if !n.roles.layer(messages.LayerAI) {
+		return
+	}
+	n.pace = pace.New(pace.Options{Conn: n.conn, Worker: n.folder.WorkerID(), Logger: n.log})
+	n.parts.Go(func() { n.run("pace", n.pace.Run(parts)) })
 }
 
 // chain is the runtime of this process's layers; nil where it has none.

@@ -19,6 +19,9 @@ func (n *node) report(began time.Time) fleet.Report {
 		SettingsVersion: n.settings.Version(), Backends: n.serving, Statistics: n.book.Snapshot(),
 		Health: n.monitor.Snapshot(),
 	}
+	if n.roles.layer(messages.LayerAI) {
+		r.BackendStates = n.backendStates(time.Now())
+	}
 	if n.roles.has(roleRecorder) {
 		r.Parts = []string{string(roleRecorder)}
 	}
@@ -30,6 +33,18 @@ func (n *node) report(began time.Time) fleet.Report {
 		n.log.Debug("measuring the disk", zap.Error(err))
 	}
 	return r
+}
+
+// backendStates are all backends, as this process stands to them.
+func (n *node) backendStates(now time.Time) []fleet.Backend {
+	all := make([]fleet.Backend, len(n.found))
+	for i, f := range n.found {
+		all[i] = f.state(n.prices, now)
+		if n.standing != nil && all[i].Skipped == "" {
+			all[i].Standing = n.standing(f.Name)
+		}
+	}
+	return all
 }
 
 // layerNames are the layers of this process, in the order of the chain.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -20,7 +19,7 @@ import (
 	"flowgate/pipelines/pricing"
 	"flowgate/pipelines/privacy"
 	"flowgate/worker"
-	"flowgate/worker/backends"
+	"flowgate/worker/breaker"
 	"flowgate/worker/control"
 	"flowgate/worker/handlers"
 	"flowgate/worker/postgres"
@@ -93,7 +92,7 @@ func (n *node) corporate(ctx context.Context) (worker.Layer, error) {
 	return &handlers.Corporate{
 		Ledger: n.db, Admissions: n.db, Dead: deadLetters{n.db}, Bodies: n.bodies(), Leader: n.leader,
 		Policy: func() corporate.Policy { return rules }, Rules: n.keptRules(), Budgets: n.budget,
-		Rates: n.rate, Serving: serving(n.settings), Directory: n.people.Tenant,
+		Rates: n.rate, Serving: serving(n.detected(), n.roles.layer(messages.LayerAI)), Directory: n.people.Tenant,
 		Ingress: ingress.Incarnation(), Partitions: 1,
 		Now: time.Now, Probe: n.probe, Control: n.control, LongestPark: longestPark(n.settings.Flowgate.Hold),
 	}, nil
@@ -143,14 +142,26 @@ func (n *node) ai(context.Context) (worker.Layer, error) {
 	if err != nil {
 		return nil, err
 	}
-	processing := ai.Policy{
-		Agreements: n.agreements, Prices: n.prices, Retry: retries(n.settings), Privacy: privacy.NewGuard(n.settings.PrivacyRules()),
-		Controls: n.controls, ComplianceLevel: n.settings.Flowgate.ComplianceLevel, Cache: cacheRules(n.settings),
+	breakers, err := breaker.New(breakerOptions(n.settings))
+	if err != nil {
+		return nil, usageError{err}
 	}
+	n.standing = standingOf(breakers, n.pace)
+	processing := n.processing()
 	return &handlers.AI{
 		Backends: serving, Bodies: n.bodies(), Hop: n.hop, Policy: func() ai.Policy { return processing },
 		Worker: n.folder.WorkerID(), Now: time.Now, Probe: n.probe, Observer: n.observer, Control: n.control, Cache: n.cache, Flights: n.flights,
+		Pace: n.pace, Breakers: breakers,
 	}, nil
+}
+
+// processing is layer 2's policy out of settings.
+func (n *node) processing() ai.Policy {
+	return ai.Policy{
+		Agreements: n.agreements, Prices: n.prices, Retry: retries(n.settings), Privacy: privacy.NewGuard(n.settings.PrivacyRules()),
+		Controls: n.controls, ComplianceLevel: n.settings.Flowgate.ComplianceLevel, Cache: cacheRules(n.settings),
+		NoFailover: !n.settings.CostOptimization.Strategy.FallbackOnError,
+	}
 }
 
 func (n *node) optimizer(context.Context) (worker.Layer, error) {
@@ -205,70 +216,4 @@ func retries(s configs.Settings) ai.Retries {
 		all.Families[family] = policy(r)
 	}
 	return all
-}
-
-// offlineServes tells whether the offline backend may answer: not in production, and not beside a real backend, unless
-// settings say so. What a real backend does not serve is no case for a text that no model wrote.
-func offlineServes(s configs.Settings) bool {
-	b := s.Flowgate.Backends
-	if s.Development.DevMode.UseMocks {
-		return true
-	}
-	if s.Flowgate.Production() && !b.Offline.AllowInProduction {
-		return false
-	}
-	real := b.OpenAI.Configured() && b.Allows(backends.OpenAIName)
-	return !real || slices.Contains(b.Allowed, backends.OfflineName)
-}
-
-// localRegion is the region of a backend that is a part of this process.
-const localRegion = "local"
-
-// serving are the backends that settings allow and that can be used here, in the order in which they are tried.
-func serving(s configs.Settings) []handlers.Serves {
-	b, mocks := s.Flowgate.Backends, s.Development.DevMode.UseMocks
-	order := b.Order
-	if mocks {
-		order = []string{backends.OfflineName}
-	}
-	var all []handlers.Serves
-	for _, name := range order {
-		switch {
-		case !b.Allows(name) && !mocks:
-		case name == backends.OpenAIName && b.OpenAI.Configured():
-			models := make(map[string]bool)
-			for _, m := range b.OpenAI.Models {
-				models[m] = true
-			}
-			all = append(all, handlers.Serves{Serving: corporate.Serving{Name: name, Region: b.OpenAI.Region}, Menu: ai.Menu{Only: models}})
-		case name == backends.OfflineName && offlineServes(s):
-			all = append(all, handlers.Serves{Serving: corporate.Serving{Name: name, Region: localRegion}})
-		}
-	}
-	return all
-}
-
-// backends makes those that serve.
-func (n *node) backends() ([]handlers.Serving, error) {
-	s := n.settings.Flowgate
-	var made []handlers.Serving
-	for _, serves := range serving(n.settings) {
-		switch serves.Name {
-		case backends.OpenAIName:
-			b, err := backends.NewOpenAI(openAIOptions(n.settings))
-			if err != nil {
-				return nil, usageError{err}
-			}
-			n.down.push("closing the openai backend", func() error { b.Close(); return nil })
-			made = append(made, handlers.Serving{Backend: b, Menu: serves.Menu, Region: serves.Region})
-		case backends.OfflineName:
-			b, err := backends.NewOffline(backends.OfflineOptions{Latency: s.Backends.Offline.Latency})
-			if err != nil {
-				return nil, usageError{err}
-			}
-			made = append(made, handlers.Serving{Backend: b, Region: serves.Region})
-		}
-		n.serving = append(n.serving, serves.Name)
-	}
-	return made, nil
 }

@@ -1,11 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"flowgate/configs"
 )
 
 // serve starts a process, says when it is ready, and runs it until it is interrupted or breaks; then it drains.
@@ -35,6 +40,24 @@ func serve(cmd *cobra.Command, g *globals, l launch) error {
 	return err
 }
 
+// sayBackends names the backends in the order in which they are tried, and says of each other one in one line why it is not used.
+func (n *node) sayBackends() string {
+	if len(n.found) == 0 { // another process has layer 2
+		return ""
+	}
+	var said strings.Builder
+	fmt.Fprintf(&said, "  backends  %s\n", cmp.Or(strings.Join(n.serving, ", "), "none: nothing can answer"))
+	for _, f := range n.found {
+		if why := f.skipped(); why != "" {
+			fmt.Fprintf(&said, "            %s: %s\n", f.Name, why)
+		}
+	}
+	if slices.Equal(n.serving, []string{configs.OfflineName}) {
+		said.WriteString("  The offline backend is no model: it says so in every answer.\n")
+	}
+	return said.String()
+}
+
 // sayReady prints that the process works, and where.
 func (n *node) sayReady(cmd *cobra.Command, g *globals, took time.Duration) error {
 	url := n.conn.ConnectedUrlRedacted()
@@ -56,11 +79,8 @@ func (n *node) sayReady(cmd *cobra.Command, g *globals, took time.Duration) erro
 	if err == nil && n.console != nil {
 		_, err = fmt.Fprintf(out, "  http      %s (/livez, /readyz, /metrics)\n", n.httpURL())
 	}
-	if err == nil && len(n.serving) > 0 {
-		_, err = fmt.Fprintf(out, "  backends  %v\n", n.serving)
-	}
-	if err == nil && len(n.serving) == 1 && n.serving[0] == "offline" {
-		_, err = fmt.Fprintln(out, "  The offline backend is no model: it says so in every answer. Set OPENAI_API_KEY or OPENAI_BASE_URL for a real one.")
+	if err == nil {
+		_, err = io.WriteString(out, n.sayBackends())
 	}
 	if err == nil {
 		_, err = fmt.Fprintln(out, "Ctrl-C drains and stops.")

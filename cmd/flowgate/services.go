@@ -5,22 +5,22 @@ import (
 	"slices"
 
 	"flowgate/configs"
-	"flowgate/worker/backends"
 	"flowgate/worker/sessions"
 )
 
 // The services whose health is watched, in the order in which they are shown.
 const (
-	servicePostgres = "postgres"
-	serviceNATS     = "nats"
-	serviceS3       = "s3"
-	serviceBedrock  = "bedrock"
-	serviceMLflow   = "mlflow"
-	serviceOpenAI   = "openai"
+	servicePostgres  = "postgres"
+	serviceNATS      = "nats"
+	serviceS3        = "s3"
+	serviceAnthropic = configs.AnthropicName
+	serviceOpenAI    = configs.OpenAIName
+	serviceBedrock   = configs.BedrockName
+	serviceMLflow    = configs.MLflowName
 )
 
 func serviceNames() []string {
-	return []string{servicePostgres, serviceNATS, serviceS3, serviceBedrock, serviceMLflow, serviceOpenAI}
+	return []string{servicePostgres, serviceNATS, serviceS3, serviceBedrock, serviceMLflow, serviceOpenAI, serviceAnthropic}
 }
 
 // services are what settings say of the services beside broker and database: how each is asked, or why it is not.
@@ -49,22 +49,39 @@ func newServices(s configs.Settings, env configs.Lookup) (*services, error) {
 	} else {
 		all.probes = append(all.probes, sessions.S3Probe{Sessions: clients})
 	}
-	if why := noBedrock(s, env); why != "" {
-		all.not(serviceBedrock, why)
-	} else {
-		all.probes = append(all.probes, sessions.BedrockProbe{Sessions: clients})
-	}
-	if why := noMLflow(s); why != "" {
-		all.not(serviceMLflow, why)
-	} else if err := all.http(sessions.NewMLflow(mlflowAccess(s, env))); err != nil {
-		return nil, err
-	}
-	if why := noOpenAI(s); why != "" {
-		all.not(serviceOpenAI, why)
-	} else if err := all.http(sessions.NewOpenAI(openaiAccess(s, env))); err != nil {
-		return nil, err
+	for _, f := range detect(s, env) {
+		if f.Name == configs.OfflineName {
+			continue
+		}
+		if why := unwatched(s, f); why != "" {
+			all.not(f.Name, why)
+		} else if err := all.backend(s, env, f.Name); err != nil {
+			return nil, err
+		}
 	}
 	return all, nil
+}
+
+// unwatched says why nobody asks for the health of a backend; empty where somebody does.
+func unwatched(s configs.Settings, f found) string {
+	if f.Name == serviceMLflow && f.Address != "" && mlflowNamed(s) {
+		return barred(s, serviceMLflow) // its health is no secret: it may travel unencrypted
+	}
+	return f.skipped()
+}
+
+// backend adds the probe of one that is used.
+func (s *services) backend(settings configs.Settings, env configs.Lookup, name string) error {
+	switch name {
+	case serviceAnthropic:
+		return s.http(sessions.NewAnthropic(anthropicAccess(settings, env)))
+	case serviceOpenAI:
+		return s.http(sessions.NewOpenAI(openaiAccess(settings, env)))
+	case serviceMLflow:
+		return s.http(sessions.NewMLflow(mlflowAccess(settings, env)))
+	}
+	s.probes = append(s.probes, sessions.BedrockProbe{Sessions: s.aws})
+	return nil
 }
 
 func (s *services) not(service, why string) {
@@ -93,31 +110,6 @@ func awsOptions(s configs.Settings, env configs.Lookup) sessions.Options {
 	}
 }
 
-// noBedrock says why Bedrock is not used; empty where it is. A region alone that is AWS's in general configures nothing.
-func noBedrock(s configs.Settings, env configs.Lookup) string {
-	b := s.AWS.Bedrock
-	bearer, _ := env("AWS_BEARER_TOKEN_BEDROCK")
-	named := b.Region != "" || b.Endpoint != "" || b.Credentials.Profile != "" || b.Credentials.AccessKeyID.IsSet() || bearer != "" ||
-		slices.Contains(s.Flowgate.Backends.Allowed, serviceBedrock)
-	switch {
-	case !s.Flowgate.Backends.Allows(serviceBedrock):
-		return "flowgate.backends does not allow it"
-	case !named:
-		return "aws.bedrock.region is not set"
-	}
-	return ""
-}
-
-func noMLflow(s configs.Settings) string {
-	switch m := s.Integrations.MLflow; {
-	case !m.Enabled:
-		return "integrations.mlflow.enabled is false"
-	case !m.TrackingURI.IsSet():
-		return "integrations.mlflow.tracking_uri is not set"
-	}
-	return ""
-}
-
 func mlflowAccess(s configs.Settings, env configs.Lookup) sessions.HTTPAccess {
 	a := sessions.HTTPAccess{URL: s.Integrations.MLflow.TrackingURI.Reveal()}
 	a.Bearer, _ = env("MLFLOW_TRACKING_TOKEN")
@@ -132,23 +124,16 @@ func mlflowAccess(s configs.Settings, env configs.Lookup) sessions.HTTPAccess {
 	return a
 }
 
-func noOpenAI(s configs.Settings) string {
-	switch b := s.Flowgate.Backends; {
-	case !b.Allows(backends.OpenAIName):
-		return "flowgate.backends does not allow it"
-	case !b.OpenAI.Configured():
-		return "neither OPENAI_API_KEY nor OPENAI_BASE_URL is set"
+func anthropicAccess(s configs.Settings, env configs.Lookup) sessions.HTTPAccess {
+	a := s.Flowgate.Backends.Anthropic
+	return sessions.HTTPAccess{
+		URL: cmp.Or(a.BaseURL, anthropicAddress), Key: a.APIKey.Reveal(), Bearer: a.AuthToken.Reveal(), Source: detectAnthropic(s, env).Source,
 	}
-	return ""
 }
 
 func openaiAccess(s configs.Settings, env configs.Lookup) sessions.HTTPAccess {
 	o := s.Flowgate.Backends.OpenAI
-	a := sessions.HTTPAccess{URL: cmp.Or(o.BaseURL, "https://api.openai.com/v1"), Bearer: o.APIKey.Reveal()}
-	if o.APIKey.IsSet() {
-		a.Source = source(env, "OPENAI_API_KEY", "flowgate.backends.openai.api_key")
-	}
-	return a
+	return sessions.HTTPAccess{URL: cmp.Or(o.BaseURL, openAIAddress), Bearer: o.APIKey.Reveal(), Source: detectOpenAI(s, env).Source}
 }
 
 // source tells whether a setting comes from its variable or from the file.

@@ -33,6 +33,9 @@ func beside(key, base, changed string, see func(*testing.T, configs.Settings) an
 	return proof{key: key, base: base, changed: changed, see: see}
 }
 
+// mlflowed are settings with an MLflow.
+const mlflowed = "integrations: {mlflow: {enabled: true, tracking_uri: 'https://a.example'}}\n"
+
 func proofs() []proof {
 	all := []proof{
 		beside("flowgate.environment", "environments: {staging: {flowgate: {hold: 9m}}}", "flowgate: {environment: staging}\nenvironments: {staging: {flowgate: {hold: 9m}}}", seeChores),
@@ -92,6 +95,32 @@ func proofs() []proof {
 		plain("flowgate.backends.openai.api_key", "k", seeCall),
 		plain("flowgate.backends.openai.max_tokens_field", "max_completion_tokens", seeCall),
 		plain("flowgate.backends.openai.timeout", "1s", seeSlowCall),
+		plain("flowgate.backends.openai.api", "chat", seeOptions),
+		plain("flowgate.backends.breaker.failures", "7", seeOptions),
+		plain("flowgate.backends.breaker.open", "7s", seeOptions),
+		plain("flowgate.backends.breaker.max_open", "7m", seeOptions),
+		plain("flowgate.backends.breaker.quota_hold", "7m", seeOptions),
+		beside("flowgate.backends.openai.names.m", "flowgate: {backends: {openai: {api_key: k}}}", "flowgate: {backends: {openai: {api_key: k, names: {m: n}}}}", seeBackends),
+		plain("flowgate.backends.anthropic.base_url", "https://server.example", seeBackends),
+		plain("flowgate.backends.anthropic.api_key", "k", seeBackends),
+		plain("flowgate.backends.anthropic.auth_token", "k", seeBackends),
+		plain("flowgate.backends.anthropic.timeout", "1s", seeOptions),
+		beside("flowgate.backends.anthropic.region", "flowgate: {backends: {anthropic: {api_key: k}}}", "flowgate: {backends: {anthropic: {api_key: k, region: us}}}", seeBackends),
+		beside("flowgate.backends.anthropic.models", "flowgate: {backends: {anthropic: {api_key: k}}}", "flowgate: {backends: {anthropic: {api_key: k, models: [m]}}}", seeBackends),
+		beside("flowgate.backends.anthropic.names.m", "flowgate: {backends: {anthropic: {api_key: k}}}", "flowgate: {backends: {anthropic: {api_key: k, names: {m: n}}}}", seeBackends),
+		beside("flowgate.backends.anthropic.allow_insecure", "flowgate: {backends: {anthropic: {api_key: k}}}", "flowgate: {backends: {anthropic: {api_key: k, allow_insecure: true}}}", seeInsecure),
+		plain("flowgate.backends.bedrock.timeout", "1s", seeOptions),
+		beside("flowgate.backends.bedrock.guardrail", "flowgate: {backends: {bedrock: {guardrail: a, guardrail_version: 1}}}", "flowgate: {backends: {bedrock: {guardrail: b, guardrail_version: 1}}}", seeOptions),
+		beside("flowgate.backends.bedrock.guardrail_version", "flowgate: {backends: {bedrock: {guardrail: a, guardrail_version: 1}}}", "flowgate: {backends: {bedrock: {guardrail: a, guardrail_version: DRAFT}}}", seeOptions),
+		plain("flowgate.backends.bedrock.service_tier", "flex", seeOptions),
+		beside("flowgate.backends.bedrock.models", "aws: {bedrock: {region: x}}", "aws: {bedrock: {region: x}}\nflowgate: {backends: {bedrock: {models: [m]}}}", seeBackends),
+		beside("flowgate.backends.bedrock.names.m", "aws: {bedrock: {region: x}}", "aws: {bedrock: {region: x}}\nflowgate: {backends: {bedrock: {names: {m: n}}}}", seeBackends),
+		plain("flowgate.backends.mlflow.path", "legacy", seeOptions),
+		plain("flowgate.backends.mlflow.timeout", "1s", seeOptions),
+		beside("flowgate.backends.mlflow.region", mlflowed, mlflowed+"flowgate: {backends: {mlflow: {region: us}}}", seeBackends),
+		beside("flowgate.backends.mlflow.models", mlflowed, mlflowed+"flowgate: {backends: {mlflow: {models: [m]}}}", seeBackends),
+		beside("flowgate.backends.mlflow.names.m", mlflowed, mlflowed+"flowgate: {backends: {mlflow: {names: {m: n}}}}", seeBackends),
+		beside("flowgate.backends.mlflow.allow_insecure", "integrations: {mlflow: {enabled: true, tracking_uri: 'http://a.example'}}", "integrations: {mlflow: {enabled: true, tracking_uri: 'http://a.example'}}\nflowgate: {backends: {mlflow: {allow_insecure: true}}}", seeBackends),
 		plain("flowgate.probes.interval", "7s", seeMonitor),
 		plain("flowgate.probes.timeout", "2s", seeMonitor),
 		plain("flowgate.probes.slow", "2s", seeMonitor),
@@ -107,6 +136,10 @@ func proofs() []proof {
 		beside("aws.bedrock.model_mapping.claude-3-sonnet", "aws: {bedrock: {default_model: claude-3-sonnet, model_mapping: {claude-3-sonnet: anthropic.claude-3-sonnet-20240229-v1:0}}}", "aws: {bedrock: {default_model: claude-3-sonnet, model_mapping: {claude-3-sonnet: anthropic.claude-3-haiku-20240307-v1:0}}}", seeDecision),
 		beside("aws.bedrock.models.claude.anthropic.claude-3-sonnet-20240229-v1:0.max_tokens", "", "aws: {bedrock: {models: {claude: {'anthropic.claude-3-sonnet-20240229-v1:0': {max_tokens: 4096}}}}}", seeDecision),
 		beside("aws.bedrock.models.claude.anthropic.claude-3-sonnet-20240229-v1:0.temperature", "", "aws: {bedrock: {models: {claude: {'anthropic.claude-3-sonnet-20240229-v1:0': {temperature: 0}}}}}", seeDecision),
+		beside("aws.bedrock.models.claude.anthropic.claude-3-sonnet-20240229-v1:0.top_p", "", "aws: {bedrock: {models: {claude: {'anthropic.claude-3-sonnet-20240229-v1:0': {top_p: 0.5}}}}}", seeDecision),
+		beside("aws.bedrock.models.claude.anthropic.claude-3-sonnet-20240229-v1:0.top_k", "", "aws: {bedrock: {models: {claude: {'anthropic.claude-3-sonnet-20240229-v1:0': {top_k: 5}}}}}", seeDecision),
+		beside("aws.bedrock.models.claude.anthropic.claude-3-sonnet-20240229-v1:0.stop_sequences", "", "aws: {bedrock: {models: {claude: {'anthropic.claude-3-sonnet-20240229-v1:0': {stop_sequences: [END]}}}}}", seeDecision),
+		plain("cost_optimization.strategy.fallback_on_error", "false", seeProcessing),
 		plain("retry.default.max_retries", "5", seeRetries),
 		plain("retry.default.base_delay", "2", seeRetries),
 		plain("retry.default.max_delay", "2", seeRetries),

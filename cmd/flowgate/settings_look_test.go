@@ -27,6 +27,7 @@ import (
 	"flowgate/worker"
 	"flowgate/worker/backends"
 	"flowgate/worker/postgres"
+	"flowgate/worker/sessions"
 	"flowgate/worker/state"
 )
 
@@ -185,7 +186,7 @@ func seeBackends(t *testing.T, s configs.Settings) any {
 	serving, err := nodeOf(t, s).backends()
 	seen := []any{err}
 	for _, b := range serving {
-		seen = append(seen, b.Name(), b.Menu.Only, b.Region)
+		seen = append(seen, b.Name(), b.Menu, b.Region)
 		if offline, ok := b.Backend.(*backends.Offline); ok {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
@@ -204,9 +205,31 @@ var question = ai.Call{
 
 // seeInsecure tells whether an address without encryption is refused.
 func seeInsecure(_ *testing.T, s configs.Settings) any {
-	o := openAIOptions(s)
-	o.BaseURL = "http://server.example/v1"
-	return o.Validate()
+	openai, anthropic := openAIOptions(s), anthropicOptions(s)
+	openai.BaseURL, anthropic.BaseURL = "http://server.example/v1", "http://server.example"
+	return []any{openai.Validate(), anthropic.Validate()}
+}
+
+// seeOptions are the options of the backends that can be seen in no call here.
+func seeOptions(t *testing.T, s configs.Settings) any {
+	aws, err := sessions.New(awsOptions(s, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer aws.Close()
+	bedrock := bedrockOptions(s, aws)
+	bedrock.Session = nil
+	none := func(string) (string, bool) { return "", false }
+	return []any{breakerOptions(s), openAIOptions(s).API, anthropicOptions(s).Timeout, bedrock, mlflowOptions(s, none)}
+}
+
+// seeProcessing is layer 2's policy.
+func seeProcessing(t *testing.T, s configs.Settings) any {
+	n := nodeOf(t, s)
+	if err := n.loadRules(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return n.processing().NoFailover
 }
 
 // seeCall is what a server is asked by two calls one after the other, and over how many connections.

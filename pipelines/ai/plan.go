@@ -34,6 +34,8 @@ type Policy struct {
 	Controls *compliance.Book
 	// ComplianceLevel is the level that requests have to meet which were admitted by a version without controls.
 	ComplianceLevel string
+	// NoFailover keeps a call that failed from being taken to another backend.
+	NoFailover bool
 }
 
 // Retries has the default delays and those of model families.
@@ -171,6 +173,7 @@ func (s *search) try(b BackendFact) bool {
 	case !allowed(c.AllowedRegions, b.Region):
 		s.barred = messages.ReasonRegionNotAllowed
 	case failedForGood(s.e.History, b.Name):
+	case s.p.NoFailover && triedElsewhere(s.e.History, b.Name):
 	case b.Paused:
 		s.paused = true
 	case b.Down != "":
@@ -269,6 +272,11 @@ func failedForGood(history []messages.Attempt, backend string) bool {
 	})
 }
 
+// triedElsewhere tells whether the newest attempt of this epoch was another backend's.
+func triedElsewhere(history []messages.Attempt, backend string) bool {
+	return len(history) > 0 && history[len(history)-1].Backend != backend
+}
+
 // allowed tells whether a list has a word; an empty one has every word. A region that nobody named is on no list.
 func allowed(list []string, word string) bool {
 	return len(list) == 0 || slices.Contains(list, word)
@@ -308,6 +316,12 @@ func call(e *messages.Envelope, r *messages.Request, f Facts, q messages.Questio
 		TopP: r.TopP, TopK: r.TopK, Seed: r.Seed, Stop: r.Stop,
 		InputBound: corporate.InputBound(e.Corporate, model),
 		Metadata:   make(map[string][]byte, len(r.Metadata)),
+	}
+	if own := e.Corporate.Sampling; own != nil { // what settings say counts where the request says nothing
+		c.TopP, c.TopK = cmp.Or(c.TopP, own.TopP), cmp.Or(c.TopK, own.TopK)
+		if len(c.Stop) == 0 {
+			c.Stop = own.Stop
+		}
 	}
 	if r.Dimensions != nil {
 		c.Dimensions = *r.Dimensions

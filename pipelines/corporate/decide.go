@@ -240,6 +240,7 @@ func checkModel(d *Decision, s *Seen, _ Facts, p Policy) (string, string, *refus
 	if s.Temperature == nil && own.Temperature != nil {
 		d.Section.Temperature = *own.Temperature
 	}
+	d.Section.Sampling = own.sampling()
 	return pass, model, nil
 }
 

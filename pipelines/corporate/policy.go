@@ -48,10 +48,22 @@ type Policy struct {
 	Location *time.Location
 }
 
-// ModelDefaults are a model's own defaults; nil is messages.DefaultMaxTokens and messages.DefaultTemperature.
+// ModelDefaults are a model's own defaults; nil is messages.DefaultMaxTokens and messages.DefaultTemperature, and of the others what the
+// backend does by itself.
 type ModelDefaults struct {
 	MaxTokens   *int     `json:"max_tokens,omitempty"`
 	Temperature *float64 `json:"temperature,omitempty"`
+	TopP        *float64 `json:"top_p,omitempty"`
+	TopK        *int     `json:"top_k,omitempty"`
+	Stop        []string `json:"stop,omitempty"`
+}
+
+// sampling is what the section notes of them; nil: nothing.
+func (m ModelDefaults) sampling() *messages.Sampling {
+	if m.TopP == nil && m.TopK == nil && len(m.Stop) == 0 {
+		return nil
+	}
+	return &messages.Sampling{TopP: m.TopP, TopK: m.TopK, Stop: m.Stop}
 }
 
 // Limits are in micro-dollars; 0 means that there is no limit of that kind.

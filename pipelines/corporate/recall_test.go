@@ -116,7 +116,7 @@ func drawPolicy(t *rapid.T, p corporate.Policy, rules *policy.Policy, controls *
 	}
 	p.Limits = corporate.Limits{Request: amount("request"), Day: amount("day"), Month: amount("month")}
 	if rapid.Bool().Draw(t, "own") {
-		p.Models = map[string]corporate.ModelDefaults{model: {MaxTokens: new(77), Temperature: new(0.1)}}
+		p.Models = map[string]corporate.ModelDefaults{model: {MaxTokens: new(77), Temperature: new(0.1), TopK: new(7)}}
 	}
 	if rapid.IntRange(0, 3).Draw(t, "list") == 0 {
 		p.AllowedModels = map[string]bool{"other": true, model: rapid.Bool().Draw(t, "allowed")}
@@ -289,7 +289,7 @@ func otherwise(t testing.TB) corporate.Policy {
 		t.Fatal(err)
 	}
 	return corporate.Policy{
-		Aliases: map[string]string{"s": model}, Models: map[string]corporate.ModelDefaults{model: {MaxTokens: new(5), Temperature: new(0.0)}},
+		Aliases: map[string]string{"s": model}, Models: map[string]corporate.ModelDefaults{model: {MaxTokens: new(5), Temperature: new(0.0), TopP: new(0.9), TopK: new(40), Stop: []string{"END"}}},
 		Controls: strict(t), ComplianceLevel: "strict", Rates: corporate.RateLimits{RequestsMinute: 1, TokensHour: 2, Excess: corporate.ExcessWait},
 		AllowedModels: map[string]bool{model: true, "other": false}, Privacy: privacy.NewGuard(privacy.Rules{Request: privacy.Actions{"payment": "deny"}}),
 		Prices: prices.AtDearest(), Agreements: book, Limits: corporate.Limits{Request: 1, Day: 2, Month: 3}, Location: otherwhere,

@@ -49,6 +49,8 @@ type Report struct {
 	// SettingsVersion is the digest of its settings: processes of one deployment should agree.
 	SettingsVersion string   `json:"settings_version"`
 	Backends        []string `json:"backends,omitempty"`
+	// BackendStates are all backends in the order in which they are tried, also those that it does not use; empty without layer 2.
+	BackendStates []Backend `json:"backend_states,omitempty"`
 	// Statistics are what it counted.
 	Statistics statistics.Snapshot `json:"statistics"`
 	// Health is how it sees the services that it uses.
@@ -57,7 +59,7 @@ type Report struct {
 	Disk *Disk `json:"disk,omitempty"`
 	// Clock is its clock at the moment of the answer.
 	Clock time.Time `json:"clock"`
-	// Cut is true where the report would have been too long: it lacks statistics and health then.
+	// Cut is true where the report would have been too long: it lacks statistics, health and states of backends then.
 	Cut bool `json:"cut,omitempty"`
 }
 
@@ -70,10 +72,10 @@ type Disk struct {
 
 // encode writes a report within its bounds.
 func (r Report) encode() ([]byte, error) {
-	r.V = Version
+	r.V, r.BackendStates = Version, bounded(r.BackendStates)
 	data, err := json.Marshal(r)
 	if err == nil && len(data) > MaxReport {
-		r.Statistics, r.Health, r.Cut = statistics.Snapshot{}, nil, true
+		r.Statistics, r.Health, r.BackendStates, r.Cut = statistics.Snapshot{}, nil, nil, true
 		data, err = json.Marshal(r)
 	}
 	if err != nil {
@@ -101,7 +103,7 @@ func (r *Report) check() error {
 		return errors.New("worker: must be one line")
 	case r.Clock.IsZero() || r.StartedAt.IsZero():
 		return errors.New("clock, started_at: are required")
-	case len(r.Layers) > maxList || len(r.Parts) > maxList || len(r.Queues) > maxList || len(r.Backends) > maxList || len(r.Health) > maxList:
+	case len(r.Layers) > maxList || len(r.Parts) > maxList || len(r.Queues) > maxList || len(r.Backends) > maxList || len(r.Health) > maxList || len(r.BackendStates) > maxList:
 		return errors.New("a list is too long")
 	}
 	words := append([]string{r.Worker}, r.Parts...)
@@ -117,6 +119,11 @@ func (r *Report) check() error {
 	for _, w := range []string{r.Host, r.Version, r.SettingsVersion} {
 		if w != "" && !word(w) {
 			return errors.New("host, version, settings_version: must be short lines")
+		}
+	}
+	for i := range r.BackendStates {
+		if err := r.BackendStates[i].check(); err != nil {
+			return err
 		}
 	}
 	if err := r.Statistics.Check(); err != nil {

@@ -70,7 +70,7 @@ func (a *AI) attempts(ctx context.Context, x *turn) worker.Verdict {
 		step, refusal := ai.Next(e.History, fault, attempt.Tries, ai.QuickWindow, e.Corporate.BillableAttempts, retry)
 		going := ctx.Err() == nil && pipelines.Expired(e, a.Now()) == nil
 		switch {
-		case going && ai.Elsewhere(step, fault) && a.elsewhere(x):
+		case going && !x.policy.NoFailover && ai.Elsewhere(step, fault) && a.elsewhere(x):
 			continue
 		case step == ai.StepEnd:
 			return a.unanswered(ctx, x, refusal)

@@ -30,8 +30,8 @@ type HTTPProbe struct {
 type HTTPAccess struct {
 	// URL is where the server is, without a path of ours.
 	URL string
-	// Bearer, or User and Password, are the credentials, where there are any. Source names where they come from.
-	Bearer, User, Password string
+	// Bearer, or User and Password, are the credentials, where there are any; Key is Anthropic's. Source names where they come from.
+	Bearer, User, Password, Key string
 	Source                 string
 	// Client makes the calls; nil is one of our own.
 	Client *http.Client
@@ -45,16 +45,44 @@ func NewMLflow(a HTTPAccess) (*HTTPProbe, error) {
 // NewOpenAI asks GET /models, which needs the key and costs nothing.
 func NewOpenAI(a HTTPAccess) (*HTTPProbe, error) {
 	return newHTTP("openai", "/models", a, func(body []byte) (string, error) {
-		var answer struct {
-			Data []struct {
-				ID string `json:"id"`
-			} `json:"data"`
-		}
-		if err := json.Unmarshal(body, &answer); err != nil {
+		n, err := countModels(body)
+		if err != nil {
 			return "", errors.New("the answer is no list of models: does the base URL end with the version, as in /v1?")
 		}
-		return fmt.Sprintf(", %d models", len(answer.Data)), nil
+		return fmt.Sprintf(", %d models", n), nil
 	})
+}
+
+// AnthropicVersion is that of Anthropic's protocol.
+const AnthropicVersion = "2023-06-01"
+
+// NewAnthropic asks GET /v1/models, which needs the key and costs nothing.
+func NewAnthropic(a HTTPAccess) (*HTTPProbe, error) {
+	p, err := newHTTP("anthropic", "/v1/models", a, func(body []byte) (string, error) {
+		n, err := countModels(body)
+		if err != nil {
+			return "", errors.New("the answer is no list of models: is the base URL that of a server with Anthropic's protocol, without /v1?")
+		}
+		return fmt.Sprintf(", %d models", n), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.header.Set("Anthropic-Version", AnthropicVersion)
+	if a.Key != "" {
+		p.header.Set("X-Api-Key", a.Key)
+	}
+	return p, nil
+}
+
+func countModels(body []byte) (int, error) {
+	var answer struct {
+		Data []struct {
+			ID string `json:"id"`
+		} `json:"data"`
+	}
+	err := json.Unmarshal(body, &answer)
+	return len(answer.Data), err
 }
 
 func newHTTP(service, path string, a HTTPAccess, read func([]byte) (string, error)) (*HTTPProbe, error) {

@@ -25,6 +25,8 @@ type Line struct {
 	Last            time.Time `json:"last,omitzero"`
 	LastError       time.Time `json:"last_error,omitzero"`
 	LastErrorReason string    `json:"last_error_reason,omitempty"`
+	// LastErrorCode is a provider's own code, where one failed.
+	LastErrorCode string `json:"last_error_code,omitempty"`
 }
 
 // Window finds the line's window of a span; an empty one where it has none.
@@ -53,7 +55,7 @@ func (l *Line) Merge(o *Line) {
 		l.Last = o.Last
 	}
 	if o.LastError.After(l.LastError) {
-		l.LastError, l.LastErrorReason = o.LastError, o.LastErrorReason
+		l.LastError, l.LastErrorReason, l.LastErrorCode = o.LastError, o.LastErrorReason, o.LastErrorCode
 	}
 }
 
@@ -101,7 +103,7 @@ func (s *Snapshot) Check() error {
 }
 
 func (l *Line) check() error {
-	if l.Name == "" || !word(l.Name) || !word(l.LastErrorReason) || len(l.Windows) > len(Spans()) || l.Total > most || l.TotalErrors > most {
+	if l.Name == "" || !word(l.Name) || !word(l.LastErrorReason) || !word(l.LastErrorCode) || len(l.Windows) > len(Spans()) || l.Total > most || l.TotalErrors > most {
 		return fmt.Errorf("the line %.20q is out of bounds", l.Name)
 	}
 	for i := range l.Windows {
@@ -138,7 +140,7 @@ type account struct {
 // entry is one thing that happened.
 type entry struct {
 	outcome      outcome
-	reason       string
+	reason, code string
 	took, waited time.Duration
 	// unwaited is true where there is no waiting to speak of.
 	unwaited bool
@@ -177,6 +179,9 @@ func (b *Book) Attempted(a worker.Attempted) {
 	e := entry{took: time.Duration(a.Attempt.DurationMS) * time.Millisecond, unwaited: true}
 	if !a.OK() {
 		e.outcome, e.reason = failed, a.Attempt.Class
+		if word(a.Attempt.Code) { // a stranger's text
+			e.code = a.Attempt.Code
+		}
 	}
 	b.count(b.backends, a.Attempt.Backend, e)
 }
@@ -198,7 +203,7 @@ func (b *Book) count(book map[string]*account, name string, e entry) {
 	}
 	if e.outcome == failed {
 		a.TotalErrors++
-		a.LastError, a.LastErrorReason = now, e.reason
+		a.LastError, a.LastErrorReason, a.LastErrorCode = now, e.reason, e.code
 	}
 	for _, r := range a.rings {
 		r.at(now).add(e)

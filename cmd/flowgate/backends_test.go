@@ -29,7 +29,7 @@ func fakeEverything(t *testing.T, g *ground) (url string) {
 	return said.URL
 }
 
-const everyBackend = quickSettings + "  backends: {bedrock: {names: {claude-haiku-4-5: us.anthropic.claude-haiku-4-5-20251001-v1:0}}}\n" +
+const everyBackend = quickSettings + "  backends: {openai: {models: [gpt-4o-mini]}, bedrock: {names: {claude-haiku-4-5: us.anthropic.claude-haiku-4-5-20251001-v1:0}}}\n" +
 	"integrations: {mlflow: {enabled: true}}\n"
 
 // seenBackends is what `flowgate backends --json` prints, by name.

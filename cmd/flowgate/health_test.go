@@ -72,8 +72,8 @@ func TestHealthIsHonestOnAMachineWithoutAWS(t *testing.T) {
 	}{
 		{[]string{"health"}, exitEnvironment, "there is nothing to ask"},
 		{[]string{"health", "mlflow"}, exitDone, "unused"},
-		{[]string{"health", "--config", settings, "openai"}, exitDone, "neither OPENAI_API_KEY nor OPENAI_BASE_URL is set"},
-		{[]string{"health", "s33"}, exitUsage, "must be of postgres, nats, s3, bedrock, mlflow, openai"},
+		{[]string{"health", "--config", settings, "openai"}, exitDone, "set OPENAI_API_KEY, or OPENAI_BASE_URL"},
+		{[]string{"health", "s33"}, exitUsage, "must be of postgres, nats, s3, bedrock, mlflow, openai, anthropic"},
 	} {
 		if r := flowgateIn(t, dir, withoutAWS(t), step.args...); r.code != step.code || !strings.Contains(r.stdout+r.stderr, step.says) {
 			t.Errorf("%v: %+v", step.args, r)
@@ -203,7 +203,7 @@ func TestServicesAreAskedOnlyWhereTheyAreConfigured(t *testing.T) {
 		for _, p := range all.probes {
 			asked = append(asked, p.Name())
 		}
-		if !slices.Equal(asked, want) || len(all.probes)+len(all.unused) != 4 {
+		if !slices.Equal(asked, want) || len(all.probes)+len(all.unused) != 5 {
 			t.Errorf("%s: %v are asked, want %v", text, asked, want)
 		}
 		all.close()

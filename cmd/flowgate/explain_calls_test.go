@@ -17,18 +17,28 @@ func TestExplainTellsOfFailoversAndReuse(t *testing.T) {
 		want string
 	}{
 		{"nothing", explanation{}, ""},
-		{"a call", explanation{CostMicroUSD: 5, Attempts: []postgres.Attempt{{K: 1, Backend: "openai", Billing: "known", Charged: 5}}},
-			"  charged   $0.000005 for 1 call(s)\n  call 1    openai, known $0.000005\n"},
+		{
+			"a call",
+			explanation{CostMicroUSD: 5, Attempts: []postgres.Attempt{{K: 1, Backend: "openai", Billing: "known", Charged: 5}}},
+			"  charged   $0.000005 for 1 call(s)\n  call 1    openai, known $0.000005\n",
+		},
 		{"a failover", explanation{CostMicroUSD: 5, Attempts: []postgres.Attempt{
 			{K: 1, Backend: "bedrock", Billing: "none", Class: "overloaded"},
-			{K: 2, Backend: "bedrock", Billing: "none", Class: "transient"}, {K: 3, Backend: "openai", Billing: "known", Charged: 5},
+			{K: 2, Backend: "bedrock", Billing: "none", Class: "transient"},
+			{K: 3, Backend: "openai", Billing: "known", Charged: 5},
 		}}, "  charged   $0.000005 for 3 call(s)\n  call 1    bedrock, none $0.000000, overloaded 529: busy\n  call 2    bedrock, none $0.000000, transient\n" +
 			"  call 3    openai, known $0.000005\n  failover  bedrock, then openai\n"},
-		{"the cache", explanation{Reused: &messages.Reused{From: "memory", AgeSeconds: 3, SavedMicroUSD: 9, SavedSeconds: 0.5}},
-			"  reused    the answer from the cache (memory), 3.0 s old\n  saved     $0.000009 and 0.500 s\n"},
-		{"a follower", explanation{Reused: &messages.Reused{From: messages.ReusedRequest, Leader: "a-1", SavedMicroUSD: 9}},
+		{
+			"the cache",
+			explanation{Reused: &messages.Reused{From: "memory", AgeSeconds: 3, SavedMicroUSD: 9, SavedSeconds: 0.5}},
+			"  reused    the answer from the cache (memory), 3.0 s old\n  saved     $0.000009 and 0.500 s\n",
+		},
+		{
+			"a follower",
+			explanation{Reused: &messages.Reused{From: messages.ReusedRequest, Leader: "a-1", SavedMicroUSD: 9}},
 			"  reused    the answer of the identical request a-1, which was on its way and pays\n  saved     $0.000009 and 0.000 s\n" +
-				"  share     $0.000000 of the call's cost: who leads pays it, who follows pays nothing\n"},
+				"  share     $0.000000 of the call's cost: who leads pays it, who follows pays nothing\n",
+		},
 	} {
 		var out strings.Builder
 		c.e.Failovers = failovers(c.e.Attempts)

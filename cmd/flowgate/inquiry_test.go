@@ -45,16 +45,24 @@ func TestFlagsMakeTheDocument(t *testing.T) {
 	data := base64.StdEncoding.EncodeToString(png)
 	for _, c := range []struct{ args, want string }{
 		{"p --reason r", `{"prompt":"p","audit_reason":"r"}`},
-		{"p --system s --top-p 0.5 --top-k 3 --stop a,b --stop c --seed 0 --temperature 0",
-			`{"prompt":"p","system":"s","temperature":0,"top_p":0.5,"top_k":3,"stop":["a,b","c"],"seed":0,"audit_reason":""}`},
-		{"p --tools tools --tool-choice lose",
-			`{"prompt":"p","tools":[{"name":"find","parameters":{"type":"object"}},{"name":"lose","description":"d"}],"tool_choice":"lose","audit_reason":""}`},
+		{
+			"p --system s --top-p 0.5 --top-k 3 --stop a,b --stop c --seed 0 --temperature 0",
+			`{"prompt":"p","system":"s","temperature":0,"top_p":0.5,"top_k":3,"stop":["a,b","c"],"seed":0,"audit_reason":""}`,
+		},
+		{
+			"p --tools tools --tool-choice lose",
+			`{"prompt":"p","tools":[{"name":"find","parameters":{"type":"object"}},{"name":"lose","description":"d"}],"tool_choice":"lose","audit_reason":""}`,
+		},
 		{"p --json-answer", `{"prompt":"p","response_format":{"type":"json_object"},"audit_reason":""}`},
 		{"p --response-schema schema", `{"prompt":"p","response_format":{"type":"json_schema","name":"answer","schema":{"type":"object"}},"audit_reason":""}`},
-		{"p --image a.png --image https://example.com/2",
-			`{"messages":[{"role":"user","content":"p","images":[{"media_type":"image/png","data":"` + data + `"},{"url":"https://example.com/2"}]}],"audit_reason":""}`},
-		{"-f turns.json --image https://example.com/2",
-			`{"messages":[{"role":"user","content":"p","images":[{"url":"https://example.com/1"},{"url":"https://example.com/2"}]},{"role":"assistant","content":"q"}],"audit_reason":"r"}`},
+		{
+			"p --image a.png --image https://example.com/2",
+			`{"messages":[{"role":"user","content":"p","images":[{"media_type":"image/png","data":"` + data + `"},{"url":"https://example.com/2"}]}],"audit_reason":""}`,
+		},
+		{
+			"-f turns.json --image https://example.com/2",
+			`{"messages":[{"role":"user","content":"p","images":[{"url":"https://example.com/1"},{"url":"https://example.com/2"}]},{"role":"assistant","content":"q"}],"audit_reason":"r"}`,
+		},
 		{"--input a --input b,c --input-lines lines --dimensions 3", `{"input":["a","b,c","one","two"],"dimensions":3,"audit_reason":""}`},
 		{"p --no-cache --max-age 90s", `{"prompt":"p","cache":{"no_cache":true,"max_age":90},"audit_reason":""}`},
 		{"-f prompt.json --refresh", `{"prompt":"p","cache":{"no_store":true,"refresh":true},"audit_reason":"r"}`},

@@ -25,28 +25,44 @@ func embed(body string) string {
 
 // conversions are bodies of chat completions and what becomes of them.
 var conversions = []struct{ name, body, want string }{
-	{"sampling", user + `,"top_p":0.5,"seed":7,"stop":"END","temperature":0`,
-		`{"messages":[{"role":"user","content":"x"}],"model":"m","seed":7,"stop":["END"],"temperature":0,"top_p":0.5}`},
+	{
+		"sampling", user + `,"top_p":0.5,"seed":7,"stop":"END","temperature":0`,
+		`{"messages":[{"role":"user","content":"x"}],"model":"m","seed":7,"stop":["END"],"temperature":0,"top_p":0.5}`,
+	},
 	{"several stops", user + `,"stop":["a","b"]`, `{"messages":[{"role":"user","content":"x"}],"model":"m","stop":["a","b"]}`},
-	{"nulls", user + `,"stop":null,"top_p":null,"seed":null,"tools":null,"tool_choice":null,"response_format":null`,
-		`{"messages":[{"role":"user","content":"x"}],"model":"m"}`},
+	{
+		"nulls", user + `,"stop":null,"top_p":null,"seed":null,"tools":null,"tool_choice":null,"response_format":null`,
+		`{"messages":[{"role":"user","content":"x"}],"model":"m"}`,
+	},
 	{"no tools", user + `,"tools":[]`, `{"messages":[{"role":"user","content":"x"}],"model":"m"}`},
-	{"tools", user + "," + tools + `,"tool_choice":"required"`,
-		`{"messages":[{"role":"user","content":"x"}],"model":"m","tool_choice":"required","tools":[{"name":"find","description":"finds","parameters":{"type":"object"}}]}`},
-	{"one tool", user + "," + tools + `,"tool_choice":{"type":"function","function":{"name":"find"}}`,
-		`{"messages":[{"role":"user","content":"x"}],"model":"m","tool_choice":"find","tools":[{"name":"find","description":"finds","parameters":{"type":"object"}}]}`},
-	{"JSON", user + `,"response_format":{"type":"json_object"}`,
-		`{"messages":[{"role":"user","content":"x"}],"model":"m","response_format":{"type":"json_object"}}`},
-	{"a schema", user + `,"response_format":{"type":"json_schema","json_schema":{"name":"s","strict":true,"schema":{"type":"object"}}}`,
-		`{"messages":[{"role":"user","content":"x"}],"model":"m","response_format":{"type":"json_schema","name":"s","schema":{"type":"object"}}}`},
-	{"images", `"messages":[{"role":"user","content":[{"type":"text","text":"what"},{"type":"image_url","image_url":{"url":"data:image/png;base64,iVBORw0=","detail":"auto"}},` +
-		`{"type":"image_url","image_url":{"url":"https://example.com/a.png"}},{"type":"text","text":" is it"}]}]`,
-		`{"messages":[{"role":"user","content":"what is it","images":[{"media_type":"image/png","data":"iVBORw0="},{"url":"https://example.com/a.png"}]}],"model":"m"}`},
-	{"a conversation with tools", `"messages":[{"role":"system","content":"s"},` + asked +
-		`,{"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"c1","type":"function","function":{"name":"find","arguments":"{}"}}]},` +
-		`{"role":"tool","tool_call_id":"c1","content":"found"}],` + tools,
+	{
+		"tools", user + "," + tools + `,"tool_choice":"required"`,
+		`{"messages":[{"role":"user","content":"x"}],"model":"m","tool_choice":"required","tools":[{"name":"find","description":"finds","parameters":{"type":"object"}}]}`,
+	},
+	{
+		"one tool", user + "," + tools + `,"tool_choice":{"type":"function","function":{"name":"find"}}`,
+		`{"messages":[{"role":"user","content":"x"}],"model":"m","tool_choice":"find","tools":[{"name":"find","description":"finds","parameters":{"type":"object"}}]}`,
+	},
+	{
+		"JSON", user + `,"response_format":{"type":"json_object"}`,
+		`{"messages":[{"role":"user","content":"x"}],"model":"m","response_format":{"type":"json_object"}}`,
+	},
+	{
+		"a schema", user + `,"response_format":{"type":"json_schema","json_schema":{"name":"s","strict":true,"schema":{"type":"object"}}}`,
+		`{"messages":[{"role":"user","content":"x"}],"model":"m","response_format":{"type":"json_schema","name":"s","schema":{"type":"object"}}}`,
+	},
+	{
+		"images", `"messages":[{"role":"user","content":[{"type":"text","text":"what"},{"type":"image_url","image_url":{"url":"data:image/png;base64,iVBORw0=","detail":"auto"}},` +
+			`{"type":"image_url","image_url":{"url":"https://example.com/a.png"}},{"type":"text","text":" is it"}]}]`,
+		`{"messages":[{"role":"user","content":"what is it","images":[{"media_type":"image/png","data":"iVBORw0="},{"url":"https://example.com/a.png"}]}],"model":"m"}`,
+	},
+	{
+		"a conversation with tools", `"messages":[{"role":"system","content":"s"},` + asked +
+			`,{"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"c1","type":"function","function":{"name":"find","arguments":"{}"}}]},` +
+			`{"role":"tool","tool_call_id":"c1","content":"found"}],` + tools,
 		`{"messages":[{"role":"system","content":"s"},{"role":"user","content":"x"},{"role":"assistant","tool_calls":[{"id":"c1","name":"find","arguments":"{}"}]},` +
-			`{"role":"tool","content":"found","tool_call_id":"c1"}],"model":"m","tools":[{"name":"find","description":"finds","parameters":{"type":"object"}}]}`},
+			`{"role":"tool","content":"found","tool_call_id":"c1"}],"model":"m","tools":[{"name":"find","description":"finds","parameters":{"type":"object"}}]}`,
+	},
 }
 
 func TestABodyBecomesARequest(t *testing.T) {

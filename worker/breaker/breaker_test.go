@@ -218,7 +218,7 @@ func TestRefusedCredentialsHoldTheBackendForAWhile(t *testing.T) {
 	in(t, func(t *testing.T) {
 		b := setup(t)
 		b.calls(1, "m", &ai.Fault{Class: ai.ClassAuth, Code: "401"})
-		if r := b.call("other", nil); r == nil || r.State != breaker.Unhealthy || r.Next.Sub(time.Now()) != time.Minute {
+		if r := b.call("other", nil); r == nil || r.State != breaker.Unhealthy || time.Until(r.Next) != time.Minute {
 			t.Fatalf("at once: %+v", r)
 		}
 		time.Sleep(time.Minute)

@@ -110,10 +110,16 @@ type fakeVariable struct{ name, value string }
 func fakeVariables(s *provider.Server) []fakeVariable {
 	aws := provider.DefaultAWS()[0]
 	return []fakeVariable{
-		{"ANTHROPIC_BASE_URL", s.Root()}, {"ANTHROPIC_API_KEY", fakeKey},
-		{"OPENAI_BASE_URL", s.URL()}, {"OPENAI_API_KEY", fakeKey},
-		{"AWS_ENDPOINT_URL_BEDROCK_RUNTIME", s.Root()}, {"AWS_ACCESS_KEY_ID", aws.ID}, {"AWS_SECRET_ACCESS_KEY", aws.Secret}, {"AWS_REGION", "us-east-1"},
-		{"MLFLOW_TRACKING_URI", s.Root()}, {"MLFLOW_TRACKING_TOKEN", fakeKey},
+		{"ANTHROPIC_BASE_URL", s.Root()},
+		{"ANTHROPIC_API_KEY", fakeKey},
+		{"OPENAI_BASE_URL", s.URL()},
+		{"OPENAI_API_KEY", fakeKey},
+		{"AWS_ENDPOINT_URL_BEDROCK_RUNTIME", s.Root()},
+		{"AWS_ACCESS_KEY_ID", aws.ID},
+		{"AWS_SECRET_ACCESS_KEY", aws.Secret},
+		{"AWS_REGION", "us-east-1"},
+		{"MLFLOW_TRACKING_URI", s.Root()},
+		{"MLFLOW_TRACKING_TOKEN", fakeKey},
 	}
 }
 

@@ -39,7 +39,7 @@ func fullEnvelope() *messages.Envelope {
 		Corporate: &messages.CorporateSection{
 			Stay: stay(messages.VerdictApproved, 1), UserID: "u1", Department: "finance", Priority: messages.PriorityHigh, AuditReason: "test",
 			Model: "claude-3-sonnet-20240229", RequestedModel: "claude-3-sonnet", Temperature: 0, MaxTokens: 2000,
-			Sampling: &messages.Sampling{TopP: new(0.9), TopK: new(40), Stop: []string{"END"}},
+			Sampling:      &messages.Sampling{TopP: new(0.9), TopK: new(40), Stop: []string{"END"}},
 			BoundMicroUSD: 31_000, ReservedMicroUSD: 62_000, BillableAttempts: 2, Scopes: []string{"tenant:acme:day:2026-01-31"},
 			Backend: "anthropic", Rates: []messages.RateLimit{{Name: "rate:acme/user/u1:minute", Requests: 60, Tokens: 90_000, Wait: true}}, RateTokens: 2_100,
 			RateBlocked: "rate:acme/user/u1:minute", RetryAt: moment(8),

@@ -101,7 +101,10 @@ func (v *backendsView) blocks(w io.Writer) error {
 
 func (b *backendView) lines(now time.Time) [][2]string {
 	lines := [][2]string{
-		{"why", b.Skipped}, {"credentials", b.Source}, {"address", b.Address}, {"region", cmp.Or(b.Region, "not named")},
+		{"why", b.Skipped},
+		{"credentials", b.Source},
+		{"address", b.Address},
+		{"region", cmp.Or(b.Region, "not named")},
 		{"models", modelsOf(b.Backend)},
 	}
 	if len(b.Names) > 0 {

@@ -118,8 +118,10 @@ func TestStandingTellsBreakersOfBackendAndModels(t *testing.T) {
 	next := time.Now().Add(time.Minute)
 	var s fleet.Standing
 	byBreakers(&s, []breaker.State{
-		{Backend: "other", State: breaker.Open}, {Backend: "openai", State: breaker.Held, Class: "quota", Code: "insufficient_quota", Next: &next},
-		{Backend: "openai", Model: "a", State: breaker.Closed}, {Backend: "openai", Model: "b", State: breaker.Open, Class: "transient", Code: "500"},
+		{Backend: "other", State: breaker.Open},
+		{Backend: "openai", State: breaker.Held, Class: "quota", Code: "insufficient_quota", Next: &next},
+		{Backend: "openai", Model: "a", State: breaker.Closed},
+		{Backend: "openai", Model: "b", State: breaker.Open, Class: "transient", Code: "500"},
 	}, "openai")
 	if s.Breaker != "held" || s.HeldBy != "quota insufficient_quota" || s.HeldUntil.IsZero() {
 		t.Errorf("%+v", s)

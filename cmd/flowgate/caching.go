@@ -11,8 +11,8 @@ import (
 	"flowgate/pipelines/ai"
 	"flowgate/worker/broker"
 	"flowgate/worker/cache"
-	"flowgate/worker/flights"
 	"flowgate/worker/doctor"
+	"flowgate/worker/flights"
 	"flowgate/worker/metrics"
 	"flowgate/worker/s3"
 )

@@ -12,6 +12,7 @@ import (
 	"flowgate/messages"
 	"flowgate/pipelines"
 	"flowgate/worker"
+	"flowgate/worker/breaker"
 	"flowgate/worker/broker"
 	"flowgate/worker/console"
 	"flowgate/worker/control"
@@ -217,6 +218,8 @@ func (n *node) metricSources() metrics.Sources {
 	}
 	if n.roles.layer(messages.LayerAI) {
 		s.Cache = n.askCache
+		s.Breakers = knowing(n, func() []breaker.State { return n.breakers.State() })
+		s.Paced = knowing(n, func() metrics.Paced { return metrics.Paced{Keys: n.pace.State(), Waited: n.pace.Paced()} })
 	}
 	if n.roles.database() {
 		s.Held = asking(n, func(ctx context.Context) (int64, error) { return n.db.Held(ctx) })

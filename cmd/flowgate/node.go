@@ -18,6 +18,7 @@ import (
 	"flowgate/pipelines/flow"
 	"flowgate/pipelines/pricing"
 	"flowgate/worker"
+	"flowgate/worker/breaker"
 	"flowgate/worker/broker"
 	"flowgate/worker/cache"
 	"flowgate/worker/console"
@@ -93,6 +94,7 @@ type node struct {
 	services *services         // the clients of those beside broker and database
 	cache    *cache.Cache      // nil without layer 2, or where settings switch it off
 	flights  *flights.Flights  // with the cache
+	breakers *breaker.Breakers // nil without layer 2
 	dbURL    string
 	// book counts what the layers do; pulled are the names of the consumers that they read.
 	book   *statistics.Book

@@ -142,16 +142,17 @@ func (n *node) ai(context.Context) (worker.Layer, error) {
 	if err != nil {
 		return nil, err
 	}
-	breakers, err := breaker.New(breakerOptions(n.settings))
-	if err != nil {
+	options := breakerOptions(n.settings)
+	options.OnChange = breaker.Log(n.log)
+	if n.breakers, err = breaker.New(options); err != nil {
 		return nil, usageError{err}
 	}
-	n.standing = standingOf(breakers, n.pace)
+	n.standing = standingOf(n.breakers, n.pace)
 	processing := n.processing()
 	return &handlers.AI{
 		Backends: serving, Bodies: n.bodies(), Hop: n.hop, Policy: func() ai.Policy { return processing },
 		Worker: n.folder.WorkerID(), Now: time.Now, Probe: n.probe, Observer: n.observer, Control: n.control, Cache: n.cache, Flights: n.flights,
-		Pace: n.pace, Breakers: breakers,
+		Pace: n.pace, Breakers: n.breakers,
 	}, nil
 }
 

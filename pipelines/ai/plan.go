@@ -274,7 +274,12 @@ func failedForGood(history []messages.Attempt, backend string) bool {
 
 // triedElsewhere tells whether the newest attempt of this epoch was another backend's.
 func triedElsewhere(history []messages.Attempt, backend string) bool {
-	return len(history) > 0 && history[len(history)-1].Backend != backend
+	for _, a := range slices.Backward(history) {
+		if a.Backend != "" { // a crash has none
+			return a.Backend != backend
+		}
+	}
+	return false
 }
 
 // allowed tells whether a list has a word; an empty one has every word. A region that nobody named is on no list.

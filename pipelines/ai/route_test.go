@@ -64,6 +64,23 @@ func TestPlanGoesOnToTheNextBackend(t *testing.T) {
 	}
 }
 
+func TestWithoutFailoverARetryStaysWhereItWas(t *testing.T) {
+	e, r, f, p := road(t)
+	p.NoFailover = true
+	e.History = []messages.Attempt{{K: 1, Backend: "anthropic", Class: string(ai.ClassTransient)}, {K: 2, Class: "crash"}}
+	if plan := ai.Decide(e, r, f, p); plan.Backend.Name != "anthropic" || plan.Call.Model == "" {
+		t.Errorf("asks %q", plan.Backend.Name)
+	}
+	f.Backends[0].Held = noon.Add(time.Second)
+	if plan := ai.Decide(e, r, f, p); !plan.Until.Equal(noon.Add(time.Second)) {
+		t.Errorf("asks %q instead of waiting", plan.Backend.Name)
+	}
+	e.History = e.History[1:]
+	if plan := ai.Decide(e, r, f, p); plan.Backend.Name != "bedrock" {
+		t.Errorf("the first call asks %q, whose turn it is not", plan.Backend.Name)
+	}
+}
+
 func TestPlanWaitsForTheFirstThatIsNoLongerHeld(t *testing.T) {
 	e, r, f, p := road(t)
 	f.Backends[0].Held, f.Backends[1].Held = noon.Add(time.Minute), noon.Add(time.Second)

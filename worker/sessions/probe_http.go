@@ -32,7 +32,7 @@ type HTTPAccess struct {
 	URL string
 	// Bearer, or User and Password, are the credentials, where there are any; Key is Anthropic's. Source names where they come from.
 	Bearer, User, Password, Key string
-	Source                 string
+	Source                      string
 	// Client makes the calls; nil is one of our own.
 	Client *http.Client
 }

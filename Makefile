@@ -27,6 +27,7 @@ bench: build ## measure the governed chain beside the bare one, then the start (
 	go test -run '^$$' -bench '^BenchmarkStart$$' -benchtime 5x ./cmd/flowgate
 	go test -run '^$$' -bench . -benchmem ./worker ./worker/metrics ./worker/traces # what observers cost
 	go test -run '^$$' -bench '^BenchmarkReservations$$' -benchtime 5s ./worker/postgres
+	go test -run '^$$' -bench '^BenchmarkAILayer$$' -benchtime 5000x ./worker/handlers # layer 2 without broker and model
 
 test: postgres lint vet race fuzz ## lint, vet, every test with the race detector, and FUZZTIME (3s) of fuzzing per decoder
 	@echo 'make test: passed: lint, vet, tests with the race detector, fuzzing'
@@ -61,8 +62,9 @@ live: ## the contract of backends before real providers, for at most $$0.50: wit
 chaos: build ## kill, freeze and cut off everything under load, count what was lost: SEED= REQUESTS=500 FAULTS=10 CLUSTER=1; JSON=1
 	bin/flowgate chaos $(if $(SEED),--seed $(SEED)) $(if $(REQUESTS),--requests $(REQUESTS)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(CLUSTER),--cluster $(CLUSTER)) $(if $(JSON),--json)
 
-load: ## minutes of load, with figures: 200,000 batch requests before a slow backend and one rt request a second; memory after 4 and 10 minutes
+load: ## minutes of load, with figures: 200,000 batch requests before a slow backend and one rt request a second; memory after 4 and 10 minutes; a dead backend, one that limits its rate
 	FLOWGATE_LONG=1 go test -timeout 60m -count 1 -v -run 'TestACrowd|TestMemoryIsLevel' ./cmd/flowgate
+	FLOWGATE_LONG=1 go test -timeout 60m -count 1 -v -run 'TestDeadPrimary|TestCallsWait|Most|Three' ./worker/handlers ./worker/pace
 
 cuts: ## every step cut in both ways, 20 kills with -9 in batches of 1,000 lines
 	FLOWGATE_CUTS=all FLOWGATE_KILLS=20 go test -race -timeout 60m -count 1 -run 'Cut|Kill|Outage' ./worker/handlers ./worker/postgres/private ./cmd/flowgate

@@ -89,6 +89,8 @@ type Attempted struct {
 
 	Class messages.Class
 	Epoch int
+	// Kind is what the request asks for; empty where it is not known.
+	Kind messages.Kind
 	// Attempt is as the history has it: its class is empty for the one that answered.
 	Attempt messages.Attempt
 	// Trace is that of the delivery in whose stay the attempt was made.
@@ -97,6 +99,14 @@ type Attempted struct {
 
 // OK tells whether it brought an answer.
 func (a Attempted) OK() bool { return a.Attempt.Class == "" }
+
+// Operation is what OpenTelemetry's conventions call what is asked of a model (gen_ai.operation.name).
+func (a Attempted) Operation() string {
+	if a.Kind == messages.KindEmbedding {
+		return "embeddings"
+	}
+	return "chat"
+}
 
 // Provider is what OpenTelemetry's conventions call a backend's provider (gen_ai.provider.name).
 func Provider(backend string) string {
@@ -163,7 +173,7 @@ func TellAttempt(o Observer, t *Task, a messages.Attempt) {
 	}
 	told := Attempted{Key: t.Key, Class: t.Class, Attempt: a, Trace: t.Trace}
 	if t.Envelope != nil {
-		told.Epoch = t.Envelope.Epoch
+		told.Epoch, told.Kind = t.Envelope.Epoch, t.Envelope.Kind
 	}
 	o.Attempted(told)
 }

@@ -168,7 +168,8 @@ func TestAnAttemptTakenOverIsToldByWhoeverTakesOver(t *testing.T) {
 	if got := fmt.Sprint(told.outcomes("r1")); got != "[left parked passed]" {
 		t.Errorf("told %s", got)
 	}
-	if len(told.attempts) != 1 || told.attempts[0].OK() || told.attempts[0].Attempt.Class != "in_doubt" || told.attempts[0].Attempt.CostMicroUSD != 5 {
+	if len(told.attempts) != 1 || told.attempts[0].OK() || told.attempts[0].Attempt.Class != "in_doubt" || told.attempts[0].Attempt.CostMicroUSD != 5 ||
+		told.attempts[0].Kind != messages.KindPrompt {
 		t.Errorf("attempts %+v", told.attempts)
 	}
 }

@@ -88,14 +88,16 @@ func Definitions() []Definition {
 		{
 			Name: nameDuration, Type: histogram,
 			Labels: []string{"gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "error_type"},
-			Help:   "Seconds that an attempt at a model took (gen_ai.client.operation.duration); error_type is empty where an answer came.",
+			Help: "Seconds that an attempt at a model took (gen_ai.client.operation.duration), chat and embeddings apart; error_type is empty where " +
+				"an answer came, a model without a price of its own is other.",
 			// The convention's boundaries: 0.01 s doubling to 81.92 s.
 			buckets: prometheus.ExponentialBuckets(0.01, 2, 14),
 		},
 		{
 			Name: nameTokens, Type: histogram,
-			Labels:  []string{"gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_token_type"},
-			Help:    "Tokens of one answer (gen_ai.client.token.usage), input and output apart.",
+			Labels: []string{"gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_token_type"},
+			Help: "Tokens of one answer (gen_ai.client.token.usage), input and output apart; embeddings have no output, a model without a price of " +
+				"its own is other.",
 			buckets: prometheus.ExponentialBuckets(1, 4, 14), // 1, 4, 16 … 67108864
 		},
 		{

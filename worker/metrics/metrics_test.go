@@ -76,7 +76,8 @@ func settled() worker.Settled {
 
 func attempted(model string) worker.Attempted {
 	return worker.Attempted{Key: messages.Key{Tenant: "acme", ID: "r1"}, Class: messages.ClassStd, Attempt: messages.Attempt{
-		Backend: "openai", Model: model, DurationMS: 250, CostMicroUSD: 42, Billing: messages.BillingKnown, Usage: &messages.Usage{InputUncached: 10, Output: 5},
+		Backend: "openai", Model: model, DurationMS: 250, CostMicroUSD: 42, Billing: messages.BillingKnown, PriceVersion: "p1",
+		Usage: &messages.Usage{InputUncached: 10, Output: 5},
 	}}
 }
 
@@ -165,6 +166,68 @@ func TestNoLabelGrowsWithoutBound(t *testing.T) {
 	}
 	if n := strings.Count(text, "flowgate_layer_wait_seconds_count{"); n > 21 {
 		t.Errorf("%d series of waits", n)
+	}
+}
+
+func TestOperationsProvidersAndFaultsHaveTheirConventionalNames(t *testing.T) {
+	m := metrics.New(metrics.Options{})
+	for backend, provider := range map[string]string{
+		"openai": "openai", "anthropic": "anthropic", "bedrock": "aws.bedrock", "mlflow": "mlflow", "offline": "flowgate.offline",
+	} {
+		chat, embedding, failed := attempted("m"), attempted("m"), attempted("m")
+		embedding.Kind, embedding.Attempt.Usage = messages.KindEmbedding, &messages.Usage{InputUncached: 17}
+		failed.Kind, failed.Attempt.Class, failed.Attempt.Usage = messages.KindPrompt, "rate_limited", nil
+		for _, a := range []worker.Attempted{chat, embedding, failed} {
+			a.Attempt.Backend = backend
+			m.Attempted(a)
+		}
+		text := scrape(t, m)
+		of := func(operation string) string {
+			return fmt.Sprintf(`gen_ai_operation_name=%q,gen_ai_provider_name=%q,gen_ai_request_model="m"`, operation, provider)
+		}
+		for _, line := range []string{
+			`gen_ai_client_operation_duration_seconds_count{error_type="",` + of("chat") + `} 1`,
+			`gen_ai_client_operation_duration_seconds_count{error_type="rate_limited",` + of("chat") + `} 1`,
+			`gen_ai_client_operation_duration_seconds_count{error_type="",` + of("embeddings") + `} 1`,
+			`gen_ai_client_token_usage_sum{` + of("chat") + `,gen_ai_token_type="output"} 5`,
+			`gen_ai_client_token_usage_sum{` + of("embeddings") + `,gen_ai_token_type="input"} 17`,
+		} {
+			if !strings.Contains(text, line+"\n") {
+				t.Errorf("not there: %s", line)
+			}
+		}
+		if strings.Contains(text, of("embeddings")+`,gen_ai_token_type="output"`) {
+			t.Errorf("embeddings of %s have an output", backend)
+		}
+	}
+}
+
+func TestNothingThatSomebodyWroteIsALabel(t *testing.T) {
+	const canary = "canary-7f3a"
+	m := metrics.New(metrics.Options{})
+	for _, version := range []string{"", "dearest-0badc0de", "p1"} { // none, that of every model without a price, a model's own
+		a := attempted(canary + "-model")
+		if a.Attempt.PriceVersion = version; version == "p1" {
+			a.Attempt.Model = "gpt-5"
+		}
+		a.ID, a.Tenant, a.Attempt.Code, a.Attempt.Detail, a.Attempt.Worker = canary, canary, canary, canary, canary
+		a.Attempt.Usage.ServiceTier, a.Attempt.Usage.InferenceGeo = canary, canary
+		m.Attempted(a)
+		a.Attempt.Class = "transient"
+		m.Attempted(a)
+	}
+	s := settled()
+	s.ID, s.Tenant, s.Queue = canary, canary, canary
+	m.Settled(s)
+	m.Died(worker.Died{Key: s.Key, Layer: messages.LayerAI, Reason: messages.ReasonCrash})
+	text := scrape(t, m)
+	if at := strings.Index(text, canary); at >= 0 {
+		t.Errorf("exported …%s…", text[max(at-200, 0):at+len(canary)])
+	}
+	for model, n := range map[string]int{"other": 2, "gpt-5": 1} {
+		if line := fmt.Sprintf("error_type=\"transient\",gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"openai\",gen_ai_request_model=%q} %d\n", model, n); !strings.Contains(text, line) {
+			t.Errorf("not there: %s", line)
+		}
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"flowgate/messages"
+	"flowgate/pipelines/pricing"
 	"flowgate/worker"
 )
 
@@ -18,7 +20,8 @@ type requests struct {
 
 var _ worker.Observer = (*requests)(nil)
 
-// Bounds of the labels whose values come from outside: a model's name from requests, the rest from settings and code.
+// Bounds of the labels whose values come from outside: a model's name from requests that a price knows, the rest from settings and
+// code.
 const (
 	mostModels   = 100
 	mostBackends = 20
@@ -52,16 +55,13 @@ func (r *requests) Settled(s worker.Settled) {
 	}
 }
 
-// operation is what the models are asked for: there is no other kind yet.
-const operation = "chat"
-
 // Attempted counts an attempt at a backend. A crash outside of a call is none.
 func (r *requests) Attempted(told worker.Attempted) {
 	a := &told.Attempt
 	if a.Backend == "" {
 		return
 	}
-	backend, model, class := r.backends.name(a.Backend), r.models.name(a.Model), r.classes.name(a.Class)
+	backend, model, class := r.backends.name(a.Backend), r.model(a), r.classes.name(a.Class)
 	if told.OK() {
 		class = "ok"
 	}
@@ -72,12 +72,23 @@ func (r *requests) Attempted(told worker.Attempted) {
 	if a.OverBound() {
 		r.over.WithLabelValues(backend).Inc()
 	}
-	provider, errorType := worker.Provider(backend), r.classes.name(a.Class)
+	operation, provider, errorType := told.Operation(), worker.Provider(backend), r.classes.name(a.Class)
 	r.durations.WithLabelValues(operation, provider, model, errorType).Observe(float64(a.DurationMS) / 1000)
 	if a.Usage != nil {
 		r.tokens.WithLabelValues(operation, provider, model, "input").Observe(float64(a.Usage.Input()))
-		r.tokens.WithLabelValues(operation, provider, model, "output").Observe(float64(a.Usage.Output))
+		if told.Kind != messages.KindEmbedding { // vectors are no tokens
+			r.tokens.WithLabelValues(operation, provider, model, "output").Observe(float64(a.Usage.Output))
+		}
 	}
+}
+
+// model is the name of an attempt's model as a label. Only one with a price of its own is named: any other is a word of whoever
+// sent the request.
+func (r *requests) model(a *messages.Attempt) string {
+	if a.PriceVersion == "" || pricing.Dearest(a.PriceVersion) {
+		return other
+	}
+	return r.models.name(a.Model)
 }
 
 // Died counts a dead letter.

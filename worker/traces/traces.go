@@ -124,15 +124,13 @@ func (t *Tracer) Settled(s worker.Settled) {
 	span.End(trace.WithTimestamp(s.Started.Add(s.Took)))
 }
 
-// operation is what the models are asked for: there is no other kind yet.
-const operation = "chat"
-
 // Attempted makes the span of a call, as OpenTelemetry's conventions for generative models have it.
 func (t *Tracer) Attempted(told worker.Attempted) {
 	a := &told.Attempt
 	if !told.Trace.Sampled || a.Backend == "" {
 		return
 	}
+	operation := told.Operation()
 	attributes := append(request(told.Key, told.Class, told.Epoch),
 		attribute.String("gen_ai.operation.name", operation), attribute.String("gen_ai.provider.name", worker.Provider(a.Backend)),
 		attribute.String("gen_ai.request.model", a.Model), attribute.Int("flowgate.attempt", a.K), attribute.Int("flowgate.tries", a.Tries),

@@ -31,6 +31,7 @@ type receiver struct {
 	mu    sync.Mutex
 	spans []*otlp.Span
 	about string
+	raw   []byte
 }
 
 func newReceiver(t *testing.T) *receiver {
@@ -47,6 +48,7 @@ func newReceiver(t *testing.T) *receiver {
 		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
+		r.raw = append(r.raw, body...)
 		for _, resource := range export.GetResourceSpans() {
 			r.about += resource.GetResource().String()
 			for _, scope := range resource.GetScopeSpans() {
@@ -138,6 +140,75 @@ func TestSpansHaveTheIdsOfTheDelivery(t *testing.T) {
 	}
 	if _, failed := call["error.type"]; failed {
 		t.Error("a call that was answered has an error type")
+	}
+}
+
+func TestACallIsNamedAsTheConventionsHaveIt(t *testing.T) {
+	r := newReceiver(t)
+	tracer, err := traces.New(t.Context(), traces.Options{Endpoint: r.url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	prompt, embedding, failed := attempted(), attempted(), attempted()
+	prompt.Kind, embedding.Kind, failed.Kind = messages.KindPrompt, messages.KindEmbedding, messages.KindEmbedding
+	prompt.Attempt.Backend, embedding.Attempt.Backend, failed.Attempt.Backend = "anthropic", "openai", "offline"
+	failed.Attempt.Class, failed.Attempt.Usage = "rate_limited", nil
+	for _, a := range []worker.Attempted{prompt, embedding, failed} {
+		tracer.Attempted(a)
+	}
+	tracer.Close()
+	if len(r.spans) != 3 {
+		t.Fatalf("received %v", r.spans)
+	}
+	for i, want := range []struct{ operation, provider, fault string }{
+		{"chat", "anthropic", ""}, {"embeddings", "openai", ""}, {"embeddings", "flowgate.offline", "rate_limited"},
+	} {
+		got := r.spans[i]
+		all := attributes(got)
+		if got.GetName() != want.operation+" nova" || got.GetKind() != otlp.Span_SPAN_KIND_CLIENT {
+			t.Errorf("span %d is %v", i, got)
+		}
+		if !strings.Contains(all["gen_ai.operation.name"], `"`+want.operation+`"`) || !strings.Contains(all["gen_ai.provider.name"], `"`+want.provider+`"`) {
+			t.Errorf("span %d is of %s at %s", i, all["gen_ai.operation.name"], all["gen_ai.provider.name"])
+		}
+		fault, there := all["error.type"]
+		_, used := all["gen_ai.usage.input_tokens"]
+		if there != (want.fault != "") || used == there || !strings.Contains(fault, want.fault) ||
+			(got.GetStatus().GetCode() == otlp.Status_STATUS_CODE_ERROR) != there {
+			t.Errorf("span %d failed as %q, its usage is told: %v, its status %v", i, fault, used, got.GetStatus())
+		}
+	}
+}
+
+func TestNothingThatSomebodyWroteIsInASpan(t *testing.T) {
+	const canary = "canary-7f3a"
+	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization="+canary)
+	r := newReceiver(t)
+	tracer, err := traces.New(t.Context(), traces.Options{Endpoint: r.url, Version: "v1", Worker: "w1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, class := range []string{"", "transient"} {
+		a := attempted()
+		a.Attempt.Class, a.Attempt.Code, a.Attempt.Detail, a.Attempt.Worker = class, canary, canary, canary
+		a.Attempt.Usage.ServiceTier, a.Attempt.Usage.InferenceGeo = canary, canary
+		worker.TellAttempt(tracer, &worker.Task{
+			Delivery: &worker.Delivery{Address: messages.Address{Key: a.Key, Class: a.Class}, Data: []byte(canary)}, Trace: a.Trace,
+			Envelope: &messages.Envelope{
+				Kind: messages.KindPrompt, Request: []byte(`{"prompt":"` + canary + `"}`), Corporate: &messages.CorporateSection{UserID: canary, AuditReason: canary},
+				AI: &messages.AISection{Answer: canary, ToolCalls: []messages.ToolCall{{Arguments: canary}}}, History: []messages.Attempt{a.Attempt},
+			},
+		}, a.Attempt)
+	}
+	s := settled(first, second)
+	tracer.Settled(s)
+	tracer.Died(worker.Died{Key: s.Key, Layer: s.Layer, Reason: s.Reason})
+	tracer.Close()
+	if len(r.spans) != 3 {
+		t.Errorf("received %v", r.spans)
+	}
+	if strings.Contains(string(r.raw), canary) {
+		t.Errorf("exported %v of %s", r.spans, r.about)
 	}
 }
 

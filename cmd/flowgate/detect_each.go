@@ -53,6 +53,7 @@ func detectBedrock(s configs.Settings, env configs.Lookup) found {
 	b := s.Flowgate.Backends.Bedrock
 	region := awsRegion(s, env)
 	f := found{Region: region, Source: awsSource(s, env), Menu: menu(b.Models, b.Names, ai.BedrockPrefixes())}
+	f.Menu.Profiles = true
 	anyService, _ := env("AWS_ENDPOINT_URL")
 	if f.Address = cmp.Or(s.AWS.Bedrock.Endpoint, anyService); f.Address == "" {
 		f.Address = "https://bedrock-runtime." + cmp.Or(region, "<region>") + ".amazonaws.com"

@@ -10,6 +10,8 @@ type Menu struct {
 	Prefixes []string
 	// Names are what models are called there that requests call by another id.
 	Names map[string]string
+	// Profiles tells that names of models say where they are processed, as those of Bedrock do.
+	Profiles bool
 }
 
 // Find is what a model is called there; false: it does not serve it.
@@ -38,8 +40,9 @@ func OpenAIPrefixes() []string {
 
 // BedrockPrefixes are vendors, the geographies of inference profiles, and ARNs.
 func BedrockPrefixes() []string {
-	return []string{
-		"amazon.", "anthropic.", "meta.", "cohere.", "mistral.", "ai21.", "deepseek.", "openai.", "qwen.", "writer.",
-		"us.", "eu.", "apac.", "jp.", "au.", "ca.", "us-gov.", "global.", "arn:aws:bedrock:", "arn:aws-us-gov:bedrock:",
+	prefixes := bedrockVendors()
+	for _, where := range BedrockGeographies() {
+		prefixes = append(prefixes, where+".")
 	}
+	return append(prefixes, "arn:aws:bedrock:", "arn:aws-us-gov:bedrock:")
 }

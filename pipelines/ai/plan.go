@@ -84,7 +84,7 @@ type BackendFact struct {
 	HeldBy string
 	// Down is why it cannot be asked until somebody does something about it: backend_auth or backend_quota.
 	Down messages.Reason
-	// Region is where it processes what it is asked; empty: nobody said.
+	// Region is where it processes what it is asked; empty: nobody said. A plan's is that of the model (Menu.RegionOf).
 	Region string
 }
 
@@ -163,6 +163,7 @@ type search struct {
 func (s *search) try(b BackendFact) bool {
 	c := s.e.Corporate
 	model, row, reason := route(s.e, b, s.f.Now, s.p)
+	b.Region = b.Menu.RegionOf(model, b.Region)
 	switch {
 	case reason != "":
 		if reason != messages.ReasonNoBackend {

@@ -14,7 +14,7 @@ func (c *Corporate) serving(model string) (serving []corporate.Serving) {
 	for _, b := range c.Serving {
 		if id, serves := b.Menu.Find(model); serves {
 			one := b.Serving
-			one.Model = id
+			one.Model, one.Region = id, b.Menu.RegionOf(id, b.Region)
 			serving = append(serving, one)
 		}
 	}

@@ -45,7 +45,7 @@ func Next(history []messages.Attempt, f *Fault, tries int, since time.Duration, 
 		if quick && f.RetryAfter == 0 {
 			return StepQuick, nil
 		}
-		if n := CountClass(history, ClassTransient); n >= max(retry.Attempts, 1) {
+		if n := countHere(history, ClassTransient); n >= max(retry.Attempts, 1) {
 			return StepEnd, pipelines.Fail(messages.ReasonBackendUnavailable, fmt.Sprintf("%d attempts failed, the last with %s", n, f.Error()))
 		}
 		return StepLater, nil
@@ -98,6 +98,17 @@ func InDoubt(history []messages.Attempt) int {
 // DoubtRefusal ends a request that may not be paid for again.
 func DoubtRefusal(history []messages.Attempt) *pipelines.Refusal {
 	return pipelines.Fail(messages.ReasonInDoubt, fmt.Sprintf("%d attempts in doubt", InDoubt(history)))
+}
+
+// countHere counts the attempts of a class at the backend of the newest one.
+func countHere(history []messages.Attempt, class Class) int {
+	n := 0
+	for i := range history {
+		if history[i].Class == string(class) && history[i].Backend == history[len(history)-1].Backend {
+			n += 1 + history[i].Repeats
+		}
+	}
+	return n
 }
 
 // CountClass counts the attempts of a class.

@@ -154,6 +154,7 @@ type search struct {
 	plan   Plan
 	paused bool
 	held   BackendFact     // the one that is held for the shortest
+	would  []BackendFact   // those that would be asked, were they paused, down or held no more
 	down   messages.Reason // why one cannot be asked
 	barred messages.Reason // why a backend that serves the model may not be asked
 	kept   *Plan           // from a backend that would serve it
@@ -176,10 +177,11 @@ func (s *search) try(b BackendFact) bool {
 	case failedForGood(s.e.History, b.Name):
 	case s.p.NoFailover && triedElsewhere(s.e.History, b.Name):
 	case b.Paused:
-		s.paused = true
+		s.paused, s.would = true, append(s.would, b)
 	case b.Down != "":
-		s.down = b.Down
+		s.down, s.would = b.Down, append(s.would, b)
 	case b.Held.After(s.f.Now):
+		s.would = append(s.would, b)
 		if s.held.Name == "" || b.Held.Before(s.held.Held) {
 			s.held = b
 		}
@@ -212,17 +214,27 @@ func (s *search) ask(b BackendFact, model string, row pricing.Row) bool {
 	return true
 }
 
-// none is the plan where nobody can be asked.
+// none is the plan where nobody can be asked. Where somebody would be later it has their call, for which the cache may have an answer.
 func (s *search) none() Plan {
+	kept, would := s.kept, Plan{}
+	for _, b := range s.would {
+		if model, row, reason := route(s.e, b, s.f.Now, s.p); reason == "" && s.ask(b, model, row) {
+			would = s.plan
+			break
+		}
+	}
 	switch {
 	case s.held.Name != "":
-		return Plan{Until: s.held.Held, HeldBy: s.held.HeldBy, Backend: s.held}
+		would.Until, would.HeldBy = s.held.Held, s.held.HeldBy
+		return would
 	case s.paused:
-		return Plan{Paused: true}
-	case s.kept != nil:
-		return *s.kept
+		would.Paused = true
+		return would
+	case kept != nil:
+		return *kept
 	case s.down != "":
-		return Plan{Refusal: pipelines.Fail(s.down, "a call a moment ago came to this; after a while one tries again")}
+		would.Refusal = pipelines.Fail(s.down, "a call a moment ago came to this; after a while one tries again")
+		return would
 	case s.barred != "":
 		return Plan{Refusal: pipelines.Deny(s.barred, "", "")}
 	}
@@ -247,6 +259,7 @@ func route(e *messages.Envelope, b BackendFact, now time.Time, p Policy) (string
 		}
 	}
 	row, found := p.Prices.ByVersion(model, version)
+	known := found // layer 1 has reserved by it
 	if !found {
 		row, found = p.Prices.Row(model, now)
 	}
@@ -255,7 +268,7 @@ func route(e *messages.Envelope, b BackendFact, now time.Time, p Policy) (string
 		return "", pricing.Row{}, messages.ReasonModelUnknown
 	case row.RetiredAt(b.Name, now):
 		return "", pricing.Row{}, messages.ReasonModelRetired
-	case model != c.Model && row.Bound(corporate.InputBound(c, model), int64(c.MaxTokens)) > c.BoundMicroUSD:
+	case !known && row.Bound(corporate.InputBound(c, model), int64(c.MaxTokens)) > c.BoundMicroUSD:
 		return "", pricing.Row{}, messages.ReasonNoBackend // it is dearer than what layer 1, which does not know of it, has reserved
 	}
 	return model, row, ""

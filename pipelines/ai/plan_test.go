@@ -28,7 +28,7 @@ func setup(t testing.TB) (*messages.Envelope, *messages.Request, ai.Facts, ai.Po
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &messages.Envelope{V: 1, Kind: messages.KindPrompt, Epoch: 2, Corporate: &messages.CorporateSection{Model: model, Temperature: 0, MaxTokens: 100}}
+	e := &messages.Envelope{V: 1, Kind: messages.KindPrompt, Epoch: 2, Corporate: &messages.CorporateSection{Model: model, Temperature: 0, MaxTokens: 100, BoundMicroUSD: 1_000_000}}
 	r := &messages.Request{Prompt: "hi", Metadata: map[string]json.RawMessage{"script": json.RawMessage(`{"a":1}`)}}
 	f := ai.Facts{Address: messages.Address{Key: key}, Now: noon, Backends: []ai.BackendFact{
 		{Name: "titans", Billable: true, Menu: ai.Menu{Only: map[string]bool{"titan": true}}}, {Name: "anthropic", Billable: true}, {Name: "offline"},

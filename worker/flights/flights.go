@@ -49,7 +49,9 @@ type Flights struct {
 	mu     sync.Mutex
 	own    map[string]*flight
 	others map[string]*flight // those of other workers
-	kv     jetstream.KeyValue
+	// each has until when a question is one that each asks for itself.
+	each map[string]time.Time
+	kv   jetstream.KeyValue
 }
 
 // flight is one question on its way.
@@ -65,7 +67,12 @@ type flight struct {
 type entry struct {
 	Worker string `json:"worker"`
 	Leader string `json:"leader"`
+	// Own tells that it brought nothing that others may have: for as long as the entry stands each asks for itself.
+	Own bool `json:"own,omitempty"`
 }
+
+// ownFor is for how long a process knows that a question is one that each asks for itself.
+const ownFor = 5 * time.Second
 
 // New wires.
 func New(o Options) *Flights {
@@ -75,7 +82,7 @@ func New(o Options) *Flights {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Flights{opts: o, own: make(map[string]*flight), others: make(map[string]*flight)}
+	return &Flights{opts: o, own: make(map[string]*flight), others: make(map[string]*flight), each: make(map[string]time.Time)}
 }
 
 // Join joins the flight of a question. With lead the caller leads it and MUST call Land; without, landed closes when whoever leads has
@@ -90,7 +97,7 @@ func (f *Flights) Join(ctx context.Context, key, leader string) (lead bool, land
 		defer f.mu.Unlock()
 		return false, other.landed
 	}
-	if len(f.own) >= maxFlights {
+	if len(f.own) >= maxFlights || f.opts.Now().Before(f.each[key]) {
 		f.mu.Unlock()
 		return true, nil
 	}
@@ -105,6 +112,12 @@ func (f *Flights) Join(ctx context.Context, key, leader string) (lead bool, land
 		mine.revision = revision
 		return true, mine.landed
 	}
+	if other == eachItself {
+		delete(f.own, key)
+		close(mine.landed)
+		f.itself(key)
+		return true, nil
+	}
 	delete(f.own, key)
 	close(mine.landed) // who followed meanwhile looks again
 	known := f.others[key]
@@ -113,7 +126,35 @@ func (f *Flights) Join(ctx context.Context, key, leader string) (lead bool, land
 		f.others[key] = known
 	}
 	known.leader, known.heard = other, f.opts.Now()
-	return false, known.landed
+	told := known.landed
+	f.mu.Unlock()
+	f.verify(ctx, kv, key)
+	f.mu.Lock()
+	return false, told
+}
+
+// eachItself stands for a leader where each asks for itself.
+const eachItself = "*"
+
+// itself notes that each asks for itself, under the lock.
+func (f *Flights) itself(key string) {
+	if len(f.each) < maxFlights {
+		f.each[key] = f.opts.Now().Add(ownFor)
+	}
+}
+
+// verify ends another worker's flight whose entry went before this process knew of it: nobody would tell.
+func (f *Flights) verify(ctx context.Context, kv jetstream.KeyValue, key string) {
+	if kv == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if _, err := kv.Get(ctx, key); errors.Is(err, jetstream.ErrKeyNotFound) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.land(key)
+	}
 }
 
 // claim creates the entry of a flight; other is who leads it already. Where the bucket cannot be asked nobody does.
@@ -140,7 +181,10 @@ func (f *Flights) claim(ctx context.Context, kv jetstream.KeyValue, key, leader 
 		return "", 0 // it landed meanwhile, or cannot be asked
 	}
 	var e entry
-	if json.Unmarshal(found.Value(), &e) != nil || e.Leader == leader {
+	if json.Unmarshal(found.Value(), &e) == nil && e.Own {
+		return eachItself, 0
+	}
+	if e.Leader == "" || e.Leader == leader {
 		if revision, err = kv.Update(ctx, key, value, found.Revision()); err != nil {
 			return "", 0
 		}
@@ -149,26 +193,60 @@ func (f *Flights) claim(ctx context.Context, kv jetstream.KeyValue, key, leader 
 	return e.Leader, 0
 }
 
-// Land ends a flight that the caller leads, whatever came of it.
-func (f *Flights) Land(ctx context.Context, key, leader string) {
+// Land ends a flight that the caller leads, whatever came of it. With own it brought nothing that others may have: they ask at once, each
+// for itself, instead of one after the other.
+func (f *Flights) Land(ctx context.Context, key, leader string, own bool) {
 	f.mu.Lock()
-	own := f.own[key]
-	if own == nil || own.leader != leader {
+	mine := f.own[key]
+	if mine == nil || mine.leader != leader {
 		f.mu.Unlock()
 		return
 	}
 	delete(f.own, key)
-	close(own.landed)
-	kv, revision := f.kv, own.revision
+	if own {
+		f.itself(key)
+	}
+	close(mine.landed)
+	kv, revision := f.kv, mine.revision
 	f.mu.Unlock()
 	if kv == nil || revision == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	if err := kv.Delete(ctx, key, jetstream.LastRevision(revision)); err != nil {
+	err := f.close(ctx, kv, key, leader, revision, own)
+	if coded(err) { // it was renewed in that moment
+		if found, again := kv.Get(ctx, key); again == nil && f.mine(found.Value(), leader) {
+			err = f.close(ctx, kv, key, leader, found.Revision(), own)
+		}
+	}
+	if err != nil {
 		f.opts.Logger.Debug("a flight stays until it expires", zap.Error(err))
 	}
+}
+
+// close removes the entry of a flight, or says in it that each asks for itself.
+func (f *Flights) close(ctx context.Context, kv jetstream.KeyValue, key, leader string, revision uint64, own bool) error {
+	if !own {
+		return kv.Delete(ctx, key, jetstream.LastRevision(revision))
+	}
+	value, err := json.Marshal(entry{Worker: f.opts.Worker, Leader: leader, Own: true})
+	if err == nil {
+		_, err = kv.Update(ctx, key, value, revision)
+	}
+	return err
+}
+
+// mine tells whether an entry is this worker's for a leader.
+func (f *Flights) mine(value []byte, leader string) bool {
+	var e entry
+	return json.Unmarshal(value, &e) == nil && e.Worker == f.opts.Worker && e.Leader == leader
+}
+
+// coded tells whether the broker refused because the entry is another one by now.
+func coded(err error) bool {
+	refused, is := errors.AsType[*jetstream.APIError](err)
+	return is && refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
 }
 
 // State is what is on its way.

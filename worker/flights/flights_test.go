@@ -81,7 +81,7 @@ func TestOneOfManyLeadsOnOneWorkerAndOnThree(t *testing.T) {
 						leads.Add(1)
 						leader.Store(name)
 						joining.Wait()
-						f.Land(t.Context(), question, name)
+						f.Land(t.Context(), question, name, false)
 						return
 					}
 					landed(t, told)
@@ -121,7 +121,7 @@ func TestLeaderThatIsTakenUpElsewhereLeadsOn(t *testing.T) {
 	if !lead {
 		t.Fatal("the request that leads does not lead on")
 	}
-	first.Land(t.Context(), question, "acme/r1") // it is late, and must not end what is another's by now
+	first.Land(t.Context(), question, "acme/r1", false) // it is late, and must not end what is another's by now
 	third, _ := worker(t, js, "w3", nil)
 	until(t, "the third hears of it", func() bool { return third.State().Others == 1 })
 	if lead, _ := third.Join(t.Context(), question, "acme/r3"); lead {
@@ -154,7 +154,32 @@ func TestWithoutABucketFlightsAreTheProcessesOwn(t *testing.T) {
 	if lead || follows == nil || told == nil {
 		t.Error("two lead")
 	}
-	f.Land(t.Context(), question, "acme/r2") // it does not lead
-	f.Land(t.Context(), question, "acme/r1")
+	f.Land(t.Context(), question, "acme/r2", false) // it does not lead
+	f.Land(t.Context(), question, "acme/r1", false)
 	landed(t, follows)
+}
+
+func TestWhatIsNotForOthersIsAskedByEach(t *testing.T) {
+	js := bucket(t)
+	first, _ := worker(t, js, "w1", nil)
+	second, _ := worker(t, js, "w2", nil)
+	if lead, _ := first.Join(t.Context(), question, "acme/r1"); !lead {
+		t.Fatal("nobody leads")
+	}
+	until(t, "the second hears of it", func() bool { return second.State().Others == 1 })
+	lead, told := second.Join(t.Context(), question, "acme/r2")
+	if lead {
+		t.Fatal("two lead")
+	}
+	first.Land(t.Context(), question, "acme/r1", true)
+	landed(t, told)
+	for i, f := range []*flights.Flights{first, second, first, second} {
+		if lead, _ := f.Join(t.Context(), question, fmt.Sprint("acme/again", i)); !lead {
+			t.Errorf("the %d. of them follows another, whose answer is not for it", i+1)
+		}
+	}
+	third, _ := worker(t, js, "w3", nil) // it heard nothing of it before
+	if lead, _ := third.Join(t.Context(), question, "acme/later"); !lead {
+		t.Error("a process that comes later follows")
+	}
 }

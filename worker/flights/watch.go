@@ -83,6 +83,11 @@ func (f *Flights) hear(e jetstream.KeyValueEntry) {
 	if json.Unmarshal(e.Value(), &said) != nil || said.Worker == f.opts.Worker {
 		return
 	}
+	if said.Own {
+		f.itself(key)
+		f.land(key)
+		return
+	}
 	known := f.others[key]
 	switch {
 	case known == nil && len(f.others) >= maxFlights:
@@ -111,6 +116,11 @@ func (f *Flights) forget() {
 			f.land(key)
 		}
 	}
+	for key, until := range f.each {
+		if !f.opts.Now().Before(until) {
+			delete(f.each, key)
+		}
+	}
 }
 
 // renew keeps this worker's flights from expiring.
@@ -136,8 +146,11 @@ func (f *Flights) renew(ctx context.Context, kv jetstream.KeyValue) {
 		revision, err := kv.Update(asking, m.key, value, m.own.revision)
 		cancel()
 		f.mu.Lock()
-		if m.own.revision = revision; err != nil {
-			m.own.revision = 0 // it is another's by now, or expires
+		switch {
+		case err == nil:
+			m.own.revision = revision
+		case coded(err):
+			m.own.revision = 0 // it is another's by now
 		}
 		f.mu.Unlock()
 	}

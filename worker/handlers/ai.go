@@ -47,6 +47,8 @@ type AI struct {
 	// Cache has answers that were paid for, Flights the questions on their way; without them every request calls.
 	Cache   *cache.Cache
 	Flights *flights.Flights
+	// LongestPark is how long a request is handed back before it is published again; 0: worker.LongestPark.
+	LongestPark time.Duration
 	// Pace lets calls wait their turn, Breakers leave alone what fails; without them every call goes.
 	Pace     *pace.Pace
 	Breakers *breaker.Breakers
@@ -81,6 +83,8 @@ type turn struct {
 	// use is what the request may do with the cache, leads tells that identical ones follow it.
 	use   ai.CacheUse
 	leads bool
+	// kept tells that the answer is in the cache, over that the layer is through with the request.
+	kept, over bool
 	// avoid has the backends that failed in this turn.
 	avoid map[string]bool
 	// spent are the attempts made in this turn.
@@ -105,6 +109,9 @@ func (a *AI) one(ctx context.Context, t *worker.Task) worker.Verdict {
 	}
 	x := &turn{Task: t, policy: p, request: r, avoid: make(map[string]bool)}
 	x.plan = a.decide(x, t.Started)
+	if v, hit := a.unasked(ctx, x); hit {
+		return v
+	}
 	switch {
 	case x.plan.Paused:
 		return worker.Verdict{Action: worker.ActionWait}
@@ -119,13 +126,14 @@ func (a *AI) one(ctx context.Context, t *worker.Task) worker.Verdict {
 		t.Envelope.AI = a.section(t, messages.VerdictNotApplicable, messages.ReasonOK)
 		return a.next(ctx, t, messages.StateOptimizer)
 	}
-	v, reused := a.reuse(ctx, x)
 	defer a.land(ctx, x)
+	v, reused := a.reuse(ctx, x)
 	if reused {
 		return v
 	}
 	v = a.attempts(ctx, x)
 	v.Spent = x.spent
+	x.over = v.Action == worker.ActionAdvance && v.Next != nil && v.Next.State != messages.StateAI
 	for i := range x.spent {
 		if x.spent[i].OverBound() {
 			v.Events = append(v.Events, messages.Event{Kind: messages.EventOverBound, Key: t.Key, Epoch: t.Envelope.Epoch, Attempt: &x.spent[i]})
@@ -146,16 +154,23 @@ func (a *AI) decide(x *turn, now time.Time) ai.Plan {
 	return ai.Decide(x.Envelope, x.request, facts, x.policy)
 }
 
-// elsewhere plans the next attempt at another backend than the one that just failed; false: no other can be asked now.
-func (a *AI) elsewhere(x *turn) bool {
-	failed := x.plan.Backend.Name
-	x.avoid[failed] = true
-	other := a.decide(x, a.Now())
-	if other.Refusal != nil || other.Pass || other.Paused || !other.Until.IsZero() || other.Backend.Name == failed {
-		return false
+// pauseLook is when a request looks again whose other backends are paused.
+const pauseLook = 30 * time.Second
+
+// elsewhere plans the next attempt at a backend that did not fail in this turn. Where none can be asked now, until is when one may.
+func (a *AI) elsewhere(x *turn) (other bool, until time.Time) {
+	x.avoid[x.plan.Backend.Name] = true
+	plan := a.decide(x, a.Now())
+	switch {
+	case plan.Paused:
+		return false, a.Now().Add(pauseLook)
+	case !plan.Until.IsZero():
+		return false, plan.Until
+	case plan.Refusal != nil || plan.Pass || x.avoid[plan.Backend.Name]:
+		return false, time.Time{}
 	}
-	x.plan = other
-	return true
+	x.plan = plan
+	return true, time.Time{}
 }
 
 // doubt ends a request whose calls were cut off as often as may be paid for. The runtime has put the call that it took over

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,27 +26,12 @@ func (a *AI) attempts(ctx context.Context, x *turn) worker.Verdict {
 			StartedAt: a.Now(), Billing: messages.BillingNone, BoundMicroUSD: x.plan.Bound(x.Envelope.Corporate),
 			PriceVersion: x.plan.Row.Version, Worker: a.Worker,
 		}
-		fault := a.backend(x.plan.Backend.Name).Check(&x.plan.Call)
-		var answer ai.Answer
-		if fault == nil {
-			pass, until := a.enter(ctx, x, turnPatience)
-			if pass == nil && (until.Sub(a.Now()) > routeOn || a.crowded(x)) && a.elsewhere(x) {
-				continue
-			}
-			if pass == nil {
-				v := a.wait(ctx, x, until)
-				v.Spent = x.spent
-				return v
-			}
-			attempt.StartedAt = a.Now()
-			if x.plan.Backend.Billable {
-				if v, lost := a.announce(ctx, x, attempt); lost {
-					pass.left()
-					return v
-				}
-			}
-			answer, fault, attempt.Tries = a.call(ctx, x, attempt.StartedAt, pass)
-			a.Probe.At(worker.StepCalled, "ai", x.Key)
+		answer, fault, v := a.try(ctx, x, &attempt)
+		if v != nil {
+			return *v
+		}
+		if fault == nil && x.plan.Backend.Name != attempt.Backend { // another is asked instead
+			continue
 		}
 		if fault == nil {
 			return a.answered(ctx, x, ai.Answered(attempt, answer, x.plan.Row, a.Now()), answer)
@@ -69,9 +55,15 @@ func (a *AI) attempts(ctx context.Context, x *turn) worker.Verdict {
 		}
 		step, refusal := ai.Next(e.History, fault, attempt.Tries, ai.QuickWindow, e.Corporate.BillableAttempts, retry)
 		going := ctx.Err() == nil && pipelines.Expired(e, a.Now()) == nil
+		if going && !x.policy.NoFailover && ai.Elsewhere(step, fault) {
+			switch other, until := a.elsewhere(x); {
+			case other:
+				continue
+			case step == ai.StepEnd && !until.IsZero():
+				return a.again(ctx, x, until)
+			}
+		}
 		switch {
-		case going && !x.policy.NoFailover && ai.Elsewhere(step, fault) && a.elsewhere(x):
-			continue
 		case step == ai.StepEnd:
 			return a.unanswered(ctx, x, refusal)
 		case step == ai.StepAgain && going:
@@ -79,6 +71,35 @@ func (a *AI) attempts(ctx context.Context, x *turn) worker.Verdict {
 		}
 		return a.later(ctx, x, fault, retry)
 	}
+}
+
+// try makes the planned call, in its turn. A verdict ends the turn without it; where another backend is asked instead, the plan is that
+// one's, and there is neither answer nor fault.
+func (a *AI) try(ctx context.Context, x *turn, attempt *messages.Attempt) (answer ai.Answer, fault *ai.Fault, v *worker.Verdict) {
+	if fault = a.backend(attempt.Backend).Check(&x.plan.Call); fault != nil {
+		return answer, fault, nil
+	}
+	p, until := a.enter(ctx, x, turnPatience)
+	if p == nil {
+		if !x.policy.NoFailover && (until.Sub(a.Now()) > routeOn || a.crowded(x)) {
+			if other, _ := a.elsewhere(x); other {
+				return answer, nil, nil
+			}
+		}
+		waits := a.wait(ctx, x, until)
+		waits.Spent = x.spent
+		return answer, nil, &waits
+	}
+	defer p.left() // where nothing came of it, also by a panic
+	attempt.StartedAt = a.Now()
+	if x.plan.Backend.Billable {
+		if lost, is := a.announce(ctx, x, *attempt); is {
+			return answer, nil, &lost
+		}
+	}
+	answer, fault, attempt.Tries = a.call(ctx, x, attempt.StartedAt, p)
+	a.Probe.At(worker.StepCalled, "ai", x.Key)
+	return answer, fault, nil
 }
 
 // announce publishes the state calling: to call is to win the comparison.
@@ -112,7 +133,6 @@ func (a *AI) announce(ctx context.Context, x *turn, attempt messages.Attempt) (w
 // call asks the backend, with quick retries where nothing was billed.
 func (a *AI) call(ctx context.Context, x *turn, since time.Time, p *pass) (ai.Answer, *ai.Fault, int) {
 	if x.Open != nil && a.Now().Sub(since) > announcedFor && !a.mine(ctx, x) {
-		p.left()
 		return ai.Answer{}, &ai.Fault{Class: ai.ClassDrained, Code: "overtaken", Detail: "too long after it was announced, so that another may have taken over; nothing was sent"}, 0
 	}
 	if !x.Envelope.NotAfter.IsZero() {
@@ -120,6 +140,7 @@ func (a *AI) call(ctx context.Context, x *turn, since time.Time, p *pass) (ai.An
 		ctx, cancel = context.WithDeadline(ctx, x.Envelope.NotAfter)
 		defer cancel()
 	}
+	defer func() { p.left() }() // that of a quick retry
 	for tries := 1; ; tries++ {
 		p.sent = a.Now()
 		answer, err := a.backend(x.plan.Backend.Name).Call(ctx, x.plan.Call)
@@ -131,15 +152,25 @@ func (a *AI) call(ctx context.Context, x *turn, since time.Time, p *pass) (ai.An
 		if !errors.As(err, &fault) {
 			fault = &ai.Fault{Class: ai.ClassInDoubt, Detail: "the backend broke its contract", Err: err}
 		}
-		p.came(fault, fault.Quota)
+		p.came(a.blamed(x, fault), fault.Quota)
 		step, _ := ai.Next(nil, fault, tries, a.Now().Sub(since), 1, ai.Retry{Attempts: 1})
 		if step != ai.StepQuick || !quick().Pause(ctx, tries) || a.cancelled(x.Task) != nil || x.Open != nil && !a.mine(ctx, x) {
 			return ai.Answer{}, fault, tries
 		}
-		if p, _ = a.enter(ctx, x, quickPatience); p == nil {
+		next, _ := a.enter(ctx, x, quickPatience)
+		if next == nil {
 			return ai.Answer{}, fault, tries
 		}
+		p = next
 	}
+}
+
+// blamed is what a fault says of the backend: nothing where the request's own deadline cut the call off.
+func (a *AI) blamed(x *turn, fault *ai.Fault) *ai.Fault {
+	if end := x.Envelope.NotAfter; !end.IsZero() && !a.Now().Before(end) {
+		return &ai.Fault{Class: ai.ClassDrained, Code: fault.Code}
+	}
+	return fault
 }
 
 // announcedFor is for how long after it was announced a call is surely this worker's: nobody takes over earlier than half of the
@@ -170,13 +201,17 @@ func (a *AI) backend(name string) worker.Backend {
 // longestNak is how long a request is handed back to wait; for longer it is published again, so that the floor moves.
 const longestNak = 30 * time.Second
 
+// longestPark is how long a request is handed back all in all before it is published again.
+func (a *AI) longestPark() time.Duration { return cmp.Or(a.LongestPark, worker.LongestPark) }
+
 // wait lets a request wait for a backend until a moment. It holds no slot meanwhile.
 func (a *AI) wait(ctx context.Context, x *turn, until time.Time) worker.Verdict {
 	e := x.Envelope
 	if end := e.NotAfter.Add(time.Millisecond); !e.NotAfter.IsZero() && until.After(end) {
 		until = end // it ends then, as timeout
 	}
-	if x.Open == nil && x.Doubt == nil && len(x.spent) == 0 && until.Sub(a.Now()) <= longestNak {
+	young := x.Started.Sub(x.Stored) < a.longestPark()
+	if young && x.Open == nil && x.Doubt == nil && len(x.spent) == 0 && until.Sub(a.Now()) <= longestNak {
 		return worker.Park(until, nil)
 	}
 	return a.again(ctx, x, until)

@@ -59,6 +59,11 @@ func alone(t *testing.T, backends ...worker.Backend) *handlers.AI {
 
 func handled(t *testing.T, layer *handlers.AI, r messages.Request) (*messages.Envelope, worker.Verdict) {
 	t.Helper()
+	return handledUntil(t, layer, r, time.Now().Add(time.Hour))
+}
+
+func handledUntil(t *testing.T, layer *handlers.AI, r messages.Request, end time.Time) (*messages.Envelope, worker.Verdict) {
+	t.Helper()
 	r.AuditReason = "a test of the layer"
 	document, err := json.Marshal(r)
 	if err != nil {
@@ -68,7 +73,7 @@ func handled(t *testing.T, layer *handlers.AI, r messages.Request) (*messages.En
 	task := &worker.Task{
 		Delivery: &worker.Delivery{Address: messages.Address{Key: messages.Key{Tenant: "acme", ID: "r1"}, Class: messages.ClassStd, State: messages.StateAI}, Seq: 1, Times: 1, Stored: now},
 		Envelope: &messages.Envelope{
-			V: 1, Kind: r.Kind(), SubmittedAt: now, NotAfter: now.Add(time.Hour), Request: document,
+			V: 1, Kind: r.Kind(), SubmittedAt: now, NotAfter: end, Request: document,
 			Corporate: &messages.CorporateSection{Model: model, MaxTokens: 2000, BoundMicroUSD: 50_000, BillableAttempts: 2},
 		},
 		Expect: 1, Started: now,

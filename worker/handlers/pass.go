@@ -21,8 +21,9 @@ const (
 	routeOn = 10 * time.Second
 )
 
-// pass lets one call go. Exactly one of its methods left and came MUST be called.
+// pass lets one call go. One of its methods left and came MUST be called; the first one counts.
 type pass struct {
+	used   bool
 	pace   *pace.Pace
 	permit *breaker.Permit
 	key    pace.Key
@@ -32,6 +33,10 @@ type pass struct {
 
 // left says that nothing was sent.
 func (p *pass) left() {
+	if p.used {
+		return
+	}
+	p.used = true
 	if p.pace != nil {
 		p.pace.Leave(p.key, p.tokens)
 	}
@@ -42,6 +47,10 @@ func (p *pass) left() {
 
 // came says what came of the call; nil: an answer.
 func (p *pass) came(fault *ai.Fault, quota ai.Quota) {
+	if p.used {
+		return
+	}
+	p.used = true
 	if p.pace != nil {
 		sign := pace.Sign{Quota: quota, Sent: p.sent}
 		if fault != nil {
@@ -62,7 +71,7 @@ func (a *AI) enter(ctx context.Context, x *turn, patience time.Duration) (*pass,
 	}
 	if a.Pace != nil {
 		p.tokens = x.plan.Call.InputBound/bytesPerToken + int64(x.plan.Call.MaxTokens)
-		at, ok := a.Pace.Enter(ctx, p.key, pace.Ask{Tokens: p.tokens, Since: x.Envelope.SubmittedAt, Patience: patience})
+		at, ok := a.Pace.Enter(ctx, p.key, pace.Ask{Tokens: p.tokens, Since: x.Envelope.SubmittedAt.Add(-lead(x.Class)), Patience: patience})
 		if !ok {
 			return nil, at
 		}
@@ -82,6 +91,18 @@ func (a *AI) enter(ctx context.Context, x *turn, patience time.Duration) (*pass,
 // crowded tells whether too many wait for the planned backend already.
 func (a *AI) crowded(x *turn) bool {
 	return a.Pace != nil && a.Pace.Away(pace.Key{Backend: x.plan.Backend.Name, Model: x.plan.Call.Model}) > mostAway
+}
+
+// lead is by how much a request counts as older than it is: a batch never keeps people waiting, and is not left behind for ever.
+func lead(class messages.Class) time.Duration {
+	switch class {
+	case messages.ClassRT:
+		return time.Hour
+	case messages.ClassStd:
+		return 10 * time.Minute
+	case messages.ClassBatch:
+	}
+	return 0
 }
 
 // bytesPerToken is how many bytes of a prompt are a token, about: providers count their limits in tokens as they are.
@@ -107,6 +128,8 @@ func (a *AI) standing(b *ai.BackendFact, model string) {
 	r := a.Breakers.Check(b.Name, id)
 	switch {
 	case r == nil:
+	case r.State == breaker.HalfOpen: // one call tries, and may be answered
+		b.Held, b.HeldBy = again(r, a.Now()), r.Error()
 	case r.Class == ai.ClassAuth:
 		b.Down = messages.ReasonBackendAuth
 	case r.Class == ai.ClassQuota:

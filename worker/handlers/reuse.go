@@ -43,11 +43,23 @@ func (a *AI) reuse(ctx context.Context, x *turn) (worker.Verdict, bool) {
 	return worker.Verdict{}, false
 }
 
-// land lets those go on that follow this request.
+// unasked answers a request from the cache whose backend cannot be asked now: that answer was paid for.
+func (a *AI) unasked(ctx context.Context, x *turn) (worker.Verdict, bool) {
+	down := x.plan.Paused || !x.plan.Until.IsZero() || x.plan.Refusal != nil
+	if a.Cache == nil || !down || x.plan.Call.Model == "" {
+		return worker.Verdict{}, false
+	}
+	if x.use = ai.Caching(&x.plan.Call, x.plan.Backend.Billable, x.policy.Cache, x.request.Cache); !x.use.Read {
+		return worker.Verdict{}, false
+	}
+	return a.fromCache(ctx, x, false)
+}
+
+// land lets those go on that follow this request: one by one, unless its answer is not for them.
 func (a *AI) land(ctx context.Context, x *turn) {
 	if x.leads {
 		me := x.Key
-		a.Flights.Land(ctx, x.use.Key, me.String())
+		a.Flights.Land(ctx, x.use.Key, me.String(), x.over && !x.kept)
 	}
 }
 
@@ -58,7 +70,7 @@ func (a *AI) follow(ctx context.Context, x *turn, landed <-chan struct{}) worker
 	if end := x.Envelope.NotAfter.Add(time.Millisecond); !x.Envelope.NotAfter.IsZero() && until.After(end) {
 		until = end // it ends then, as timeout
 	}
-	if x.Doubt != nil || x.Started.Sub(x.Stored) > worker.LongestPark/2 {
+	if x.Doubt != nil || x.Started.Sub(x.Stored) > a.longestPark()/2 {
 		return a.again(ctx, x, a.Now().Add(time.Second))
 	}
 	return worker.Verdict{Action: worker.ActionFollow, Told: landed, Until: until}
@@ -114,6 +126,7 @@ func (a *AI) keep(ctx context.Context, x *turn, s *messages.AISection, answer ai
 		return
 	}
 	now := a.Now()
+	x.kept = use.Key == x.use.Key || !x.leads
 	a.Cache.Put(ctx, cache.Entry{
 		Key: use.Key, Family: use.Family, Created: now, Expires: now.Add(use.TTL), Model: s.Model, Backend: s.Backend, Region: s.Region,
 		Maker: x.ID, Request: asked, Response: response, Usage: answer.Usage,

@@ -39,8 +39,8 @@ func newCompare(g *globals) *cobra.Command {
 			"took, tokens, what it cost, whether the answer was there already, and how many characters it has. What was denied or failed stands in\n" +
 			"it with its reason. The cheapest and the fastest are those whose call was, also where its answer is reused now. --show prints the\n" +
 			"answers, side by side where the terminal is wide enough. Exit code 1: not all of them succeeded.",
-		Example: "  flowgate compare --models haiku,sonnet --reason \"choosing a model for ticket triage\" --prompt \"Summarise: the parcel is late.\" --show\n" +
-			"  flowgate compare --models haiku,sonnet,opus --request request.json --json",
+		Example: "  flowgate compare --models claude-3-haiku,claude-3-sonnet --reason \"choosing a model for ticket triage\" --prompt \"Summarise: the parcel is late.\" --show\n" +
+			"  flowgate compare --models claude-haiku-4-5,gpt-5-mini --request request.json --json",
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, g) },
 	}
 	flags := cmd.Flags()

@@ -31,7 +31,7 @@ func TestTheFakeProviderServesAFlowgate(t *testing.T) {
 	if err := json.Unmarshal(fakeDoor(t, http.MethodPut, url+"/fake/script", `{"faults":{"invalid":1}}`), &orders); err != nil || (*orders.Faults)[provider.Invalid] != 1 {
 		t.Errorf("%v %+v", err, orders)
 	}
-	g.say("submit", "--id", "first-2", "--model", "gpt-4o-mini", "--wait", "--reason", "rehearsing with a fake provider", "Say OK").wants(t, exitFailed)
+	g.say("submit", "--id", "first-2", "--model", "gpt-4o-mini", "--wait", "--reason", "rehearsing with a fake provider", "Say no").wants(t, exitFailed)
 	fake.signal(syscall.SIGTERM)
 	fake.ended().wants(t, exitDone)
 }

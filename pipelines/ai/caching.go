@@ -2,6 +2,7 @@ package ai
 
 import (
 	"cmp"
+	"encoding/json"
 	"maps"
 	"slices"
 	"time"
@@ -122,6 +123,22 @@ func (u CacheUse) heed(wish *messages.CacheControl) CacheUse {
 // ask may not answer it either.
 func Reusable(c *messages.CorporateSection, backend, region string) bool {
 	return c != nil && allowed(c.AllowedBackends, backend) && allowed(c.AllowedRegions, region)
+}
+
+// Fits tells whether an answer has the form that was asked for: JSON where it has to be JSON, and calls of tools that were offered, with
+// arguments that are JSON. Who asked gets it as it is; nobody else does.
+func Fits(c *Call, a *Answer) bool {
+	if f := c.Format; f != nil && f.Type != messages.FormatText && len(a.ToolCalls) == 0 && !json.Valid([]byte(a.Text)) {
+		return false
+	}
+	for i := range a.ToolCalls {
+		t := &a.ToolCalls[i]
+		offered := slices.ContainsFunc(c.Tools, func(o messages.Tool) bool { return o.Name == t.Name })
+		if !offered || !json.Valid([]byte(t.Arguments)) {
+			return false
+		}
+	}
+	return true
 }
 
 // Keepable tells whether an answer is one that others may have: whole, and neither refused nor cut by a filter.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -54,6 +55,8 @@ type exchange struct {
 	quota  ai.Quota
 	// body is the whole answer with a good status.
 	body []byte
+	// secrets are the credentials that went with the request: nothing that the provider says is kept that holds one.
+	secrets []string
 	// fault is set unless a whole answer with a good status came.
 	fault *ai.Fault
 	// filtered is the provider's code where a content filter refused the question; maybeBilled where that may have cost something.
@@ -79,6 +82,7 @@ func (x *exchange) do(ctx context.Context, req *http.Request, next doer) (*http.
 	if x.asked.Swap(true) {
 		return nil, errAgain
 	}
+	x.secrets = credentials(req.Header)
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { x.sent.Store(true) }}
 	res, err := next(req.WithContext(httptrace.WithClientTrace(ctx, trace)))
 	if err != nil {
@@ -151,7 +155,7 @@ func (x *exchange) answer(call *ai.Call, err error, read func() (ai.Answer, *ai.
 		fault.Quota = x.quota
 		return ai.Answer{}, fault
 	}
-	a.Model, a.FinishReason, a.ProviderRequestID, a.Quota = clip(a.Model), clip(a.FinishReason), x.requestID(a.ProviderRequestID), x.quota
+	a.Model, a.FinishReason, a.ProviderRequestID, a.Quota = x.word(a.Model), x.word(a.FinishReason), x.requestID(a.ProviderRequestID), x.quota
 	if a.Model == "" {
 		a.Model = call.Model
 	}
@@ -171,11 +175,46 @@ func (x *exchange) undecoded() *ai.Fault {
 // requestID is the provider's id of the exchange, else that of what it made.
 func (x *exchange) requestID(made string) string {
 	for _, name := range x.protocol.requestIDs {
-		if id := x.header.Get(name); id != "" {
-			return clip(id)
+		if id := x.word(x.header.Get(name)); id != "" {
+			return id
 		}
 	}
-	return clip(made)
+	return x.word(made)
+}
+
+// credentials are those of a request's headers.
+func credentials(h http.Header) (all []string) {
+	for _, name := range []string{"Authorization", "X-Api-Key", "X-Amz-Security-Token"} {
+		for _, value := range h.Values(name) {
+			if _, token, two := strings.Cut(value, " "); two && name == "Authorization" {
+				value = token
+			}
+			if len(value) > 3 {
+				all = append(all, value)
+			}
+		}
+	}
+	return all
+}
+
+// wordForm is what a word of a provider looks like that the record keeps: an id, a model, a reason. Nothing that looks like a key does.
+var (
+	wordForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/=+-]*$`)
+	keyForm  = regexp.MustCompile(`(?i)^(sk|pk|rk|key|xox[a-z]|gh[a-z]|akia|asia|bearer|basic)[-_]?[a-z0-9_-]{16,}`)
+)
+
+// word is a short word of the provider; empty where it is none, or holds a credential.
+func (x *exchange) word(text string) string {
+	text = clip(text)
+	if !wordForm.MatchString(text) || keyForm.MatchString(text) {
+		return ""
+	}
+	for _, secret := range x.secrets {
+		if strings.Contains(text, secret) || strings.Contains(secret, text) && len(text) >= 16 {
+			return ""
+		}
+	}
+	return text
 }
 
 // readBounded reads body to its end and closes it.

@@ -29,6 +29,9 @@ func (d Difference) Missing() bool { return d.Field == "" }
 // Breaks tells whether the difference touches a rule of the protocol: what the stream keeps and refuses, who is handed what and
 // how often. Sizes, copies and descriptions are an administrator's, and a consumer that somebody paused is found elsewhere.
 func (d Difference) Breaks() bool {
+	if d.Thing == "bucket "+bucketStream(BucketFlights) {
+		return false // it is in the servers' memory, and gone with them; without it questions are joined in each process alone
+	}
 	if d.Thing == "bucket KV_"+BucketCache { // what is lost there is paid for again, no more
 		return d.Field == "storage" || d.Field == "max_msgs_per_subject"
 	}

@@ -14,14 +14,17 @@ const retryEvery = 2 * time.Second
 
 // Run hears of the flights of other workers and renews this one's until ctx ends. Without a bucket it only waits.
 func (f *Flights) Run(ctx context.Context) {
+	told := false
 	for ctx.Err() == nil {
 		if f.opts.JS == nil {
 			<-ctx.Done()
 			break
 		}
-		if err := f.watch(ctx); err != nil && ctx.Err() == nil {
-			f.opts.Logger.Warn("flights of other workers are not heard of", zap.Error(err))
+		err := f.watch(ctx)
+		if err != nil && ctx.Err() == nil && !told {
+			f.opts.Logger.Warn("flights of other workers are not heard of; `flowgate topology apply` makes the bucket", zap.Error(err))
 		}
+		told = err != nil
 		f.use(nil)
 		select {
 		case <-ctx.Done():

@@ -83,6 +83,8 @@ type turn struct {
 	// use is what the request may do with the cache, leads tells that identical ones follow it.
 	use   ai.CacheUse
 	leads bool
+	// moved tells that another backend is asked than the one that the cache was asked for.
+	moved bool
 	// kept tells that the answer is in the cache, over that the layer is through with the request.
 	kept, over bool
 	// avoid has the backends that failed in this turn.
@@ -169,7 +171,7 @@ func (a *AI) elsewhere(x *turn) (other bool, until time.Time) {
 	case plan.Refusal != nil || plan.Pass || x.avoid[plan.Backend.Name]:
 		return false, time.Time{}
 	}
-	x.plan = plan
+	x.plan, x.moved = plan, true
 	return true, time.Time{}
 }
 

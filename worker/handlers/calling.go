@@ -20,6 +20,9 @@ func (a *AI) attempts(ctx context.Context, x *turn) worker.Verdict {
 		if refused := a.cancelled(x.Task); refused != nil {
 			return a.end(ctx, x.Task, refused)
 		}
+		if v, hit := a.elsewherePaid(ctx, x); hit {
+			return v
+		}
 		x.plan.Call.Attempt = ai.NextAttempt(x.Envelope.History)
 		attempt := messages.Attempt{
 			K: x.plan.Call.Attempt, Layer: a.Name(), Backend: x.plan.Backend.Name, Model: x.plan.Call.Model,

@@ -84,7 +84,9 @@ func TestDeadlinesOfRequestsAreNoFaultOfTheBackend(t *testing.T) {
 
 func TestPanicLeavesTheBreakerToTheNextCall(t *testing.T) {
 	layer := alone(t, scripted{called: called{name: "a"}, answer: func(ai.Call) (ai.Answer, error) { panic("a bug") }})
-	layer.Breakers = breakers(t, func(o *breaker.Options) { o.Failures, o.Open, o.MaxOpen = 1, 100*time.Millisecond, 100*time.Millisecond })
+	layer.Breakers = breakers(t, func(o *breaker.Options) {
+		o.Failures, o.Open, o.MaxOpen = 1, 100*time.Millisecond, 100*time.Millisecond
+	})
 	permit, refused := layer.Breakers.Allow("a", model)
 	if refused != nil {
 		t.Fatal(refused)

@@ -55,6 +55,20 @@ func (a *AI) unasked(ctx context.Context, x *turn) (worker.Verdict, bool) {
 	return a.fromCache(ctx, x, false)
 }
 
+// elsewherePaid answers from the cache what another backend is to be asked, under another name of the model.
+func (a *AI) elsewherePaid(ctx context.Context, x *turn) (worker.Verdict, bool) {
+	if a.Cache == nil || !x.moved {
+		return worker.Verdict{}, false
+	}
+	x.moved = false
+	led := x.use
+	defer func() { x.use = led }() // that of its followers
+	if x.use = ai.Caching(&x.plan.Call, x.plan.Backend.Billable, x.policy.Cache, x.request.Cache); !x.use.Read || x.use.Key == led.Key {
+		return worker.Verdict{}, false
+	}
+	return a.fromCache(ctx, x, true)
+}
+
 // land lets those go on that follow this request: one by one, unless its answer is not for them.
 func (a *AI) land(ctx context.Context, x *turn) {
 	if x.leads {
@@ -114,7 +128,7 @@ func (a *AI) keep(ctx context.Context, x *turn, s *messages.AISection, answer ai
 		use = ai.Caching(&x.plan.Call, x.plan.Backend.Billable, x.policy.Cache, x.request.Cache) // of the call that answered
 	}
 	masked := slices.ContainsFunc(s.AnswerFindings, func(f messages.Finding) bool { return f.Action == string(privacy.ActionMask) })
-	if !use.Write || masked || !ai.Keepable(&answer) {
+	if !use.Write || masked || !ai.Keepable(&answer) || !ai.Fits(&x.plan.Call, &answer) {
 		return
 	}
 	response, err := ai.Keep(&answer)

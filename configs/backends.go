@@ -33,6 +33,8 @@ type Breaker struct {
 	MaxOpen time.Duration `yaml:"max_open"`
 	// QuotaHold is how long a backend is left alone whose quota is used up; 1s to 24h.
 	QuotaHold time.Duration `yaml:"quota_hold"`
+	// AuthHold is how long one is left alone that refuses the credentials; 0s to 24h, 0s is until the process restarts.
+	AuthHold time.Duration `yaml:"auth_hold"`
 }
 
 func (b Breaker) validate(out *faults) {
@@ -46,6 +48,9 @@ func (b Breaker) validate(out *faults) {
 	}
 	if b.QuotaHold < time.Second || b.QuotaHold > day {
 		out.add(key+"quota_hold", "must be from 1s to 24h")
+	}
+	if b.AuthHold < 0 || b.AuthHold > day {
+		out.add(key+"auth_hold", "must be from 0s to 24h")
 	}
 }
 
@@ -83,7 +88,7 @@ func defaultBackends() Backends {
 	const timeout = 10 * time.Minute
 	return Backends{
 		Allowed: []string{}, Order: BackendNames(),
-		Breaker:   Breaker{Failures: 5, Open: 5 * time.Second, MaxOpen: time.Minute, QuotaHold: 5 * time.Minute},
+		Breaker:   Breaker{Failures: 5, Open: 5 * time.Second, MaxOpen: time.Minute, QuotaHold: 5 * time.Minute, AuthHold: time.Minute},
 		Anthropic: AnthropicBackend{Timeout: timeout, Models: []string{}, Names: map[string]string{}},
 		OpenAI:    OpenAIBackend{Timeout: timeout, Models: []string{}, Names: map[string]string{}, API: APIAuto},
 		Bedrock:   BedrockBackend{Timeout: timeout, Models: []string{}, Names: map[string]string{}},

@@ -118,7 +118,7 @@ func (b *backendView) lines(now time.Time) [][2]string {
 		lines = append(lines, [2]string{"breaker", cmp.Or(b.Breaker, "nothing known")})
 	}
 	if b.state(now) == "held" {
-		lines = append(lines, [2]string{"held", "after " + b.HeldBy + ", until " + cmp.Or(strings.TrimLeft(clock(b.HeldUntil), "-"), "its credentials change")})
+		lines = append(lines, [2]string{"held", "after " + b.HeldBy + ", until " + cmp.Or(strings.TrimLeft(clock(b.HeldUntil), "-"), "a restart")})
 	}
 	for _, m := range b.ModelBreakers {
 		lines = append(lines, [2]string{"breaker", m.Model + ": " + m.State + " after " + strings.TrimSpace(m.Class+" "+m.Code)})

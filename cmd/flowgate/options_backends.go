@@ -25,7 +25,7 @@ func httpOptions(s configs.Settings, timeout time.Duration, insecure bool) backe
 // breakerOptions are those of the breakers of all backends out of settings.
 func breakerOptions(s configs.Settings) breaker.Options {
 	b, o := s.Flowgate.Backends.Breaker, breaker.DefaultOptions()
-	o.Failures, o.Open, o.MaxOpen, o.QuotaHold = uint32(b.Failures), b.Open, b.MaxOpen, b.QuotaHold //nolint:gosec // it is from 1 to 1000
+	o.Failures, o.Open, o.MaxOpen, o.QuotaHold, o.AuthHold = uint32(b.Failures), b.Open, b.MaxOpen, b.QuotaHold, b.AuthHold //nolint:gosec // it is from 1 to 1000
 	return o
 }
 

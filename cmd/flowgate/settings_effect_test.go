@@ -100,6 +100,7 @@ func proofs() []proof {
 		plain("flowgate.backends.breaker.open", "7s", seeOptions),
 		plain("flowgate.backends.breaker.max_open", "7m", seeOptions),
 		plain("flowgate.backends.breaker.quota_hold", "7m", seeOptions),
+		plain("flowgate.backends.breaker.auth_hold", "7m", seeOptions),
 		beside("flowgate.backends.openai.names.m", "flowgate: {backends: {openai: {api_key: k}}}", "flowgate: {backends: {openai: {api_key: k, names: {m: n}}}}", seeBackends),
 		plain("flowgate.backends.anthropic.base_url", "https://server.example", seeBackends),
 		plain("flowgate.backends.anthropic.api_key", "k", seeBackends),

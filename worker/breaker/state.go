@@ -95,7 +95,11 @@ func Log(log *zap.Logger) func(Change) {
 		}
 		switch c.To {
 		case Unhealthy:
-			log.Error("a backend refuses its credentials: nothing is asked of it before they change", fields...)
+			if c.Next.IsZero() {
+				log.Error("a backend refuses its credentials: nothing is asked of it before a restart", fields...)
+				return
+			}
+			log.Error("a backend refuses its credentials: nothing is asked of it before the time of next, when one call tries", fields...)
 		case Held:
 			log.Error("a backend's quota or credit is used up", fields...)
 		case Open:

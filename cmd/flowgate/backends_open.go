@@ -23,7 +23,7 @@ func (n *node) backends() ([]handlers.Serving, error) {
 		if err != nil {
 			return nil, usageError{err}
 		}
-		made = append(made, handlers.Serving{Backend: b, Menu: f.Menu, Region: f.Region})
+		made = append(made, handlers.Serving{Backend: b, Menu: f.Menu, Region: f.Region, Means: meaning(n.settings, f)})
 		n.serving = append(n.serving, f.Name)
 	}
 	return made, nil

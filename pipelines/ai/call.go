@@ -33,6 +33,8 @@ type Call struct {
 	Stop []string
 	// Dimensions are those of an embedding's vectors; 0: the model's own.
 	Dimensions int
+	// Means is what of the backend's settings changes answers, such as a guardrail or a server of one's own, as a short digest; empty: nothing.
+	Means string
 	// InputBound is how many tokens the input can be: what a provider tells above it is not believed.
 	InputBound int64
 	// Metadata is the request's, for backends that read it (the offline backend's script).

@@ -53,6 +53,9 @@ func CacheKey(family string, c *Call) string {
 		e.text(string(f.Schema))
 	})
 	e.texts(c.Input)
+	if c.Means != "" { // left out where it is empty, so that keys stay what they were
+		e.text(c.Means)
+	}
 	return hex.EncodeToString(e.Sum(nil))
 }
 

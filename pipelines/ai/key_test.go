@@ -31,7 +31,7 @@ func fullCall() ai.Call {
 			Input: []string{"one", "two"},
 		},
 		Temperature: 0.7, DefaultTemperature: true, MaxTokens: 100, TopP: new(0.9), TopK: new(40), Seed: new(int64(7)), Stop: []string{"END"},
-		Dimensions: 256, InputBound: 1000, Metadata: map[string][]byte{"a": []byte("1")},
+		Dimensions: 256, InputBound: 1000, Means: "m", Metadata: map[string][]byte{"a": []byte("1")},
 	}
 }
 
@@ -120,10 +120,13 @@ func TestKeysAreTheSameOnEveryMachineAndInEveryVersion(t *testing.T) {
 	plain := ai.Call{Key: key, Model: model, Question: messages.Question{Messages: []messages.Message{{Role: "user", Content: "hi"}}}, Temperature: 0.7, MaxTokens: 2000}
 	zero := plain
 	zero.Temperature = 0
+	own := fullCall()
+	own.Means = ""
 	for want, c := range map[string]ai.Call{
 		"f57109c909aaecd4ff34ab99a72b336bfa140509f3bb2820ff26a07527c8de50": plain,
 		"ac9bf69c20d618c10fa83021bfeb3fc3be1b9f16862132643d439fa6c5153840": zero,
-		"90143c9fcee29de6ecbdeeff78c9da05911fca24251858756efe3e45808b99cc": fullCall(),
+		"90143c9fcee29de6ecbdeeff78c9da05911fca24251858756efe3e45808b99cc": own,
+		"715aa413f6f516bb3c283b9f8d21cf669228cd87df4614d7a3e8a5ed401adf70": fullCall(),
 		"2ff3d828888074de1373314679da7ba162b53a846956f7150f8cb0f9e84ca7dd": {},
 	} {
 		if got := ai.CacheKey("claude", &c); got != want {

@@ -86,6 +86,8 @@ type BackendFact struct {
 	Down messages.Reason
 	// Region is where it processes what it is asked; empty: nobody said. A plan's is that of the model (Menu.RegionOf).
 	Region string
+	// Means is what of its settings changes answers (Call.Means).
+	Means string
 }
 
 // Facts are what the handler gathered about one message.
@@ -210,7 +212,9 @@ func (s *search) ask(b BackendFact, model string, row pricing.Row) bool {
 		s.kept = &Plan{Screened: screened, Refusal: refused, Controls: out.Results}
 		return false
 	}
-	s.plan = Plan{Backend: b, Row: row, Call: call(s.e, s.r, s.f, seen, model), Screened: screened, Controls: out.Results}
+	asked := call(s.e, s.r, s.f, seen, model)
+	asked.Means = b.Means
+	s.plan = Plan{Backend: b, Row: row, Call: asked, Screened: screened, Controls: out.Results}
 	return true
 }
 

@@ -22,6 +22,8 @@ type Serving struct {
 	Menu ai.Menu
 	// Region is where it processes what it is asked; empty: nobody said.
 	Region string
+	// Means is what of its settings changes answers, as a short digest; empty: nothing.
+	Means string
 }
 
 // Hop announces calls under the law.
@@ -149,6 +151,7 @@ func (a *AI) decide(x *turn, now time.Time) ai.Plan {
 	facts := ai.Facts{Address: x.Address, Now: now, Backends: make([]ai.BackendFact, len(a.Backends)), Avoid: x.avoid}
 	for i, b := range a.Backends {
 		facts.Backends[i] = ai.BackendFact{Name: b.Name(), Billable: b.Billable(), Menu: b.Menu, Paused: a.backendPaused(b.Name()), Region: b.Region}
+		facts.Backends[i].Means = b.Means
 		if c := x.Envelope.Corporate; c != nil {
 			a.standing(&facts.Backends[i], c.Model)
 		}

@@ -17,6 +17,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
+
+	"flowgate/worker"
 )
 
 // Bucket is the name of the bucket.
@@ -28,7 +30,7 @@ const (
 	// renewEvery is how often a worker renews its flights.
 	renewEvery = Expiry / 3
 	// patience bounds asking the bucket.
-	patience = 250 * time.Millisecond
+	patience = time.Second
 	// maxFlights bounds those of one process; questions over it are called without one.
 	maxFlights = 10_000
 )
@@ -168,24 +170,47 @@ func (f *Flights) claim(ctx context.Context, kv jetstream.KeyValue, key, leader 
 	if err != nil {
 		return "", 0
 	}
-	revision, err = kv.Create(ctx, key, value)
-	switch {
-	case err == nil:
-		return "", revision
-	case !errors.Is(err, jetstream.ErrKeyExists):
-		f.opts.Logger.Warn("a question's flight is this process's alone", zap.Error(err))
-		return "", 0
+	for round := 1; ; round++ {
+		revision, err = kv.Create(ctx, key, value)
+		switch {
+		case err == nil:
+			return "", revision
+		case errors.Is(err, jetstream.ErrKeyExists):
+			found, err := kv.Get(ctx, key)
+			if err == nil {
+				return f.standing(ctx, kv, found, value, leader)
+			}
+			if !errors.Is(err, jetstream.ErrKeyNotFound) { // else it landed in that moment
+				return "", 0
+			}
+		case !passing(err):
+			f.opts.Logger.Warn("a question's flight is this process's alone", zap.Error(err))
+			return "", 0
+		}
+		if !worker.DefaultDelays().Pause(ctx, round) {
+			return "", 0
+		}
 	}
-	found, err := kv.Get(ctx, key)
-	if err != nil {
-		return "", 0 // it landed meanwhile, or cannot be asked
-	}
+}
+
+// codePassing is the broker's word that another publication of the same subject is on its way: who won is not known yet.
+const codePassing jetstream.ErrorCode = 10164
+
+func passing(err error) bool {
+	refused, is := errors.AsType[*jetstream.APIError](err)
+	return is && refused.ErrorCode == codePassing
+}
+
+// standing reads the entry of a flight that somebody created before; a leader takes up its own.
+func (f *Flights) standing(ctx context.Context, kv jetstream.KeyValue, found jetstream.KeyValueEntry, value []byte, leader string) (other string, revision uint64) {
+	key := found.Key()
 	var e entry
 	if json.Unmarshal(found.Value(), &e) == nil && e.Own {
 		return eachItself, 0
 	}
 	if e.Leader == "" || e.Leader == leader {
-		if revision, err = kv.Update(ctx, key, value, found.Revision()); err != nil {
+		revision, err := kv.Update(ctx, key, value, found.Revision())
+		if err != nil {
 			return "", 0
 		}
 		return "", revision

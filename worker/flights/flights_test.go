@@ -71,8 +71,8 @@ func TestOneOfManyLeadsOnOneWorkerAndOnThree(t *testing.T) {
 			var leads atomic.Int64
 			var leader atomic.Value
 			var joining, following sync.WaitGroup
+			joining.Add(64)
 			for i := range 64 {
-				joining.Add(1)
 				following.Go(func() {
 					f, name := all[i%workers], fmt.Sprint("acme/r", i)
 					lead, told := f.Join(t.Context(), question, name)

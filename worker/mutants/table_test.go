@@ -63,7 +63,7 @@ func mutants() []mutant {
 		},
 		{
 			bug:    "a delayed retry hands the old message back instead of publishing a new one",
-			file:   "worker/handlers/ai.go",
+			file:   "worker/handlers/calling.go",
 			before: "e.Base = 0\n\treturn a.next(ctx, x.Task, messages.StateAI)",
 			after:  "e.Base = 0\n\treturn worker.Park(e.NotBefore, nil)",
 			pkg:    "./worker/handlers",
@@ -71,7 +71,7 @@ func mutants() []mutant {
 		},
 		{
 			bug:    "a billable backend is called without the state calling",
-			file:   "worker/handlers/ai.go",
+			file:   "worker/handlers/calling.go",
 			before: "if x.plan.Backend.Billable {",
 			after:  "if x.plan.Backend.Billable && x.Expect == 0 {",
 			pkg:    "./worker/handlers",

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -70,6 +71,10 @@ func benchmarkAILayer(b *testing.B, same bool) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { kept.Run(ctx) }) // it writes files behind the requests
+	b.Cleanup(func() { cancel(); running.Wait() })
 	policy := ai.Policy{
 		Agreements: book, Prices: prices, Privacy: privacy.NewGuard(privacy.Rules{}),
 		Cache: ai.CacheRules{Enabled: true, Sampled: true, Default: ai.CacheRule{Enabled: true, TTL: time.Hour}},

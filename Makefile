@@ -45,10 +45,11 @@ race: # a part of test
 	go test -race -timeout 20m -skip '$(LONG)' ./...
 
 fuzz: ## fuzz every decoder for FUZZTIME (3s)
-	@for folder in $$(grep -rl '^func Fuzz' --include='*_test.go' cmd configs messages pipelines worker | xargs -n 1 dirname | sort -u); do \
-	  targets=$$(go test -list '^Fuzz' "./$$folder" | grep '^Fuzz'); \
-	  for target in $$targets; do \
-	    said=$$(go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$folder" 2>&1) || { echo "$$said"; exit 1; }; \
+	@bin=$$(mktemp -d); trap 'rm -rf "$$bin"' EXIT; \
+	for folder in $$(grep -rl '^func Fuzz' --include='*_test.go' cmd configs messages pipelines worker | xargs -n 1 dirname | sort -u); do \
+	  go test -c -fuzz=Fuzz -o "$$bin/test" "./$$folder"; \
+	  for target in $$(cd "$$folder" && "$$bin/test" -test.list '^Fuzz' | grep '^Fuzz'); do \
+	    said=$$(cd "$$folder" && "$$bin/test" -test.run '^$$' -test.fuzz "^$$target\$$" -test.fuzztime $(FUZZTIME) -test.fuzzcachedir "$$bin/corpus" 2>&1) || { echo "$$said"; exit 1; }; \
 	    echo "ok  	fuzz	$$folder	$$target	$(FUZZTIME)"; \
 	  done; \
 	done

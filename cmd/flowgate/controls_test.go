@@ -60,7 +60,7 @@ func TestControlsActAtEveryLayer(t *testing.T) {
 		"call":    {"--purpose", "support", "Who has the number 536-90-4399?"},
 		"answer":  {"--purpose", "support", "Say a card"},
 		"dear":    {"--purpose", "support", "Say a lot"},
-		"failing": {"--purpose", "support", "Write to anna@example.com"},
+		"failing": {"--purpose", "support", "Ring anna@example.com"}, // not the question of good: its answer may be kept by now
 	} {
 		g.say(append([]string{"submit", "--id", id, "--reason", "a test of controls", "--user", "anna", "--department", "it", "--model", "claude-3-haiku"}, args...)...).wants(t, exitDone, "accepted")
 	}

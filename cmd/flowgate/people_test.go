@@ -78,7 +78,11 @@ func (g *ground) suspendedUnderLoad(db *postgres.DB, conn *nats.Conn, round stri
 	})
 	g.say("people", "suspend", "anna", "--reason", "ticket 1").wants(g.t, exitDone, "suspended")
 	at := g.suspendedAt("anna")
-	asks(g.t, conn, round+"-last", annas("")) // it is behind a part of them
+	tries := 0
+	eventually(g.t, "one is refused while they come", func() bool { // where all were quick, those of the first second are let through
+		tries++
+		return asks(g.t, conn, fmt.Sprint(round, "-late-", tries), annas("")).Reason == messages.ReasonUserSuspended
+	})
 	ids := stop()
 	passed, refused, last := 0, 0, time.Duration(0)
 	for _, id := range ids {
@@ -99,9 +103,6 @@ func (g *ground) suspendedUnderLoad(db *postgres.DB, conn *nats.Conn, round stri
 		passed, last = passed+1, max(last, late)
 	}
 	g.t.Logf("%d passed, the last %s after the suspension; %d were refused", passed, last, refused)
-	if refused == 0 {
-		g.t.Error("nobody was refused")
-	}
 }
 
 func TestWhoIsSuspendedIsRefusedWithinASecond(t *testing.T) {

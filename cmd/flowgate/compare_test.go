@@ -136,12 +136,12 @@ func TestAnswersStandSideBySideWhereThereIsRoom(t *testing.T) {
 		width int
 		want  string
 	}{
-		{0, "--- a\none two three four five six seven eight nine ten eleven\nend\n--- b\n" + strings.Repeat("雨", 30) + "\ufffd[2J\n"},
+		{0, "--- a\none two three four five six seven eight nine ten eleven\nend\n--- b\n" + strings.Repeat("雨", 30) + "\\x1b[2J\n"},
 		{79, "--- a\n"},
 		{80, "a                                      │ b\n" +
 			strings.Repeat("─", 38) + " │ " + strings.Repeat("─", 38) + "\n" +
 			"one two three four five six seven      │ " + strings.Repeat("雨", 19) + "\n" +
-			"eight nine ten eleven                  │ " + strings.Repeat("雨", 11) + "\ufffd[2J\n" +
+			"eight nine ten eleven                  │ " + strings.Repeat("雨", 11) + "\\x1b[2J\n" +
 			"end                                    │\n"},
 	} {
 		var out strings.Builder

@@ -142,7 +142,7 @@ func writeResult(w io.Writer, g *globals, r messages.Result) error {
 		say("  controls  %s", text)
 	}
 	if r.Answer != "" {
-		say("\n%s", r.Answer)
+		say("\n%s", printableText(r.Answer))
 	}
 	return err
 }

@@ -67,6 +67,10 @@ type backendsView struct {
 type backendView struct {
 	fleet.Backend
 
+	// State is skipped, available, blocked (by the provider, for a while), held (by a breaker), partly (some models), or what a check
+	// found that failed; Stops say what is not asked now, and until when.
+	State string `json:"state"`
+	Stops []stop `json:"stops,omitempty"`
 	// Used tells whether a process uses it, or would by the settings.
 	Used bool `json:"used"`
 	// Processes is how many use it, of those that have layer 2.

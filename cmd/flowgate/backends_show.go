@@ -15,6 +15,11 @@ import (
 // show prints the backends, whole blocks of those that were named.
 func (v *backendsView) show(w io.Writer, asJSON, whole bool) error {
 	var err error
+	now := time.Now()
+	for i := range v.Backends {
+		b := &v.Backends[i]
+		b.Stops, b.State = stopsOf(b.Backend, now), b.state(now)
+	}
 	switch {
 	case asJSON:
 		err = printJSON(w, v)
@@ -52,7 +57,7 @@ func (v *backendsView) table(w io.Writer) error {
 			requests, failed = fmt.Sprint(b.Calls.Requests), fmt.Sprint(b.Calls.Errors)
 			took = fmt.Sprintf("%.0f/%.0f/%.0f", b.Calls.Took.P50, b.Calls.Took.P95, b.Calls.Took.P99)
 		}
-		rows = append(rows, []string{b.Name, b.state(time.Now()), orDash(b.Breaker), requests, failed, took, b.Source})
+		rows = append(rows, []string{b.Name, b.State, orDash(b.Breaker), requests, failed, took, b.Source})
 	}
 	if len(rows) > 0 {
 		if err := table(w, "BACKEND STATE BREAKER CALLS_5M FAILED MS_P50/95/99 CREDENTIALS", rows); err != nil {
@@ -60,6 +65,11 @@ func (v *backendsView) table(w io.Writer) error {
 		}
 	}
 	for _, b := range v.Backends {
+		for _, s := range b.Stops {
+			if b.Used {
+				fmt.Fprintf(&others, "  %-9s  %s\n", b.Name, printable(s.String()))
+			}
+		}
 		if b.Check != nil {
 			fmt.Fprintf(&others, "  %-9s  checked: %s\n", b.Name, printable(b.Check.String()))
 		}
@@ -75,10 +85,8 @@ func (b *backendView) state(now time.Time) string {
 		return "skipped"
 	case b.Check != nil && !b.Check.ok():
 		return string(b.Check.State)
-	case b.HeldUntil.After(now) || b.Breaker == "unhealthy":
-		return "held"
 	}
-	return "available"
+	return stateBy(stopsOf(b.Backend, now), b.Backend)
 }
 
 // blocks is everything about each.
@@ -88,7 +96,7 @@ func (v *backendsView) blocks(w io.Writer) error {
 	}
 	var out strings.Builder
 	for _, b := range v.Backends {
-		fmt.Fprintf(&out, "%s: %s\n", b.Name, b.state(time.Now()))
+		fmt.Fprintf(&out, "%s: %s\n", b.Name, b.State)
 		for _, line := range b.lines(time.Now()) {
 			if line[1] != "" {
 				fmt.Fprintf(&out, "  %-12s %s\n", line[0], printable(line[1]))
@@ -117,11 +125,13 @@ func (b *backendView) lines(now time.Time) [][2]string {
 	if b.Used {
 		lines = append(lines, [2]string{"breaker", cmp.Or(b.Breaker, "nothing known")})
 	}
-	if b.state(now) == "held" {
-		lines = append(lines, [2]string{"held", "after " + b.HeldBy + ", until " + cmp.Or(strings.TrimLeft(clock(b.HeldUntil), "-"), "a restart")})
+	for _, stop := range b.Stops {
+		lines = append(lines, [2]string{"stopped", stop.String()})
 	}
 	for _, m := range b.ModelBreakers {
-		lines = append(lines, [2]string{"breaker", m.Model + ": " + m.State + " after " + strings.TrimSpace(m.Class+" "+m.Code)})
+		if m.State == "half_open" {
+			lines = append(lines, [2]string{"breaker", m.Model + ": " + m.State + " after " + strings.TrimSpace(m.Class+" "+m.Code)})
+		}
 	}
 	for _, p := range b.Paces {
 		lines = append(lines, [2]string{"pace", paceOf(p, now)})

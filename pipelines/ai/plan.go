@@ -5,6 +5,7 @@ package ai
 
 import (
 	"cmp"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -83,7 +84,10 @@ type BackendFact struct {
 	Held   time.Time
 	HeldBy string
 	// Down is why it cannot be asked until somebody does something about it: backend_auth or backend_quota.
-	Down messages.Reason
+	// DownBy says after what, DownUntil is when one call tries again; zero: not before a restart.
+	Down      messages.Reason
+	DownBy    string
+	DownUntil time.Time
 	// Region is where it processes what it is asked; empty: nobody said. A plan's is that of the model (Menu.RegionOf).
 	Region string
 	// Means is what of its settings changes answers (Call.Means).
@@ -157,7 +161,7 @@ type search struct {
 	paused bool
 	held   BackendFact     // the one that is held for the shortest
 	would  []BackendFact   // those that would be asked, were they paused, down or held no more
-	down   messages.Reason // why one cannot be asked
+	down   BackendFact     // the first that cannot be asked
 	barred messages.Reason // why a backend that serves the model may not be asked
 	kept   *Plan           // from a backend that would serve it
 }
@@ -181,7 +185,10 @@ func (s *search) try(b BackendFact) bool {
 	case b.Paused:
 		s.paused, s.would = true, append(s.would, b)
 	case b.Down != "":
-		s.down, s.would = b.Down, append(s.would, b)
+		s.would = append(s.would, b)
+		if s.down.Down == "" {
+			s.down = b
+		}
 	case b.Held.After(s.f.Now):
 		s.would = append(s.would, b)
 		if s.held.Name == "" || b.Held.Before(s.held.Held) {
@@ -236,13 +243,22 @@ func (s *search) none() Plan {
 		return would
 	case kept != nil:
 		return *kept
-	case s.down != "":
-		would.Refusal = pipelines.Fail(s.down, "a call a moment ago came to this; after a while one tries again")
+	case s.down.Down != "":
+		would.Refusal = pipelines.Fail(s.down.Down, s.down.downText(s.f.Now))
 		return would
 	case s.barred != "":
 		return Plan{Refusal: pipelines.Deny(s.barred, "", "")}
 	}
 	return Plan{Refusal: pipelines.Fail(messages.ReasonNoBackend, "no configured backend serves "+s.e.Corporate.Model)}
+}
+
+// downText says which backend cannot be asked, after what, and for how long.
+func (b BackendFact) downText(now time.Time) string {
+	said := cmp.Or(b.DownBy, b.Name+" is held")
+	if left := b.DownUntil.Sub(now); left > 0 {
+		return fmt.Sprintf("%s; one call tries again in %s, and the first one after a restart", said, max(left.Round(time.Second), time.Second))
+	}
+	return said + "; nothing is asked of it before a restart"
 }
 
 // route is what a request's model is called at a backend, and what it costs there; a reason says why it is not asked. A call there

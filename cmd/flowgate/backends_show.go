@@ -31,12 +31,16 @@ func (v *backendsView) show(w io.Writer, asJSON, whole bool) error {
 	return verdict(err, v.checksOK())
 }
 
+// head says who was asked, and what of the settings leads nowhere.
 func (v *backendsView) head(w io.Writer) error {
+	said := fmt.Sprintf("By settings and environment alone: %s\n", printable(v.Why))
 	if v.Asked == "processes" {
-		_, err := fmt.Fprintf(w, "Asked: %d process(es) with layer 2\n", v.Processes)
-		return err
+		said = fmt.Sprintf("Asked: %d process(es) with layer 2\n", v.Processes)
 	}
-	_, err := fmt.Fprintf(w, "By settings and environment alone: %s\n", printable(v.Why))
+	for _, warning := range v.Warnings {
+		said += "Warning: " + printable(warning.String()) + "\n"
+	}
+	_, err := io.WriteString(w, said)
 	return err
 }
 

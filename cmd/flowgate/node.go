@@ -63,7 +63,7 @@ type node struct {
 	root       string // the state root: this process's folder is it, or lies in it
 	roles      roles
 	own        bool
-	agreements *flow.Book
+	seeds      []flow.Agreement // those of the settings' file
 	controls   *compliance.Book
 	prices     *pricing.Table
 	log        *zap.Logger

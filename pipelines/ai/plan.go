@@ -132,7 +132,10 @@ func (p *Plan) Bound(c *messages.CorporateSection) int64 {
 
 // Decide plans the next attempt of a request.
 func Decide(e *messages.Envelope, r *messages.Request, f Facts, p Policy) Plan {
-	if refused := Validate(e, p.Agreements, f.Now); refused != nil {
+	if Behind(e, p.Agreements) {
+		return Plan{Until: f.Now.Add(BehindLook)}
+	}
+	if refused := Validate(e, p.Agreements, f.Tenant, f.Now); refused != nil {
 		return Plan{Refusal: refused}
 	}
 	if !e.Kind.AsksModel() {
@@ -321,17 +324,31 @@ func allowed(list []string, word string) bool {
 	return len(list) == 0 || slices.Contains(list, word)
 }
 
-// Validate checks an agreement again, as every layer does before it acts.
-func Validate(e *messages.Envelope, book *flow.Book, now time.Time) *pipelines.Refusal {
+// BehindLook is when a request is looked at again whose agreement is not known yet.
+const BehindLook = 200 * time.Millisecond
+
+// Behind tells whether what is known of agreements is older than what layer 1 admitted a request under: who knows less must not judge.
+func Behind(e *messages.Envelope, book *flow.Book) bool {
+	return e.Corporate != nil && !book.Knows(e.Corporate.Agreement)
+}
+
+// Validate checks an agreement again, as every layer does before it acts: the version that the request was admitted under has not
+// expired, and the agreement is in force now, in whatever version.
+func Validate(e *messages.Envelope, book *flow.Book, tenant string, now time.Time) *pipelines.Refusal {
 	if e.Corporate == nil || e.Corporate.Agreement == nil {
 		return nil
 	}
-	a, found := book.Find(e.Corporate.Agreement.Trigger)
+	ref := e.Corporate.Agreement
+	a, found := book.Find(ref.Trigger)
 	if !found {
 		return pipelines.Deny(messages.ReasonAgreementUnknown, "trigger", "")
 	}
-	if reason := a.Check(now); reason != "" {
-		return pipelines.Deny(reason, "trigger", "")
+	reason := a.Refuses(tenant, now)
+	if ended := !ref.ValidUntil.IsZero() && !now.Before(ref.ValidUntil); reason == "" && ended && ref.Version != a.Version {
+		reason = messages.ReasonAgreementExpired
+	}
+	if reason != "" {
+		return pipelines.Deny(reason, "trigger", a.Version)
 	}
 	return nil
 }

@@ -9,15 +9,24 @@ type Window string
 const (
 	WindowMinute Window = "minute"
 	WindowHour   Window = "hour"
+	// windowDay is a day of the calendar: the name of what counts in it has the date, so it begins anew with every day and never slides.
+	windowDay Window = "day"
 )
 
 // Windows lists the windows, shortest first.
 func Windows() []Window { return []Window{WindowMinute, WindowHour} }
 
+// centuries are longer than anything counts in one window since 1970.
+const centuries = 200 * 365 * 24 * time.Hour
+
 // Span is how long a window is.
 func (w Window) Span() time.Duration {
-	if w == WindowHour {
+	switch w {
+	case WindowHour:
 		return time.Hour
+	case windowDay:
+		return centuries
+	case WindowMinute:
 	}
 	return time.Minute
 }

@@ -161,9 +161,10 @@ func checkCalls(d *Decision, f Facts, p Policy) {
 	if a == nil || a.Limits.CallsDay == 0 {
 		return
 	}
-	name := CallsName(f.Tenant, a.Trigger, f.Now.In(p.Location))
+	day := f.Now.In(p.Location)
+	name := CallsName(f.Tenant, a.Trigger, day)
 	d.Section.Rates = append(d.Section.Rates, messages.RateLimit{Name: name, Requests: a.Limits.CallsDay})
-	d.Rates = append(d.Rates, RateScope{Name: name, Window: windowDay, Requests: a.Limits.CallsDay, Reason: messages.ReasonAgreementExhausted})
+	d.Rates = append(d.Rates, RateScope{Name: name, Window: dayWindow(day), Requests: a.Limits.CallsDay, Reason: messages.ReasonAgreementExhausted})
 }
 
 // CallsName names what counts the requests of an agreement on a day, in the ledger and in the record.

@@ -90,7 +90,12 @@ func (b *Book) Default(tenant string) (Entry, bool) {
 }
 
 // Triggers lists the triggers in the order in which the agreements were given.
-func (b *Book) Triggers() []string { return slices.Clone(b.order) }
+func (b *Book) Triggers() []string {
+	if b == nil {
+		return nil
+	}
+	return slices.Clone(b.order)
+}
 
 // Entries lists the agreements in the order in which they were given. Their Parameters MUST NOT be changed.
 func (b *Book) Entries() []Entry {

@@ -17,7 +17,7 @@ const (
 	// leastShown is the least confidence that is worth showing.
 	leastShown = 0.3
 	// MaxMatchBytes bounds the part of a text that is looked at.
-	MaxMatchBytes = 64 << 10
+	MaxMatchBytes = 4 << 10
 	// longestSimilar bounds the words of a text that can be similar to a trigger: more say something else.
 	longestSimilar = 24
 	// mostCandidates bounds those that are shown.
@@ -65,6 +65,9 @@ type Match struct {
 // or one with similar words. Of two that reach their thresholds an exact one wins, and one whose words hold the other's; else nothing is
 // meant. Letters' case, brackets and punctuation do not count.
 func (b *Book) Match(text string) Match {
+	if b == nil {
+		return Match{Candidates: []Candidate{}}
+	}
 	text = strings.TrimSpace(cut(text, MaxMatchBytes))
 	said := words(text)
 	var all []Candidate

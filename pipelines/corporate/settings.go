@@ -29,13 +29,13 @@ type Settings struct {
 	Privacy                *privacy.Rules           `json:"privacy"`
 	Prices                 []pricing.Row            `json:"prices"`
 	// Agreements are of a version that had them in its settings; decisions name the terms of theirs now.
-	Agreements             []flow.Agreement         `json:"agreements"`
-	Limits                 Limits                   `json:"limits"`
-	BillableAttempts       int                      `json:"billable_attempts"`
-	Controls               *compliance.Document     `json:"controls,omitempty"`
-	ComplianceLevel        string                   `json:"compliance_level,omitempty"`
-	Rates                  RateLimits               `json:"rates,omitzero"`
-	Timezone               string                   `json:"timezone"`
+	Agreements       []flow.Agreement     `json:"agreements"`
+	Limits           Limits               `json:"limits"`
+	BillableAttempts int                  `json:"billable_attempts"`
+	Controls         *compliance.Document `json:"controls,omitempty"`
+	ComplianceLevel  string               `json:"compliance_level,omitempty"`
+	Rates            RateLimits           `json:"rates,omitzero"`
+	Timezone         string               `json:"timezone"`
 	// UnknownModels is dearest where models without a row are priced at the dearest; empty: they are refused.
 	UnknownModels string `json:"unknown_models,omitempty"`
 }

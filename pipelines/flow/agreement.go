@@ -195,8 +195,10 @@ func (a Agreement) boundsFault() error {
 		name string
 		n    int64
 	}{
-		{"calls_day", a.Limits.CallsDay}, {"request_microusd", a.Limits.RequestMicroUSD},
-		{"day_microusd", a.Limits.DayMicroUSD}, {"month_microusd", a.Limits.MonthMicroUSD},
+		{"calls_day", a.Limits.CallsDay},
+		{"request_microusd", a.Limits.RequestMicroUSD},
+		{"day_microusd", a.Limits.DayMicroUSD},
+		{"month_microusd", a.Limits.MonthMicroUSD},
 	} {
 		if l.n < 0 || l.n > MaxLimit {
 			add("limits.%s: %d is not from 0 to %d", l.name, l.n, int64(MaxLimit))

@@ -42,7 +42,9 @@ func (s *shelf) keep(changed []Entry, err error) error {
 	return nil
 }
 
-func (s *shelf) write(a Agreement, by string) error { return s.keep(Write(s.all, a, did(ActWrite, by))) }
+func (s *shelf) write(a Agreement, by string) error {
+	return s.keep(Write(s.all, a, did(ActWrite, by)))
+}
 
 func (s *shelf) do(act Act, by string) error {
 	return s.keep(Edit(s.all, "[Cost Analysis]", "", did(act, by)))

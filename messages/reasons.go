@@ -165,7 +165,7 @@ func ReasonList() []ReasonInfo {
 		{ReasonBackendInvalid, false, "The backend calls the request invalid.", "Change the request as the attempt's message says, then replay."},
 		{ReasonBackendRefused, false, "The model refused to answer.", "Change the request."},
 		{ReasonBackendUnavailable, true, "The backend failed on every attempt.", "Replay when the backend is well."},
-		{ReasonInDoubt, true, "A call was cut off after it was sent, as often as may be paid for; it may have been billed.", "Check with the provider, then replay."},
+		{ReasonInDoubt, true, "No call brought an answer that can be used, as often as may be paid for; each may have been billed.", "Check with the provider, then replay."},
 		{ReasonSLAMissed, true, "The answer came later than the agreement's SLA allows.", "Replay, or have the SLA changed."},
 		{ReasonClaimMissing, true, "The stored body of the request was not found.", "Check the claim store, then replay with the request."},
 		{ReasonTooLarge, false, "The request grew larger on its way than a message of the broker may be.", "Ask for a shorter answer or send a shorter request, or raise the broker's max_payload; then replay with the request."},

@@ -123,8 +123,8 @@ func (a *AI) fromCache(ctx context.Context, x *turn, again bool) (worker.Verdict
 
 // keep puts an answer into the cache that others may have. One in which something was masked stays out: there it lies as it came.
 func (a *AI) keep(ctx context.Context, x *turn, s *messages.AISection, answer ai.Answer, attempt messages.Attempt) {
-	use := ai.CacheUse{}
-	if a.Cache != nil {
+	use := x.use
+	if a.Cache != nil && x.other {
 		use = ai.Caching(&x.plan.Call, x.plan.Backend.Billable, x.policy.Cache, x.request.Cache) // of the call that answered
 	}
 	masked := slices.ContainsFunc(s.AnswerFindings, func(f messages.Finding) bool { return f.Action == string(privacy.ActionMask) })

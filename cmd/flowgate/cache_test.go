@@ -42,7 +42,7 @@ func TestCacheIsLookedAtAndClearedWhereNothingRuns(t *testing.T) {
 	if len(stats.Families) != 0 || !stats.Enabled || stats.Shared != nil {
 		t.Errorf("%+v", stats)
 	}
-	claude, titan := seeded(t, g, "claude", 1, time.Hour), seeded(t, g, "titan", 2, 1200*time.Millisecond)
+	claude, titan := seeded(t, g, "claude", 1, time.Hour), seeded(t, g, "titan", 2, time.Hour)
 	g.say("cache", "stats", "--json").read(t, &stats)
 	if len(stats.Families) != 2 || stats.Families[0].Family != "claude" || stats.Families[0].Files != 1 || stats.Families[0].SizeBytes == 0 || stats.Total.Files != 2 || stats.Total.Oldest.IsZero() {
 		t.Errorf("%+v", stats)
@@ -55,6 +55,7 @@ func TestCacheIsLookedAtAndClearedWhereNothingRuns(t *testing.T) {
 		t.Errorf("%+v\n%s", entries, shown.stdout)
 	}
 	g.say("cache", "show", "--content").wants(t, exitDone, `asked     {"asked":"sesame"}`, `answered  {"text":"open"}`)
+	seeded(t, g, "titan", 2, 50*time.Millisecond)
 	eventually(t, "its time is over", func() bool {
 		var r cacheRemoved
 		g.say("cache", "prune", "--json").read(t, &r)

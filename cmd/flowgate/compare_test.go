@@ -12,6 +12,7 @@ import (
 )
 
 func TestComparisonsWithoutSenseAreRefused(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for _, c := range []struct {
 		args []string
@@ -39,6 +40,7 @@ func TestComparisonsWithoutSenseAreRefused(t *testing.T) {
 }
 
 func TestCompareAsksEveryModelOnce(t *testing.T) {
+	t.Parallel()
 	up := start(t, stateFolder(t))
 	same := []string{"compare", "--reason", "a test of comparing", "--prompt", "Say OK", "--department", "tests"}
 	good := flowgate(t, up.State, append(same, "--models", "claude-3-haiku,claude-3-sonnet", "--show", "--system", "Be brief.")...)
@@ -72,6 +74,7 @@ func TestCompareAsksEveryModelOnce(t *testing.T) {
 
 // TestCompareTellsModelsOfOneProviderApart has three models of three prices at a fake provider.
 func TestCompareTellsModelsOfOneProviderApart(t *testing.T) {
+	t.Parallel()
 	models := []string{"gpt-4o", "gpt-4o-mini", "gpt-4.1"}
 	g := newGround(t, quickSettings+"  backends: {allowed: [openai]}\n")
 	g.provided()

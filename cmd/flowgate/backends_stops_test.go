@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"flowgate/messages"
+	"flowgate/pipelines/ai"
+	"flowgate/worker/breaker"
 	"flowgate/worker/fleet"
 )
 
@@ -111,5 +113,25 @@ func TestExplainTellsWhatWaitsInLayer2(t *testing.T) {
 		if got := strings.Join(waitsFor(c.at, c.backends, stopsNow), "; "); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
+	}
+}
+
+func TestBackendIsAskedAgainWhenItsCredentialsAreOthers(t *testing.T) {
+	b, err := breaker.New(breaker.DefaultOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &node{breakers: b}
+	permit, refused := b.Allow("bedrock", "m")
+	if refused != nil {
+		t.Fatal(refused)
+	}
+	permit.Done(&ai.Fault{Class: ai.ClassAuth, Code: "401"})
+	if n.renewed("bedrock"); b.Check("bedrock", "m") == nil {
+		t.Error("a node that is not ready yet touches its breakers")
+	}
+	n.ready.Store(true)
+	if n.renewed("bedrock"); b.Check("bedrock", "m") != nil {
+		t.Error(b.Check("bedrock", "m"))
 	}
 }

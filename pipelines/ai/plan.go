@@ -261,7 +261,7 @@ func (b BackendFact) downText(now time.Time) string {
 	if left := b.DownUntil.Sub(now); left > 0 {
 		return fmt.Sprintf("%s; one call tries again in %s, and the first one after a restart", said, max(left.Round(time.Second), time.Second))
 	}
-	return said + "; nothing is asked of it before a restart"
+	return said + "; nothing is asked of it before a restart, or before its credentials are others"
 }
 
 // route is what a request's model is called at a backend, and what it costs there; a reason says why it is not asked. A call there

@@ -195,7 +195,7 @@ func TestBackendThatIsDownIsNamedWithTheTimeLeft(t *testing.T) {
 		t.Errorf("got %+v, want %q", got, want)
 	}
 	b.DownUntil = time.Time{}
-	want = "anthropic is unhealthy after auth (401); nothing is asked of it before a restart"
+	want = "anthropic is unhealthy after auth (401); nothing is asked of it before a restart, or before its credentials are others"
 	if got := ai.Decide(e, r, f, p).Refusal; got == nil || got.Detail != want {
 		t.Errorf("got %+v, want %q", got, want)
 	}

@@ -13,6 +13,7 @@ type limiter struct {
 	mu      sync.Mutex
 	rate    float64 // tokens a second; 0: no limit
 	burst   float64
+	untold  bool // no headers tell of it
 	buckets map[string]*bucket
 }
 
@@ -24,6 +25,7 @@ type bucket struct {
 // quota is how a limit stands after a call was counted in it.
 type quota struct {
 	limited   bool // there is a limit
+	untold    bool // only a refusal tells of it
 	refused   bool // there was no room
 	limit     int
 	remaining int
@@ -38,6 +40,12 @@ func (l *limiter) set(rate float64, burst int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.rate, l.burst, l.buckets = max(rate, 0), math.Max(float64(burst), 1), make(map[string]*bucket)
+}
+
+func (l *limiter) tell(does bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.untold = !does
 }
 
 // take counts a call.
@@ -61,7 +69,7 @@ func (l *limiter) take(model string, now time.Time) quota {
 	if passed := now.Sub(b.at); passed > 0 {
 		b.tokens, b.at = min(l.burst, b.tokens+passed.Seconds()*l.rate), now
 	}
-	q := quota{limited: true, limit: int(l.burst)}
+	q := quota{limited: true, untold: l.untold, limit: int(l.burst)}
 	if b.tokens >= 1 {
 		b.tokens--
 	} else {
@@ -77,7 +85,7 @@ func seconds(s float64) time.Duration { return time.Duration(math.Ceil(s * float
 
 // say writes the headers of Anthropic's and OpenAI's limits, which stand on every answer.
 func (q quota) say(h http.Header, p Protocol, now time.Time) {
-	if !q.limited {
+	if !q.limited || q.untold {
 		return
 	}
 	limit, remaining := strconv.Itoa(q.limit), strconv.Itoa(q.remaining)

@@ -107,6 +107,18 @@ func TestALimitIsSaidAsEachProviderDoes(t *testing.T) {
 	}
 }
 
+func TestALimitThatIsNotToldIsKnownByRefusalsAlone(t *testing.T) {
+	s := begin(t, Options{Rate: 2.5, Burst: 1, Now: newClock().now})
+	s.TellLimit(false)
+	for i := range 2 {
+		got := post(t.Context(), s, "/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":"a"}]}`)
+		told, again := got.header.Get("X-Ratelimit-Limit-Requests"), got.header.Get("Retry-After")
+		if told != "" || (got.status == http.StatusTooManyRequests) != (i == 1) || (again == "1") != (i == 1) {
+			t.Errorf("call %d: %d, limit %q, Retry-After %q", i, got.status, told, again)
+		}
+	}
+}
+
 func TestBucketsAreBounded(t *testing.T) {
 	var l limiter
 	l.set(1, 1)

@@ -111,6 +111,10 @@ func (s *Server) SetScript(script func(Ask) Reply) {
 // limit.
 func (s *Server) SetLimit(rate float64, burst int) { s.limits.set(rate, burstOf(rate, burst)) }
 
+// TellLimit says whether the headers of answers tell how a limit stands, as they do from the start. Without them only the
+// Retry-After of a refused call does.
+func (s *Server) TellLimit(does bool) { s.limits.tell(does) }
+
 // SetKeys changes what is taken as API key and who may sign calls of Bedrock.
 func (s *Server) SetKeys(key string, aws ...AWSKey) { s.keys.set(key, aws) }
 

@@ -278,6 +278,25 @@ func TestWhatIsGivenBackGoes(t *testing.T) {
 	})
 }
 
+func TestWhoGoesElsewhereLeavesNoPromise(t *testing.T) {
+	in(t, func(t *testing.T) {
+		p := pace.New(pace.Options{})
+		p.Heard(key, limited(time.Minute))
+		began := time.Now()
+		for i := range 3 {
+			if _, ok := p.Enter(t.Context(), key, pace.Ask{Since: began.Add(-time.Duration(i) * time.Second), Patience: time.Second}); ok {
+				t.Fatal("it goes in the block")
+			}
+		}
+		p.Forgo(key, began.Add(-time.Second))
+		p.Forgo(key, began.Add(-time.Second)) // once more says nothing
+		p.Forgo(pace.Key{Backend: "never", Model: "asked"}, began)
+		if n := p.Away(key); n != 2 {
+			t.Errorf("%d are to come back, want 2", n)
+		}
+	})
+}
+
 func TestGarbageIsDropped(t *testing.T) {
 	p := pace.New(pace.Options{Worker: "me"})
 	good := `{"v":1,"worker":"w","keys":[{"backend":"b","model":"m","sent":1,"demand":2,"learnt":{"rate":50,"known":true,"gen":3}}]}`

@@ -32,7 +32,9 @@ type bucket struct {
 	peers  map[string]*peer
 	used   time.Time
 
+	worker      string // this one's name among its peers
 	sent, held  uint64 // calls of this worker, and those of them that had to wait
+	open        int    // those that nothing was heard of yet
 	trail       trail  // of sent
 	refused     uint64
 	lastRefusal time.Time
@@ -43,9 +45,9 @@ type bucket struct {
 	toldAt      time.Time
 }
 
-func newBucket(key Key, now time.Time) *bucket {
+func newBucket(key Key, worker string, now time.Time) *bucket {
 	return &bucket{
-		key: key, limit: newLimit(now), accrued: now, used: now, began: now, credit: float64(startBurst) / startRate, peers: map[string]*peer{},
+		key: key, worker: worker, limit: newLimit(now), accrued: now, used: now, began: now, credit: float64(startBurst) / startRate, peers: map[string]*peer{},
 	}
 }
 
@@ -54,16 +56,60 @@ func (b *bucket) rates(now time.Time) (requests, tokens float64) {
 	b.requests.turn(now)
 	b.tokens.turn(now)
 	share := b.share(now)
-	requests = b.limit.allowed()
+	requests = b.limit.allowed(now, b.spare(share)) * share
+	if b.limit.probing(now) && b.probes(now) {
+		requests += b.limit.extra()
+	}
+	if b.daring(now, share) {
+		requests = min(requests, startRate*share)
+	}
 	if b.requests.usable() {
-		if r := b.requests.rate(now); !b.limit.Known || r < requests {
+		// Who has just begun does not know yet with whom it shares what is left.
+		if r := b.requests.rate(now) * share; !b.limit.Known && now.Sub(b.began) > 2*tellEvery || r < requests {
 			requests = r
 		}
 	}
 	if b.tokens.usable() {
 		tokens = b.tokens.rate(now) * share
 	}
-	return requests * share, tokens
+	return requests, tokens
+}
+
+// spare is how many calls are left in the provider's bucket: the others have sent some that this worker does not know of yet.
+func (b *bucket) spare(share float64) float64 { return 3 + (1-share)*b.limit.Rate*tellEvery.Seconds() }
+
+// turn is 1 for the worker that goes first of those that have calls, and less the later one goes.
+func (b *bucket) turn(now time.Time) float64 {
+	ahead, all := 0, 1
+	for name, p := range b.peers {
+		if p.demand < 1 || now.Sub(p.heard) >= unheard {
+			continue
+		}
+		if all++; name < b.worker {
+			ahead++
+		}
+	}
+	return 1 - float64(ahead)/float64(all)
+}
+
+// probes tells whether it is this worker that probes a limit: one at a time, or each would be refused.
+func (b *bucket) probes(now time.Time) bool { return b.turn(now) == 1 }
+
+// daring tells whether so many calls are on their way that too many would be refused at once if the limit were reached now. What
+// nothing was heard of for a while was not refused. While little was sent that is one call a worker, later more: what was
+// taken pays for what is refused.
+func (b *bucket) daring(now time.Time, share float64) bool {
+	l := &b.limit
+	if l.Settled || b.requests.usable() && now.Sub(b.began) > 2*tellEvery {
+		return false
+	}
+	most := max(3, l.taken/100)
+	if !l.Known {
+		beyond := max(l.sent-150, 0)
+		most = max(most, l.sent/50, beyond*beyond/400)
+	}
+	late := float64(b.sent) - b.trail.upto(now.Add(-soon))
+	return min(float64(b.open), late) >= max(1, most*share)
 }
 
 // cost is the time in seconds that a call takes of the bucket.
@@ -76,12 +122,13 @@ func (b *bucket) cost(now time.Time, tokens float64) float64 {
 	return cost
 }
 
-// accrue adds the time that has passed. A block saves nothing up: when it ends one call goes, and the others follow by the rate.
+// accrue adds the time that has passed. A block saves nothing up: when it ends one call goes, of one worker, and the others follow by
+// the rate.
 func (b *bucket) accrue(now time.Time, cost float64) {
 	from := b.accrued
 	if b.limit.until.After(from) {
 		from = b.limit.until
-		b.credit = cost
+		b.credit = cost * b.turn(now)
 	}
 	if now.Before(from) {
 		return
@@ -102,12 +149,21 @@ func (b *bucket) ready(now time.Time, tokens float64) time.Duration {
 	if b.credit < cost {
 		at = now.Add(seconds(cost - b.credit))
 	}
-	for _, until := range []time.Time{b.limit.until, b.shortUntil(tokens)} {
+	for _, until := range []time.Time{b.limit.until, b.shortUntil(tokens), b.crowdedUntil(now)} {
 		if until.After(at) {
 			at = until
 		}
 	}
 	return at.Sub(now)
+}
+
+// crowdedUntil tells until when a call waits because others are on their way: what headers told to be left is for all workers, and
+// what the others send now is told by the next answers. Each of those lets it look again.
+func (b *bucket) crowdedUntil(now time.Time) (at time.Time) {
+	if share, open := b.share(now), float64(b.open); b.requests.usable() && share < 1 && open >= max(1, share*(b.requests.left+open)) {
+		at = b.requests.reset
+	}
+	return at
 }
 
 func (b *bucket) shortUntil(tokens float64) (at time.Time) {
@@ -136,6 +192,7 @@ func (b *bucket) spend(now time.Time, tokens float64, waited bool) {
 		b.held++
 	}
 	b.sent++
+	b.open++
 	b.trail.add(now, float64(b.sent))
 	b.limit.called(now, 1, held)
 }
@@ -143,6 +200,7 @@ func (b *bucket) spend(now time.Time, tokens float64, waited bool) {
 // hear takes what an answer told. It tells whether other workers should know at once.
 func (b *bucket) hear(now time.Time, s Sign, longest time.Duration) (urgent bool) {
 	s.RetryAfter = min(max(s.RetryAfter, 0), longest)
+	b.open = max(b.open-1, 0)
 	if s.Sent.IsZero() || s.Sent.After(now) {
 		s.Sent = now
 	}
@@ -159,7 +217,8 @@ func (b *bucket) hear(now time.Time, s Sign, longest time.Duration) (urgent bool
 		b.limit.block(now, s.RetryAfter)
 		return s.RetryAfter > 0
 	case s.Class == ai.ClassRateLimited:
-		return b.limit.refused(now, s.Sent, s.RetryAfter)
+		share := b.share(now)
+		return b.limit.refused(now, s.Sent, s.RetryAfter, b.spare(share), 1-share)
 	}
 	return false
 }
@@ -180,8 +239,12 @@ func (b *bucket) quota(now time.Time, s Sign, longest time.Duration) {
 		}
 		if b.silent++; b.silent >= unsaid {
 			rate, _ := b.rates(now)
+			rate /= b.share(now)
+			if b.requests.usable() {
+				rate = max(rate, b.requests.rate(now))
+			}
 			b.requests, b.tokens, b.silent = window{}, window{}, 0
-			b.limit.lift(now, rate/b.share(now))
+			b.limit.lift(now, rate)
 		}
 		return
 	}

@@ -130,8 +130,19 @@ func (p *Pace) Leave(key Key, tokens int64) {
 	b.credit += b.cost(now, float64(tokens))
 	b.requests.left = min(b.requests.left+1, b.requests.limit)
 	b.tokens.left = min(b.tokens.left+float64(max(tokens, 0)), b.tokens.limit)
-	b.limit.sent = max(b.limit.sent-1, 0)
+	b.open = max(b.open-1, 0)
+	b.limit.unsent()
 	b.next()
+}
+
+// Forgo gives back the turn for which Enter told a call to come back that does not: it goes elsewhere, or has ended. Since is what
+// it said then.
+func (p *Pace) Forgo(key Key, since time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if b := p.buckets[key]; b != nil {
+		b.redeem(time.Now(), since)
+	}
 }
 
 // Heard takes what the answer to a call told.
@@ -174,7 +185,7 @@ func (p *Pace) bucket(key Key, now time.Time) *bucket {
 		if len(p.buckets) >= MaxKeys {
 			return nil
 		}
-		b = newBucket(key, now)
+		b = newBucket(key, p.opts.Worker, now)
 		p.buckets[key] = b
 	}
 	return b

@@ -213,3 +213,18 @@ func (c *crowd) one(ctx context.Context, since time.Time, at *pace.Pace) {
 		c.woken.Signal()
 	})
 }
+
+// close lets it refuse all calls for a while, and tells until when.
+func (p *provider) close(d time.Duration) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refill()
+	p.level = 1 - d.Seconds()*p.rate
+	return p.last.Add(d)
+}
+
+func (p *provider) refused() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.denied
+}

@@ -112,7 +112,7 @@ func (b *bucket) promise(now, due time.Time, a Ask, horizon time.Duration) time.
 		b.spread -= float64(int(b.spread))
 		due = last.Add(-time.Duration(b.spread * float64(horizon) * 0.8))
 	}
-	if due = due.Add(-min(a.Patience/2, time.Second)); due.Before(from) {
+	if due = due.Add(-min(a.Patience*3/4, time.Second)); due.Before(from) {
 		due = from
 	}
 	if !due.After(now) {

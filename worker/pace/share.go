@@ -43,6 +43,8 @@ type line struct {
 	// Sent counts its calls since it started, Held those of them that had to wait.
 	Sent uint64 `json:"sent"`
 	Held uint64 `json:"held"`
+	// Refused counts those of them that the provider refused for their rate.
+	Refused uint64 `json:"refused,omitempty"`
 	// Demand is how many calls a second it would send, and how many wait.
 	Demand float64 `json:"demand"`
 	// Learnt is what it believes of the provider, BlockedMS for how much longer it sends nothing.
@@ -52,9 +54,9 @@ type line struct {
 
 // peer is what another worker said of a key.
 type peer struct {
-	sent, held uint64
-	demand     float64
-	heard      time.Time
+	sent, held, refused uint64
+	demand              float64
+	heard               time.Time
 }
 
 // share is this worker's part of what all may send: by demand among those heard of late.
@@ -85,7 +87,7 @@ func (b *bucket) wants(now time.Time) float64 {
 
 // line is what this worker tells of a key.
 func (b *bucket) line(now time.Time) line {
-	l := line{Backend: b.key.Backend, Model: b.key.Model, Sent: b.sent, Held: b.held, Demand: b.wants(now), Learnt: b.limit.learnt}
+	l := line{Backend: b.key.Backend, Model: b.key.Model, Sent: b.sent, Held: b.held, Refused: b.refused, Demand: b.wants(now), Learnt: b.limit.learnt}
 	if d := b.limit.until.Sub(now); d > 0 {
 		l.BlockedMS = int64(math.Ceil(float64(d) / float64(time.Millisecond)))
 	}
@@ -104,14 +106,15 @@ func (b *bucket) merge(now time.Time, worker string, l line, longest time.Durati
 		}
 		p = &peer{}
 		if now.Sub(b.began) > unheard { // it was there before: what it sent is long past
-			p.sent, p.held = l.Sent, l.Held
+			p.sent, p.held, p.refused = l.Sent, l.Held, l.Refused
 		}
 		b.peers[worker] = p
 	}
-	sent, held := since(&p.sent, l.Sent), since(&p.held, l.Held)
+	sent, held, refused := since(&p.sent, l.Sent), since(&p.held, l.Held), since(&p.refused, l.Refused)
 	p.demand, p.heard = l.Demand, now
 	blocked := min(time.Duration(l.BlockedMS)*time.Millisecond, longest)
 	b.limit.called(now, sent, min(held, sent))
+	b.limit.owe(refused)
 	b.limit.merge(now, l.Learnt, blocked)
 }
 
@@ -167,7 +170,8 @@ func (l *line) check() error {
 	}
 	o := l.Learnt
 	if o.Gen > 1<<53 || !within(o.Rate, slowest, fastest) || !within(o.Burst, 0, 1e9) || !within(o.Loss, 0, 1e9) || !within(o.Held, 0, fastest) ||
-		!within(o.Delivered, 0, 1e9) || o.Streak < 0 || o.Streak > 4 || o.Early < 0 || o.Early > 1e9 || !within(o.Delay, 0, 10) {
+		!within(o.Delivered, 0, 1e9) || o.Streak < 0 || o.Streak > 4 || o.Early < 0 || o.Early > 1e9 || !within(o.Delay, 0, 10) ||
+		!within(o.First, 0, 1e9) || !within(o.Took, 0, 1e9) {
 		return errors.New("learnt: is out of bounds")
 	}
 	return nil

@@ -44,7 +44,7 @@ func (b *bus) join(ctx context.Context, running *sync.WaitGroup, n int) (all []*
 
 func TestThreeWorkersShareOneLimit(t *testing.T) {
 	for _, k := range kinds()[:5] {
-		k.used, k.learns = min(k.used, 0.7), 4*k.learns // three of them learn it
+		k.used = min(k.used, 0.7) // three of them learn it
 		t.Run(k.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
@@ -58,4 +58,24 @@ func TestThreeWorkersShareOneLimit(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestARefusalIsHeardByEveryWorkerAtOnce: as soon as the message takes, not when they tell each other anyway.
+func TestARefusalIsHeardByEveryWorkerAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		workers := (&bus{}).join(ctx, &running, 3)
+		goes(t, workers[0], key)
+		time.Sleep(5 * time.Millisecond)
+		workers[0].Heard(key, limited(time.Minute))
+		time.Sleep(1100 * time.Microsecond)
+		for i, w := range workers {
+			if _, ok := w.Enter(t.Context(), key, pace.Ask{Patience: time.Second}); ok {
+				t.Errorf("worker %d calls in the block", i)
+			}
+		}
+		cancel()
+		running.Wait()
+	})
 }

@@ -13,7 +13,8 @@ type State struct {
 	Model   string `json:"model"`
 	// Source says where the rate comes from: headers, refusals, or none while no limit is known.
 	Source string `json:"source"`
-	// Rate is how many calls a second all workers may send; while no limit is known, what is tried. Share is this worker's part.
+	// Rate is how many calls a second all workers may send, apart from probes; while no limit is known, what is tried. Share is this
+	// worker's part.
 	Rate  float64 `json:"calls_per_second"`
 	Share float64 `json:"share"`
 	// BlockedUntil is until when the provider wants no call; absent where it does.
@@ -83,7 +84,7 @@ func (b *bucket) state(now time.Time) State {
 	case b.requests.usable() || b.tokens.usable():
 		s.Source = SourceHeaders
 	case b.limit.Known:
-		s.Source = SourceRefusals
+		s.Source, s.Rate = SourceRefusals, b.limit.Rate
 	}
 	if until := b.limit.until; until.After(now) {
 		s.BlockedUntil = &until

@@ -85,8 +85,10 @@ type turn struct {
 	// use is what the request may do with the cache, leads tells that identical ones follow it.
 	use   ai.CacheUse
 	leads bool
-	// moved tells that another backend is asked than the one that the cache was asked for, other that use is not of the call.
-	moved, other bool
+	// moved tells that another backend is asked than the one that the cache was asked for.
+	moved bool
+	// promised is whose turn the request was told to come back for; zero: nobody's.
+	promised pace.Key
 	// kept tells that the answer is in the cache, over that the layer is through with the request.
 	kept, over bool
 	// avoid has the backends that failed in this turn.
@@ -138,6 +140,9 @@ func (a *AI) one(ctx context.Context, t *worker.Task) worker.Verdict {
 	v = a.attempts(ctx, x)
 	v.Spent = x.spent
 	x.over = v.Action == worker.ActionAdvance && v.Next != nil && v.Next.State != messages.StateAI
+	if x.over {
+		a.forgo(x)
+	}
 	for i := range x.spent {
 		if x.spent[i].OverBound() {
 			v.Events = append(v.Events, messages.Event{Kind: messages.EventOverBound, Key: t.Key, Epoch: t.Envelope.Epoch, Attempt: &x.spent[i]})
@@ -174,7 +179,7 @@ func (a *AI) elsewhere(x *turn) (other bool, until time.Time) {
 	case plan.Refusal != nil || plan.Pass || x.avoid[plan.Backend.Name]:
 		return false, time.Time{}
 	}
-	x.plan, x.moved, x.other = plan, true, true
+	x.plan, x.moved = plan, true
 	return true, time.Time{}
 }
 

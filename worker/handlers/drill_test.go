@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"flowgate/messages"
+	"flowgate/pipelines/ai"
 	"flowgate/worker"
 	"flowgate/worker/backends"
 	"flowgate/worker/breaker"
@@ -156,9 +157,38 @@ func TestDeadPrimary(t *testing.T) {
 		len(keys), failovers, told.to("primary", breaker.Open), told.to("primary", breaker.Closed), back, len(keys)-before)
 }
 
-// TestCallsWaitInsteadOfBeingRefused: a backend takes 50 calls a second and says so. At most one of a hundred calls is refused, all
-// requests succeed. The long form is of 10,000 requests.
+// paced lets layer 2 of a process pace its calls.
+func paced(t *testing.T, p *process, layer *handlers.AI) {
+	t.Helper()
+	layer.Pace = pace.New(pace.Options{Conn: p.conn, Worker: p.name})
+	ctx, cancel := context.WithCancel(context.Background())
+	p.all.Go(func() {
+		if err := layer.Pace.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	p.stop = cancel
+}
+
+// TestCallsWaitInsteadOfBeingRefused: a backend takes 50 calls a second. At most one of a hundred calls is refused, all requests
+// succeed, whether its headers tell of the limit or refused calls alone do, by one worker and by three. The long form is of 10,000
+// requests.
 func TestCallsWaitInsteadOfBeingRefused(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		tells   bool
+		workers int
+	}{
+		{"headers tell", true, 1}, {"only refusals tell", false, 1}, {"only refusals tell, three workers", false, 3},
+	} {
+		if c.workers > 1 || c.tells || long() { // one worker alone is held in simulated time
+			t.Run(c.name, func(t *testing.T) { callsWait(t, c.tells, c.workers) })
+		}
+	}
+}
+
+func callsWait(t *testing.T, tells bool, workers int) {
+	t.Helper()
 	many := 500
 	if long() {
 		many = 10_000
@@ -167,26 +197,21 @@ func TestCallsWaitInsteadOfBeingRefused(t *testing.T) {
 	s.slots, s.patience = 64, time.Duration(many/10)*time.Second
 	limited := rehearse(t)
 	limited.SetLimit(50, 50)
+	limited.TellLimit(tells)
 	s.tune = func(p *process, layer *handlers.AI) {
 		layer.Backends = []handlers.Serving{asking(t, "primary", limited)}
-		layer.Pace = pace.New(pace.Options{Conn: p.conn, Worker: p.name})
-		ctx, cancel := context.WithCancel(context.Background())
-		p.all.Go(func() {
-			if err := layer.Pace.Run(ctx); err != nil {
-				t.Error(err)
-			}
-		})
-		p.stop = cancel
+		paced(t, p, layer)
 	}
-	p := s.start(true, nil)
-	t.Cleanup(p.end)
+	for range workers {
+		t.Cleanup(s.start(true, nil).end)
+	}
 	began := time.Now()
 	keys := make([]messages.Key, many)
 	for i := range keys {
 		keys[i] = messages.Key{Tenant: "acme", ID: fmt.Sprint("r", i)}
 		s.publish(messages.RequestSubject(messages.ClassStd, keys[i]), fmt.Appendf(nil, `{"prompt":"question %d","audit_reason":"a drill of backends","max_tokens":20}`, i))
 	}
-	s.until("the last call was made", func() bool { return limited.Totals("").Calls >= int64(many) })
+	s.until("all calls are answered", func() bool { return limited.Totals("").Outcomes[provider.Success] >= int64(many) })
 	took := time.Since(began)
 	for _, key := range keys {
 		if e := s.outcome(key); e.End.Status != messages.StatusSuccess {
@@ -194,9 +219,31 @@ func TestCallsWaitInsteadOfBeingRefused(t *testing.T) {
 		}
 	}
 	totals := limited.Totals("")
-	refused := totals.Calls - int64(many)
+	refused := totals.Outcomes[provider.RateLimited]
 	t.Logf("%d requests in %s, %.1f a second; %d of %d calls were answered 429", many, took.Round(time.Millisecond), float64(many)/took.Seconds(), refused, totals.Calls)
 	if refused*100 > totals.Calls {
 		t.Errorf("%d of %d calls were refused", refused, totals.Calls)
+	}
+}
+
+// TestARequestThatGoesElsewhereLeavesNoPromise: its turn at the backend which it waited for is free for others at once.
+func TestARequestThatGoesElsewhereLeavesNoPromise(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	primary, secondary := rehearse(t), rehearse(t)
+	var all *pace.Pace
+	s.tune = func(p *process, layer *handlers.AI) {
+		layer.Backends = []handlers.Serving{asking(t, "primary", primary), asking(t, "secondary", secondary)}
+		paced(t, p, layer)
+		all = layer.Pace
+	}
+	t.Cleanup(s.start(true, nil).end)
+	busy := pace.Key{Backend: "primary", Model: model}
+	all.Heard(busy, pace.Sign{Class: ai.ClassRateLimited, RetryAfter: time.Minute, Sent: time.Now()})
+	if e := s.outcome(s.submit("r", "a question")); e.End.Status != messages.StatusSuccess || e.AI.Backend != "secondary" {
+		t.Fatalf("it ended as %s (%s) at %s", e.End.Status, e.End.Reason, e.AI.Backend)
+	}
+	if n := all.Away(busy); n != 0 {
+		t.Errorf("%d are to come back to the primary", n)
 	}
 }

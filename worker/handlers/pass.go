@@ -66,16 +66,20 @@ func (p *pass) came(fault *ai.Fault, quota ai.Quota) {
 // enter asks for the turn of the planned call, and for the word of its backend's breaker. Without a pass it tells when to come back.
 func (a *AI) enter(ctx context.Context, x *turn, patience time.Duration) (*pass, time.Time) {
 	p := &pass{key: pace.Key{Backend: x.plan.Backend.Name, Model: x.plan.Call.Model}, sent: a.Now()}
+	if x.promised != p.key {
+		a.forgo(x)
+	}
 	if !x.plan.Backend.Billable {
 		return p, time.Time{}
 	}
 	if a.Pace != nil {
 		p.tokens = x.plan.Call.InputBound/bytesPerToken + int64(x.plan.Call.MaxTokens)
-		at, ok := a.Pace.Enter(ctx, p.key, pace.Ask{Tokens: p.tokens, Since: x.Envelope.SubmittedAt.Add(-lead(x.Class)), Patience: patience})
+		at, ok := a.Pace.Enter(ctx, p.key, pace.Ask{Tokens: p.tokens, Since: x.since(), Patience: patience})
 		if !ok {
+			x.promised = p.key
 			return nil, at
 		}
-		p.pace = a.Pace
+		x.promised, p.pace = pace.Key{}, a.Pace
 	}
 	if a.Breakers != nil {
 		permit, refusal := a.Breakers.Allow(p.key.Backend, p.key.Model)
@@ -87,6 +91,17 @@ func (a *AI) enter(ctx context.Context, x *turn, patience time.Duration) (*pass,
 	}
 	return p, time.Time{}
 }
+
+// forgo gives back the turn that was promised to a request which goes elsewhere, or needs none any more.
+func (a *AI) forgo(x *turn) {
+	if a.Pace != nil && x.promised != (pace.Key{}) {
+		a.Pace.Forgo(x.promised, x.since())
+	}
+	x.promised = pace.Key{}
+}
+
+// since orders the calls of a backend: older requests go first.
+func (x *turn) since() time.Time { return x.Envelope.SubmittedAt.Add(-lead(x.Class)) }
 
 // crowded tells whether too many wait for the planned backend already.
 func (a *AI) crowded(x *turn) bool {
@@ -131,9 +146,9 @@ func (a *AI) standing(b *ai.BackendFact, model string) {
 	case r.State == breaker.HalfOpen: // one call tries, and may be answered
 		b.Held, b.HeldBy = again(r, a.Now()), r.Error()
 	case r.Class == ai.ClassAuth:
-		b.Down, b.DownBy, b.DownUntil = messages.ReasonBackendAuth, r.Error(), r.Next
+		b.Down = messages.ReasonBackendAuth
 	case r.Class == ai.ClassQuota:
-		b.Down, b.DownBy, b.DownUntil = messages.ReasonBackendQuota, r.Error(), r.Next
+		b.Down = messages.ReasonBackendQuota
 	default:
 		b.Held, b.HeldBy = again(r, a.Now()), r.Error()
 	}

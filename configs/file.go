@@ -1,10 +1,8 @@
 package configs
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 )
 
@@ -19,10 +17,7 @@ const (
 func readFile(path string, limit int64) ([]byte, error) {
 	f, err := os.Open(path) //nolint:gosec // the operator names the file
 	if err != nil {
-		if fault, ok := errors.AsType[*fs.PathError](err); ok {
-			err = fault.Err
-		}
-		return nil, fmt.Errorf("opening the file %q: %w", path, err)
+		return nil, fmt.Errorf("opening configuration: %w", err)
 	}
 	defer func() { _ = f.Close() }() // opened for reading: nothing can be lost
 	info, err := f.Stat()

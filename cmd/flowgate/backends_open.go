@@ -51,9 +51,7 @@ func (n *node) open(name string) (worker.Backend, error) {
 
 // openBedrock makes the Bedrock backend with a client of AWS of its own.
 func (n *node) openBedrock() (worker.Backend, error) {
-	options := awsOptions(n.settings, os.LookupEnv)
-	options.Renewed = func() { n.renewed(configs.BedrockName) }
-	aws, err := sessions.New(options)
+	aws, err := sessions.New(awsOptions(n.settings, os.LookupEnv))
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ type State struct {
 	// Class and Code are those of the fault that did it.
 	Class ai.Class `json:"class,omitempty"`
 	Code  string   `json:"code,omitempty"`
-	// Next is when a call may try; absent where it is closed, and where nothing is tried before the credentials are others.
+	// Next is when a call may try; absent where it is closed, and where nothing is tried before a reset.
 	Next *time.Time `json:"next,omitempty"`
 	// Failures are those in a row.
 	Failures uint32 `json:"failures,omitempty"`
@@ -48,15 +48,14 @@ func (b *Breakers) State() []State {
 	return all
 }
 
-// Renewed ends what refused credentials hold of a backend, because they are others now, or are taken again. What is open or held for
-// another reason stays so.
-func (b *Breakers) Renewed(backend string) {
+// Reset closes the breakers of a backend: its credentials changed, or an operator says so.
+func (b *Breakers) Reset(backend string) {
 	defer b.tell()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
 	for n, u := range b.units {
-		if n.backend != backend || u.hold == nil || u.hold.position != Unhealthy {
+		if n.backend != backend {
 			continue
 		}
 		b.look(u, now)
@@ -97,7 +96,7 @@ func Log(log *zap.Logger) func(Change) {
 		switch c.To {
 		case Unhealthy:
 			if c.Next.IsZero() {
-				log.Error("a backend refuses its credentials: nothing is asked of it before a restart, or before they are others", fields...)
+				log.Error("a backend refuses its credentials: nothing is asked of it before a restart", fields...)
 				return
 			}
 			log.Error("a backend refuses its credentials: nothing is asked of it before the time of next, when one call tries", fields...)

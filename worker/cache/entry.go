@@ -39,8 +39,6 @@ type Entry struct {
 	// Seconds is how long the call took, CostMicroUSD what it cost.
 	Seconds      float64 `json:"time"`
 	CostMicroUSD int64   `json:"cost_microusd"`
-	// Recalled is what Ask.Recall made of Response; nil: nobody has asked for it.
-	Recalled any `json:"-"`
 }
 
 var (
@@ -88,11 +86,7 @@ func (e *Entry) fresh(now time.Time, maxAge time.Duration) bool {
 
 // size is what the entry takes in memory, in bytes, roughly.
 func (e *Entry) size() int64 {
-	size := int64(len(e.Request)+len(e.Response)+len(e.Model)+len(e.Backend)+len(e.Region)) + 512
-	if e.Recalled != nil { // nothing larger than it was made of
-		size += int64(len(e.Response))
-	}
-	return size
+	return int64(len(e.Request)+len(e.Response)+len(e.Model)+len(e.Backend)+len(e.Region)) + 512
 }
 
 // digestBytes is a key's digest; nil for what is none.

@@ -180,14 +180,14 @@ type sighting struct {
 	billing     string
 }
 
-// BillingCalling stands for an attempt of which only the state calling is known.
-const BillingCalling = "calling"
+// billingCalling stands for an attempt of which only the state calling is known.
+const billingCalling = "calling"
 
 func see(t *messages.Attempt, calling bool) sighting {
 	amount := t.CostMicroUSD
 	switch {
 	case calling:
-		return sighting{bound: max(t.BoundMicroUSD, amount), billing: BillingCalling}
+		return sighting{bound: max(t.BoundMicroUSD, amount), billing: billingCalling}
 	case t.Billing == messages.BillingKnown || t.Billing == messages.BillingNone:
 		return sighting{bound: t.BoundMicroUSD, cost: &amount, billing: string(t.Billing)}
 	}

@@ -1,8 +1,10 @@
 package configs
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 )
 
@@ -17,7 +19,10 @@ const (
 func readFile(path string, limit int64) ([]byte, error) {
 	f, err := os.Open(path) //nolint:gosec // the operator names the file
 	if err != nil {
-		return nil, fmt.Errorf("opening configuration: %w", err)
+		if fault, ok := errors.AsType[*fs.PathError](err); ok {
+			err = fault.Err
+		}
+		return nil, fmt.Errorf("opening the file %q: %w", path, err)
 	}
 	defer func() { _ = f.Close() }() // opened for reading: nothing can be lost
 	info, err := f.Stat()

@@ -120,6 +120,8 @@ type Admission struct {
 	AllowUnknownDepartment bool `yaml:"allow_unknown_department"`
 	// AllowedModels, where it has any, are the only exact model ids that may be used.
 	AllowedModels []string `yaml:"allowed_models"`
+	// MatchTexts lets a prompt that names no trigger run under the FLOW agreement that its last text means.
+	MatchTexts bool `yaml:"match_texts"`
 }
 
 // Probes say how the health of services is asked for.

@@ -116,7 +116,7 @@ func (f *ResponseFormat) fault() *FieldError {
 	case len(f.Schema) == 0:
 		return &FieldError{Field: "schema", Rule: "is required beside the type json_schema"}
 	}
-	return schemaFault("schema", f.Schema)
+	return answerSchemaFault("schema", f.Schema)
 }
 
 func schemaFault(field string, schema json.RawMessage) *FieldError {

@@ -142,6 +142,9 @@ func (e *End) Message() string {
 func EncodeEnvelope(e *Envelope) ([]byte, error) {
 	stamped := *e
 	stamped.V = Version
+	if data, done := encodeAround(stamped); done {
+		return data, nil
+	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false) // escaping could make a body six times as large

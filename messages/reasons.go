@@ -66,6 +66,11 @@ const (
 	ReasonAgreementUnknown     Reason = "agreement_unknown"
 	ReasonAgreementNotYetValid Reason = "agreement_not_yet_valid"
 	ReasonAgreementExpired     Reason = "agreement_expired"
+	ReasonAgreementAmbiguous   Reason = "agreement_ambiguous"
+	ReasonAgreementNotApproved Reason = "agreement_not_approved"
+	ReasonAgreementNotAllowed  Reason = "agreement_not_allowed"
+	ReasonAgreementSuspended   Reason = "agreement_suspended"
+	ReasonAgreementExhausted   Reason = "agreement_exhausted"
 	ReasonNotAvailableYet      Reason = "not_available_yet"
 	ReasonDeadlinePassed       Reason = "deadline_passed"
 	ReasonCancelled            Reason = "cancelled"
@@ -146,6 +151,11 @@ func ReasonList() []ReasonInfo {
 		{ReasonAgreementUnknown, false, "No agreement has this trigger.", "Use a trigger of configs/agreements.yaml."},
 		{ReasonAgreementNotYetValid, true, "The agreement is not valid yet.", "Send it again when the agreement is valid."},
 		{ReasonAgreementExpired, false, "The agreement has expired.", "Have the agreement renewed."},
+		{ReasonAgreementAmbiguous, false, "The text may mean several FLOW agreements.", "Name one of the triggers that the result names."},
+		{ReasonAgreementNotApproved, false, "No version of the FLOW agreement is approved.", "Have a version approved; flowgate flow show tells where it stands."},
+		{ReasonAgreementNotAllowed, false, "The FLOW agreement is not for requests of this tenant.", "Name an agreement of the tenant, or have this one extended to it."},
+		{ReasonAgreementSuspended, true, "The FLOW agreement is suspended.", "Ask whoever suspended it; flowgate flow show names them."},
+		{ReasonAgreementExhausted, true, "The FLOW agreement has run as often as it may today.", "Send it again tomorrow, or have the agreement's limit raised."},
 		{ReasonNotAvailableYet, false, "This version can govern the request but cannot do what it asks.", "Wait for the version that can; nothing was pretended."},
 		{ReasonDeadlinePassed, false, "not_after passed before the request was done.", "Send it again with a later not_after under a new id."},
 		{ReasonCancelled, false, "The request was cancelled.", "Nothing."},
@@ -155,7 +165,7 @@ func ReasonList() []ReasonInfo {
 		{ReasonBackendInvalid, false, "The backend calls the request invalid.", "Change the request as the attempt's message says, then replay."},
 		{ReasonBackendRefused, false, "The model refused to answer.", "Change the request."},
 		{ReasonBackendUnavailable, true, "The backend failed on every attempt.", "Replay when the backend is well."},
-		{ReasonInDoubt, true, "A call was cut off after it was sent, as often as may be paid for; it may have been billed.", "Check with the provider, then replay."},
+		{ReasonInDoubt, true, "No call brought an answer that can be used, as often as may be paid for; each may have been billed.", "Check with the provider, then replay."},
 		{ReasonSLAMissed, true, "The answer came later than the agreement's SLA allows.", "Replay, or have the SLA changed."},
 		{ReasonClaimMissing, true, "The stored body of the request was not found.", "Check the claim store, then replay with the request."},
 		{ReasonTooLarge, false, "The request grew larger on its way than a message of the broker may be.", "Ask for a shorter answer or send a shorter request, or raise the broker's max_payload; then replay with the request."},

@@ -67,6 +67,8 @@ type AgreementRef struct {
 	Trigger string `json:"trigger"`
 	// Version is the agreement's content version.
 	Version string `json:"version"`
+	// Revision is how often any agreement had been changed when this one last was: who knows less must not judge it. 0: not known.
+	Revision int64 `json:"revision,omitempty"`
 	// SLASeconds is the time that an answer may take; 0 means that none is agreed.
 	SLASeconds float64 `json:"sla_seconds,omitempty"`
 	// ComplianceLevel has controls that the request must meet beside the deployment's.
@@ -74,6 +76,21 @@ type AgreementRef struct {
 	// Owner answers for the agreement, Approver approved it.
 	Owner    string `json:"owner,omitempty"`
 	Approver string `json:"approver,omitempty"`
+	// ValidUntil is the first moment at which it is no longer valid; absent where it has no end.
+	ValidUntil time.Time `json:"valid_until,omitzero"`
+	// Allowed bounds what its requests may use; absent where it bounds nothing.
+	Allowed *Allowed `json:"allowed,omitempty"`
+}
+
+// AgreementFact is how layer 1 came to the agreement of a request, and where that stood.
+type AgreementFact struct {
+	// Terms is the version of what is kept of the agreement for deciding again: 12 hexadecimal digits of its SHA-256.
+	Terms string `json:"terms"`
+	// State is where the agreement stood: approved, suspended, or draft, review and retired where no version was in force.
+	State string `json:"state"`
+	// By is trigger (the request names it), text (its text does, with a confidence of Confidence) or default (it is its tenant's).
+	By         string  `json:"by"`
+	Confidence float64 `json:"confidence,omitempty"`
 }
 
 // CorporateSection is what layer 1 decided.
@@ -179,6 +196,10 @@ type CorporateFacts struct {
 	// Temperature and MaxTokens are the request's own.
 	Temperature *float64 `json:"temperature,omitempty"`
 	MaxTokens   *int     `json:"max_tokens,omitempty"`
+	// Agreement is how the request came to its agreement; absent where it has none, and in older records.
+	Agreement *AgreementFact `json:"agreement,omitempty"`
+	// Meant are the triggers that the request may mean, where none is its agreement's.
+	Meant []string `json:"meant,omitempty"`
 	// Trigger is the request's, where the section names no agreement. One that ends with a space had what the record may not have.
 	Trigger string `json:"trigger,omitempty"`
 	// Growth is by how many bytes placeholders can make the conversation longer.

@@ -58,6 +58,8 @@ type backendsView struct {
 	Why       string        `json:"why,omitempty"`
 	Processes int           `json:"processes"`
 	Backends  []backendView `json:"backends"`
+	// Warnings are of settings by which requests can go nowhere.
+	Warnings []configs.Warning `json:"warnings,omitempty"`
 
 	settings configs.Settings
 	health   []sessions.Health // as the processes see it
@@ -67,6 +69,10 @@ type backendsView struct {
 type backendView struct {
 	fleet.Backend
 
+	// State is skipped, available, blocked (by the provider, for a while), held (by a breaker), partly (some models), or what a check
+	// found that failed; Stops say what is not asked now, and until when.
+	State string `json:"state"`
+	Stops []stop `json:"stops,omitempty"`
 	// Used tells whether a process uses it, or would by the settings.
 	Used bool `json:"used"`
 	// Processes is how many use it, of those that have layer 2.
@@ -96,9 +102,10 @@ func lookAtBackends(ctx context.Context, g *globals, only []string) (*backendsVi
 	v.gather(fleetNow)
 	if v.Processes == 0 {
 		v.Asked = "settings"
-		for _, f := range detect(settings, os.LookupEnv) {
-			v.Backends = append(v.Backends, backendView{Backend: f.state(prices, time.Now()), Used: f.skipped() == ""})
-		}
+		v.Backends = viewsOf(detect(settings, os.LookupEnv), prices, time.Now())
+	}
+	if warning := v.unservedDefault(prices, time.Now()); warning != "" {
+		v.Warnings = append(v.Warnings, configs.Warning{Key: defaultModelKey, Text: warning})
 	}
 	if len(only) > 0 {
 		v.Backends = slices.DeleteFunc(v.Backends, func(b backendView) bool { return !slices.Contains(only, b.Name) })

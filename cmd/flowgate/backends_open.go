@@ -51,7 +51,9 @@ func (n *node) open(name string) (worker.Backend, error) {
 
 // openBedrock makes the Bedrock backend with a client of AWS of its own.
 func (n *node) openBedrock() (worker.Backend, error) {
-	aws, err := sessions.New(awsOptions(n.settings, os.LookupEnv))
+	options := awsOptions(n.settings, os.LookupEnv)
+	options.Renewed = func() { n.renewed(configs.BedrockName) }
+	aws, err := sessions.New(options)
 	if err != nil {
 		return nil, err
 	}

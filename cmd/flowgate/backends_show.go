@@ -15,6 +15,11 @@ import (
 // show prints the backends, whole blocks of those that were named.
 func (v *backendsView) show(w io.Writer, asJSON, whole bool) error {
 	var err error
+	now := time.Now()
+	for i := range v.Backends {
+		b := &v.Backends[i]
+		b.Stops, b.State = stopsOf(b.Backend, now), b.state(now)
+	}
 	switch {
 	case asJSON:
 		err = printJSON(w, v)
@@ -26,12 +31,16 @@ func (v *backendsView) show(w io.Writer, asJSON, whole bool) error {
 	return verdict(err, v.checksOK())
 }
 
+// head says who was asked, and what of the settings leads nowhere.
 func (v *backendsView) head(w io.Writer) error {
+	said := fmt.Sprintf("By settings and environment alone: %s\n", printable(v.Why))
 	if v.Asked == "processes" {
-		_, err := fmt.Fprintf(w, "Asked: %d process(es) with layer 2\n", v.Processes)
-		return err
+		said = fmt.Sprintf("Asked: %d process(es) with layer 2\n", v.Processes)
 	}
-	_, err := fmt.Fprintf(w, "By settings and environment alone: %s\n", printable(v.Why))
+	for _, warning := range v.Warnings {
+		said += "Warning: " + printable(warning.String()) + "\n"
+	}
+	_, err := io.WriteString(w, said)
 	return err
 }
 
@@ -52,7 +61,7 @@ func (v *backendsView) table(w io.Writer) error {
 			requests, failed = fmt.Sprint(b.Calls.Requests), fmt.Sprint(b.Calls.Errors)
 			took = fmt.Sprintf("%.0f/%.0f/%.0f", b.Calls.Took.P50, b.Calls.Took.P95, b.Calls.Took.P99)
 		}
-		rows = append(rows, []string{b.Name, b.state(time.Now()), orDash(b.Breaker), requests, failed, took, b.Source})
+		rows = append(rows, []string{b.Name, b.State, orDash(b.Breaker), requests, failed, took, b.Source})
 	}
 	if len(rows) > 0 {
 		if err := table(w, "BACKEND STATE BREAKER CALLS_5M FAILED MS_P50/95/99 CREDENTIALS", rows); err != nil {
@@ -60,6 +69,11 @@ func (v *backendsView) table(w io.Writer) error {
 		}
 	}
 	for _, b := range v.Backends {
+		for _, s := range b.Stops {
+			if b.Used {
+				fmt.Fprintf(&others, "  %-9s  %s\n", b.Name, printable(s.String()))
+			}
+		}
 		if b.Check != nil {
 			fmt.Fprintf(&others, "  %-9s  checked: %s\n", b.Name, printable(b.Check.String()))
 		}
@@ -75,10 +89,8 @@ func (b *backendView) state(now time.Time) string {
 		return "skipped"
 	case b.Check != nil && !b.Check.ok():
 		return string(b.Check.State)
-	case b.HeldUntil.After(now) || b.Breaker == "unhealthy":
-		return "held"
 	}
-	return "available"
+	return stateBy(stopsOf(b.Backend, now), b.Backend)
 }
 
 // blocks is everything about each.
@@ -88,7 +100,7 @@ func (v *backendsView) blocks(w io.Writer) error {
 	}
 	var out strings.Builder
 	for _, b := range v.Backends {
-		fmt.Fprintf(&out, "%s: %s\n", b.Name, b.state(time.Now()))
+		fmt.Fprintf(&out, "%s: %s\n", b.Name, b.State)
 		for _, line := range b.lines(time.Now()) {
 			if line[1] != "" {
 				fmt.Fprintf(&out, "  %-12s %s\n", line[0], printable(line[1]))
@@ -117,11 +129,13 @@ func (b *backendView) lines(now time.Time) [][2]string {
 	if b.Used {
 		lines = append(lines, [2]string{"breaker", cmp.Or(b.Breaker, "nothing known")})
 	}
-	if b.state(now) == "held" {
-		lines = append(lines, [2]string{"held", "after " + b.HeldBy + ", until " + cmp.Or(strings.TrimLeft(clock(b.HeldUntil), "-"), "a restart")})
+	for _, stop := range b.Stops {
+		lines = append(lines, [2]string{"stopped", stop.String()})
 	}
 	for _, m := range b.ModelBreakers {
-		lines = append(lines, [2]string{"breaker", m.Model + ": " + m.State + " after " + strings.TrimSpace(m.Class+" "+m.Code)})
+		if m.State == "half_open" {
+			lines = append(lines, [2]string{"breaker", m.Model + ": " + m.State + " after " + strings.TrimSpace(m.Class+" "+m.Code)})
+		}
 	}
 	for _, p := range b.Paces {
 		lines = append(lines, [2]string{"pace", paceOf(p, now)})

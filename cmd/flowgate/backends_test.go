@@ -44,6 +44,7 @@ func seenBackends(t *testing.T, said ran) (v backendsView, by map[string]backend
 }
 
 func TestBackendsAreShownAndCheckedForReal(t *testing.T) {
+	t.Parallel()
 	g := newGround(t, everyBackend)
 	fakeEverything(t, g)
 	v, by := seenBackends(t, g.say("backends", "--check", "--json"))
@@ -90,6 +91,7 @@ func TestBackendsAreShownAndCheckedForReal(t *testing.T) {
 }
 
 func TestChecksOfBackendsFailWithTheBackend(t *testing.T) {
+	t.Parallel()
 	g := newGround(t, quickSettings+"  backends: {allowed: [anthropic, openai]}\n", "OPENAI_BASE_URL=http://127.0.0.1:1/v1")
 	g.say("backends", "--check").wants(t, exitFailed, "openai", "unhealthy", "anthropic  it has no key")
 	g.say("backends", "anthropic", "--check").wants(t, exitDone, "anthropic: skipped")

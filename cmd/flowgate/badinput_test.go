@@ -22,6 +22,7 @@ import (
 
 	"flowgate/messages"
 	"flowgate/worker/postgres"
+	"flowgate/worker/workertest"
 )
 
 // sound is a request that nothing is wrong with.
@@ -373,17 +374,16 @@ func TestSettingsThatAreWrongAreNamed(t *testing.T) {
 
 func TestInterruptedWaitsSayHowToGoOn(t *testing.T) {
 	t.Parallel()
-	g := newGround(t, quickSettings)
+	server := workertest.NewOpenAI(t)
+	gate := server.Block("")
+	g := newGround(t, quickSettings, "OPENAI_BASE_URL="+server.URL)
 	up := g.up()
-	conn := producer(t, up.ready().NATSURL)
-	slow := strings.Replace(sound, "{", `{"metadata":{"offline_latency_ms":1500},`, 1)
-	waiting := g.begin(g.command("submit", "--id", "slow", "--wait", "-f", g.file("slow.json", []byte(slow))), "")
-	eventually(t, "it is known", func() bool {
-		msg, err := conn.Request(messages.GetResultSubject(messages.Key{Tenant: "default", ID: "slow"}), nil, patience)
-		return err == nil && bytes.Contains(msg.Data, []byte(`"pending"`))
-	})
+	up.ready()
+	waiting := g.begin(g.command("submit", "--id", "slow", "--wait", "-f", g.file("slow.json", []byte(sound))), "")
+	<-gate.Arrived()
 	waiting.signal(syscall.SIGINT)
 	waiting.ended().wants(t, exitFailed, "slow is still", "flowgate result slow")
+	gate.Release()
 	if r := g.result("slow"); r.Status != messages.StatusSuccess {
 		t.Errorf("it ended as %+v", r)
 	}

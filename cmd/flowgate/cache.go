@@ -4,13 +4,16 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"flowgate/configs"
+	"flowgate/pipelines/ai"
 	"flowgate/worker/broker"
 	"flowgate/worker/cache"
 	"flowgate/worker/s3"
@@ -48,8 +51,30 @@ func (g *globals) cacheTarget(family string) (t cacheTarget, err error) {
 	if err != nil {
 		return t, environmentError{err}
 	}
-	t.dir, err = cacheFolder(t.settings, root)
-	return t, err
+	if t.dir, err = cacheFolder(t.settings, root); err != nil {
+		return t, err
+	}
+	if err := usableFolder(t.dir); err != nil {
+		return t, environmentError{err}
+	}
+	return t, t.knows()
+}
+
+// knows tells whether anything of the family can be cached: settings name it, or the folder has something of it.
+func (t cacheTarget) knows() error {
+	if t.family == "" {
+		return nil
+	}
+	names, err := cache.FamiliesIn(t.dir)
+	if err != nil {
+		return environmentError{err}
+	}
+	names = append(append(names, ai.DefaultFamily), slices.Collect(maps.Keys(t.settings.Cache.Models))...)
+	slices.Sort(names)
+	if names = slices.Compact(names); slices.Contains(names, t.family) {
+		return nil
+	}
+	return usageError{fmt.Errorf("flag --family is %s, must be one that the setting cache.models or the folder has: %s", t.family, strings.Join(names, ", "))}
 }
 
 // shared is the level that workers share; the error says why it is not reached.

@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
 	"flowgate/messages"
 	"flowgate/worker/cache"
 	"flowgate/worker/workertest"
@@ -39,7 +42,7 @@ func TestCacheIsLookedAtAndClearedWhereNothingRuns(t *testing.T) {
 	if len(stats.Families) != 0 || !stats.Enabled || stats.Shared != nil {
 		t.Errorf("%+v", stats)
 	}
-	claude, titan := seeded(t, g, "claude", 1, time.Hour), seeded(t, g, "titan", 2, 1200*time.Millisecond)
+	claude, titan := seeded(t, g, "claude", 1, time.Hour), seeded(t, g, "titan", 2, time.Hour)
 	g.say("cache", "stats", "--json").read(t, &stats)
 	if len(stats.Families) != 2 || stats.Families[0].Family != "claude" || stats.Families[0].Files != 1 || stats.Families[0].SizeBytes == 0 || stats.Total.Files != 2 || stats.Total.Oldest.IsZero() {
 		t.Errorf("%+v", stats)
@@ -52,6 +55,7 @@ func TestCacheIsLookedAtAndClearedWhereNothingRuns(t *testing.T) {
 		t.Errorf("%+v\n%s", entries, shown.stdout)
 	}
 	g.say("cache", "show", "--content").wants(t, exitDone, `asked     {"asked":"sesame"}`, `answered  {"text":"open"}`)
+	seeded(t, g, "titan", 2, 50*time.Millisecond)
 	eventually(t, "its time is over", func() bool {
 		var r cacheRemoved
 		g.say("cache", "prune", "--json").read(t, &r)
@@ -66,6 +70,7 @@ func TestCacheIsLookedAtAndClearedWhereNothingRuns(t *testing.T) {
 		t.Error("what was cleared is there")
 	}
 	g.say("cache", "stats", "--family", "../etc").wants(t, exitUsage, "is no family")
+	g.say("cache", "clear", "--family", "nosuch", "--yes").wants(t, exitUsage, "flag --family is nosuch, must be one that the setting cache.models or the folder has: claude, default, llama, titan")
 	g.say("cache", "show", "--limit", "0").wants(t, exitUsage, "--limit")
 	g.say("cache", "lose").wants(t, exitUsage)
 }
@@ -118,5 +123,26 @@ func TestSecondQuestionCostsNothingUntilTheCacheIsCleared(t *testing.T) {
 	}
 	if r := ask("deleted", "The capital of Spain, please"); r.Status != messages.StatusSuccess {
 		t.Errorf("%+v", r)
+	}
+}
+
+func TestFileInThePlaceOfTheCacheIsNamed(t *testing.T) {
+	t.Parallel()
+	g := newGround(t, quickSettings)
+	if err := os.MkdirAll(g.state, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(g.state, ".bedrock_cache"), []byte("a file"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const says = ".bedrock_cache is no folder, where the cache keeps its files: move it away, or name a folder in the setting cache.default.cache_dir"
+	for _, verb := range [][]string{{"stats"}, {"show"}, {"clear", "--yes"}, {"prune"}} {
+		g.say(append([]string{"cache"}, verb...)...).wants(t, exitEnvironment, says)
+	}
+	core, told := observer.New(zap.WarnLevel)
+	warnOfFolder(zap.New(core), filepath.Join(g.state, ".bedrock_cache"))
+	warnOfFolder(zap.New(core), filepath.Join(g.state, "not there yet"))
+	if all := told.All(); len(all) != 1 || !strings.HasSuffix(fmt.Sprint(all[0].ContextMap()["error"]), says) {
+		t.Errorf("the process that starts says %+v", all)
 	}
 }

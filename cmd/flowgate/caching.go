@@ -2,9 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
+
+	"go.uber.org/zap"
 
 	"flowgate/configs"
 	"flowgate/messages"
@@ -39,6 +44,31 @@ func cacheFolder(s configs.Settings, root string) (string, error) {
 		return "", environmentError{fmt.Errorf("finding the folder of the cache: %w", err)}
 	}
 	return dir, nil
+}
+
+// usableFolder says why a folder cannot be that of the cache, and what to do about it. One that is not there is made when it is needed.
+func usableFolder(dir string) error {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && info.IsDir():
+		return nil
+	case err == nil:
+		return fmt.Errorf("%s is no folder, where the cache keeps its files: move it away, or name a folder in the setting cache.default.cache_dir", dir)
+	}
+	if fault, ok := errors.AsType[*fs.PathError](err); ok {
+		err = fault.Err
+	}
+	return fmt.Errorf("%s cannot be looked into, where the cache keeps its files: %w; mend that, or name a folder in the setting cache.default.cache_dir", dir, err)
+}
+
+// warnOfFolder tells of a folder that cannot be used. It may become one that can; meanwhile what no other level answers is paid for.
+func warnOfFolder(log *zap.Logger, dir string) {
+	if dir == "" { // there are no files
+		return
+	}
+	if err := usableFolder(dir); err != nil {
+		log.Warn("the cache keeps no files", zap.Error(err))
+	}
 }
 
 // cacheOptions are those of the cache out of settings, without the level that workers share.
@@ -77,6 +107,7 @@ func (n *node) startCache(parts context.Context) error {
 		return err
 	}
 	o.Logger = n.log
+	warnOfFolder(n.log, o.Dir)
 	if cacheShares(n.settings) {
 		o.Shared = broker.NewCacheBucket(n.js, n.cacheObjects())
 	}
@@ -122,6 +153,9 @@ func (g *globals) lookAtCache(s configs.Settings) *doctor.CacheFacts {
 		root, err = cacheFolder(s, root)
 	}
 	var found cache.Surveyed
+	if err == nil {
+		err = usableFolder(root)
+	}
 	if err == nil {
 		found, err = cache.Survey(root, time.Now())
 	}

@@ -120,12 +120,9 @@ func provoke(t *testing.T, g *ground, conn *nats.Conn) map[string]string {
 		return string(data)
 	}
 	const known = "claude-3-haiku"
-	for id, body := range map[string]string{
-		"ok": document(canaryPrompt, known), "denied": document(canaryPrompt, canaryPrompt), "failing": document(canaryPrompt, known),
-		"refused": document(canaryPrompt, known), "unauthorised": document(canaryPrompt, known), "broken": document(canaryPrompt, known),
-		"large": document(strings.Repeat(canaryPrompt+" ", 6000), known), "malformed": `{"` + canaryBytes + `":`,
-		"stranger": `{"prompt":"x","audit_reason":"a canary test","` + canaryBytes + `":1}`, "empty": `{"prompt":"` + canaryPrompt + `"}`,
-	} {
+	asking := func(id string) string { return document(canaryPrompt+" of "+id, known) } // none is another's question
+	send := func(id, body string) {
+		t.Helper()
 		msg := nats.NewMsg(messages.RequestSubject(messages.ClassStd, messages.Key{Tenant: "default", ID: id}))
 		msg.Data = []byte(body)
 		msg.Header["traceparent"], msg.Header["X-"+canaryHeader], msg.Header["tracestate"] = []string{canaryHeader}, []string{canaryHeader}, []string{canaryHeader}
@@ -133,15 +130,29 @@ func provoke(t *testing.T, g *ground, conn *nats.Conn) map[string]string {
 			t.Fatal(err)
 		}
 	}
-	// What is no name at all, in the subject.
-	if err := conn.Publish("flowgate.request.std.default."+canaryBytes+"$", []byte(document(canaryPrompt, known))); err != nil {
-		t.Fatal(err)
-	}
-	for _, id := range []string{"ok", "denied", "failing", "refused", "unauthorised", "broken", "large", "malformed", "stranger", "empty"} {
+	ends := func(id string) {
+		t.Helper()
 		if r, err := results.Wait(t.Context(), conn, messages.Key{Tenant: "default", ID: id}, 0); err != nil || r.Status == "" {
 			t.Errorf("%s ended as %+v: %v", id, r, err)
 		}
 	}
+	many := map[string]string{
+		"ok": asking("ok"), "denied": document(canaryPrompt, canaryPrompt), "failing": asking("failing"), "refused": asking("refused"), "broken": asking("broken"),
+		"large": document(strings.Repeat(canaryPrompt+" ", 6000), known), "malformed": `{"` + canaryBytes + `":`,
+		"stranger": `{"prompt":"x","audit_reason":"a canary test","` + canaryBytes + `":1}`, "empty": `{"prompt":"` + canaryPrompt + `"}`,
+	}
+	for id, body := range many {
+		send(id, body)
+	}
+	// What is no name at all, in the subject.
+	if err := conn.Publish("flowgate.request.std.default."+canaryBytes+"$", []byte(document(canaryPrompt, known))); err != nil {
+		t.Fatal(err)
+	}
+	for id := range many {
+		ends(id)
+	}
+	send("unauthorised", asking("unauthorised")) // after it the backend is asked nothing for a while
+	ends("unauthorised")
 	for _, args := range [][]string{
 		{"dead", "list", "--json"}, {"audit", "show", "failing"}, {"replay", "one", "failing", "--reason", "trying " + canaryReason, "--wait"},
 	} {

@@ -21,6 +21,7 @@ func (n *node) chores() []worker.Chore {
 		{Name: "bodies", Every: time.Hour, Do: n.sweepBodies},
 		{Name: "cancellations", Every: 10 * time.Minute, Do: n.forgetCancellations},
 		{Name: "control", Every: control.SweepAge, Do: n.sweepControl},
+		{Name: "agreements", Every: 2 * time.Second, Do: n.publishAgreements()},
 		n.alerting.chore(),
 	}
 	for _, stream := range []string{worker.IngressStream, worker.WorkStream(0), worker.EventsStream} {

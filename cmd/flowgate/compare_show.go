@@ -113,7 +113,7 @@ func (m *comparedModel) answer() []string {
 	}
 	var lines []string
 	if m.Result.Answer != "" {
-		lines = strings.Split(strings.TrimRight(m.Result.Answer, "\n"), "\n")
+		lines = strings.Split(strings.TrimRight(printableText(m.Result.Answer), "\n"), "\n")
 	}
 	for _, c := range m.Result.ToolCalls {
 		lines = append(lines, fmt.Sprintf("calls %s(%s)", c.Name, c.Arguments))

@@ -12,6 +12,7 @@ import (
 )
 
 func TestComparisonsWithoutSenseAreRefused(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for _, c := range []struct {
 		args []string
@@ -39,6 +40,7 @@ func TestComparisonsWithoutSenseAreRefused(t *testing.T) {
 }
 
 func TestCompareAsksEveryModelOnce(t *testing.T) {
+	t.Parallel()
 	up := start(t, stateFolder(t))
 	same := []string{"compare", "--reason", "a test of comparing", "--prompt", "Say OK", "--department", "tests"}
 	good := flowgate(t, up.State, append(same, "--models", "claude-3-haiku,claude-3-sonnet", "--show", "--system", "Be brief.")...)
@@ -72,6 +74,7 @@ func TestCompareAsksEveryModelOnce(t *testing.T) {
 
 // TestCompareTellsModelsOfOneProviderApart has three models of three prices at a fake provider.
 func TestCompareTellsModelsOfOneProviderApart(t *testing.T) {
+	t.Parallel()
 	models := []string{"gpt-4o", "gpt-4o-mini", "gpt-4.1"}
 	g := newGround(t, quickSettings+"  backends: {allowed: [openai]}\n")
 	g.provided()
@@ -136,12 +139,12 @@ func TestAnswersStandSideBySideWhereThereIsRoom(t *testing.T) {
 		width int
 		want  string
 	}{
-		{0, "--- a\none two three four five six seven eight nine ten eleven\nend\n--- b\n" + strings.Repeat("雨", 30) + "\ufffd[2J\n"},
+		{0, "--- a\none two three four five six seven eight nine ten eleven\nend\n--- b\n" + strings.Repeat("雨", 30) + "\\x1b[2J\n"},
 		{79, "--- a\n"},
 		{80, "a                                      │ b\n" +
 			strings.Repeat("─", 38) + " │ " + strings.Repeat("─", 38) + "\n" +
 			"one two three four five six seven      │ " + strings.Repeat("雨", 19) + "\n" +
-			"eight nine ten eleven                  │ " + strings.Repeat("雨", 11) + "\ufffd[2J\n" +
+			"eight nine ten eleven                  │ " + strings.Repeat("雨", 11) + "\\x1b[2J\n" +
 			"end                                    │\n"},
 	} {
 		var out strings.Builder

@@ -90,6 +90,11 @@ func checkSettings(path string) configReport {
 		_, prices := configs.LoadPrices(loaded.Flowgate.PricesFile)
 		_, controls := loadControls(loaded.Settings, agreed)
 		err = errors.Join(agreements, prices, controls)
+		if table, wrong := configs.PricesOf(loaded.Settings); wrong == nil {
+			if warning := warnDefault(loaded.Settings, os.LookupEnv, table); warning != "" {
+				r.Warnings = append(r.Warnings, configs.Warning{Key: defaultModelKey, Text: "in this environment " + warning})
+			}
+		}
 	}
 	r.Faults = append(r.Faults, faultsIn(err)...)
 	r.OK = len(r.Faults) == 0

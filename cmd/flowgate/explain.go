@@ -33,6 +33,8 @@ type explanation struct {
 	Next    string          `json:"next,omitempty"`
 	// RetryAt is when there is room again: for sending the same again, or for a request that waits.
 	RetryAt time.Time `json:"retry_at,omitzero"`
+	// WaitsFor says of one that stands in layer 2 what keeps it: a call under way, a backend that is held or blocked, a rate limit.
+	WaitsFor []string `json:"waits_for,omitempty"`
 	// Decided is what layer 1 decided by, and with what; absent before it has.
 	Decided *messages.CorporateSection `json:"decided,omitempty"`
 	// Checks are those of every layer, in order.
@@ -41,9 +43,11 @@ type explanation struct {
 	// Controls are those of compliance that were judged up to now, Compliance is their score where it has ended.
 	Controls   []messages.Control         `json:"controls"`
 	Compliance *messages.ResultCompliance `json:"compliance,omitempty"`
-	// Attempts are the calls with what they are charged, CostMicroUSD what the epoch is charged up to now.
+	// Attempts are the calls with what they are charged, CostMicroUSD what the epoch is charged up to now, of which HeldMicroUSD is
+	// held for a call under way.
 	Attempts     []postgres.Attempt `json:"attempts"`
 	CostMicroUSD int64              `json:"cost_microusd"`
+	HeldMicroUSD int64              `json:"held_microusd,omitempty"`
 	// Failovers are the backends that were asked one after the other, where they were several.
 	Failovers []string `json:"failovers,omitempty"`
 	// Reused says where an answer came from that no call of this request brought.
@@ -115,12 +119,13 @@ func explain(ctx context.Context, c *client, key messages.Key) (explanation, err
 	if recorded {
 		return e, nil
 	}
-	standing, err := standingEnvelope(ctx, c, key)
-	if err == nil && standing != nil && standing.Epoch == e.Epoch {
-		e.sections(standing.Corporate, standing.AI, standing.Optimizer)
-		e.codes(standing.History)
+	stands, err := standsAt(ctx, c, key)
+	if err != nil || stands == nil || stands.Envelope.Epoch != e.Epoch {
+		return e, err
 	}
-	return e, err
+	e.sections(stands.Envelope.Corporate, stands.Envelope.AI, stands.Envelope.Optimizer)
+	e.codes(stands.Envelope.History)
+	return e, e.waits(ctx, c, stands)
 }
 
 // recorded takes over what the record has of an epoch; false: its layers are not recorded yet.
@@ -128,6 +133,9 @@ func (e *explanation) recorded(story *postgres.EpochTimeline) bool {
 	e.Attempts = append(e.Attempts, story.Attempts...)
 	for i := range e.Attempts {
 		e.CostMicroUSD += e.Attempts[i].Charged
+		if e.Attempts[i].Billing == postgres.BillingCalling {
+			e.HeldMicroUSD += e.Attempts[i].Charged
+		}
 	}
 	e.Failovers = failovers(e.Attempts)
 	var corporate *messages.CorporateSection
@@ -170,28 +178,6 @@ func (e *explanation) sections(corporate *messages.CorporateSection, ai *message
 	}
 }
 
-// standingEnvelope reads the state in which a request stands; of a call its input. nil: there is none.
-func standingEnvelope(ctx context.Context, c *client, key messages.Key) (*messages.Envelope, error) {
-	leader := &worker.Leader{JS: c.js}
-	newest, found, err := leader.Newest(ctx, messages.Partition(key, 1), key)
-	if err != nil || !found {
-		return nil, err
-	}
-	data := newest.Data
-	if newest.State == messages.StateCalling {
-		call, err := messages.DecodeCalling(data)
-		if err != nil {
-			return nil, err
-		}
-		input, found, err := leader.Get(ctx, worker.WorkStream(newest.P), call.InputSeq)
-		if err != nil || !found {
-			return nil, err
-		}
-		data = input.Data
-	}
-	return messages.DecodeEnvelope(data)
-}
-
 // write prints an explanation for people.
 func (e *explanation) write(w io.Writer) error {
 	var err error
@@ -216,6 +202,9 @@ func (e *explanation) write(w io.Writer) error {
 	}
 	if !e.RetryAt.IsZero() {
 		say("  room at   %s", e.RetryAt.UTC().Format(time.RFC3339))
+	}
+	for _, line := range e.WaitsFor {
+		say("  waits for %s", printable(line))
 	}
 	if d := e.Decided; d != nil {
 		e.writeDecided(say)

@@ -41,8 +41,17 @@ func (e *explanation) writeCalls(say func(string, ...any)) {
 			say("  share     %s of the call's cost: who leads pays it, who follows pays nothing", dollars(u.ShareMicroUSD))
 		}
 	}
-	if e.CostMicroUSD > 0 || len(e.Attempts) > 0 {
-		say("  charged   %s for %d call(s)", dollars(e.CostMicroUSD), len(e.Attempts))
+	ended := len(e.Attempts)
+	for i := range e.Attempts {
+		if e.Attempts[i].Billing == postgres.BillingCalling {
+			ended--
+		}
+	}
+	if charged := e.CostMicroUSD - e.HeldMicroUSD; charged > 0 || ended > 0 {
+		say("  charged   %s for %d call(s)", dollars(charged), ended)
+	}
+	if ended < len(e.Attempts) {
+		say("  held      %s for a call under way", dollars(e.HeldMicroUSD))
 	}
 	for i := range e.Attempts {
 		a := &e.Attempts[i]

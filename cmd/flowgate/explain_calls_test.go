@@ -22,6 +22,11 @@ func TestExplainTellsOfFailoversAndReuse(t *testing.T) {
 			explanation{CostMicroUSD: 5, Attempts: []postgres.Attempt{{K: 1, Backend: "openai", Billing: "known", Charged: 5}}},
 			"  charged   $0.000005 for 1 call(s)\n  call 1    openai, known $0.000005\n",
 		},
+		{
+			"a call under way",
+			explanation{CostMicroUSD: 12, HeldMicroUSD: 7, Attempts: []postgres.Attempt{{K: 1, Backend: "openai", Billing: "in_doubt", Charged: 5}, {K: 2, Backend: "openai", Billing: "calling", Charged: 7}}},
+			"  charged   $0.000005 for 1 call(s)\n  held      $0.000007 for a call under way\n  call 1    openai, in_doubt $0.000005 529: busy\n  call 2    openai, calling $0.000007\n",
+		},
 		{"a failover", explanation{CostMicroUSD: 5, Attempts: []postgres.Attempt{
 			{K: 1, Backend: "bedrock", Billing: "none", Class: "overloaded"},
 			{K: 2, Backend: "bedrock", Billing: "none", Class: "transient"},

@@ -14,6 +14,7 @@ import (
 
 // TestTheFakeProviderServesAFlowgate starts both as a user does, with the variables that the provider prints.
 func TestTheFakeProviderServesAFlowgate(t *testing.T) {
+	t.Parallel()
 	g := newGround(t, quickSettings+"  backends: {allowed: [openai]}\n")
 	fake, url := g.provided()
 	g.up().ready()
@@ -72,6 +73,7 @@ func fakeDoor(t *testing.T, method, url, body string) []byte {
 }
 
 func TestFakeProviderRefusesWhatItCannotDo(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for _, c := range []struct {
 		args string

@@ -36,6 +36,7 @@ func sightOf(t *testing.T, r ran) (s sight, health map[string]sessions.Health) {
 }
 
 func TestHealthIsHonestOnAMachineWithoutAWS(t *testing.T) {
+	t.Parallel()
 	settings := written(t, "s3: {bucket: example-bucket, region: us-east-1, prefix: pages/}\naws: {bedrock: {region: us-east-1}}\n", 0o600)
 	dir := stateFolder(t)
 	r := flowgateIn(t, dir, withoutAWS(t), "health", "--config", settings, "--json")
@@ -83,6 +84,7 @@ func TestHealthIsHonestOnAMachineWithoutAWS(t *testing.T) {
 
 // TestHealthAsksTheServicesThatSettingsName has no process, so the command asks by itself.
 func TestHealthAsksTheServicesThatSettingsName(t *testing.T) {
+	t.Parallel()
 	dir := stateFolder(t)
 	env := append(withoutAWS(t), "DATABASE_URL="+workertest.Database(t), "NATS_URL=nats://127.0.0.1:1")
 	r := flowgateIn(t, dir, env, "health", "--json")
@@ -97,6 +99,7 @@ func TestHealthAsksTheServicesThatSettingsName(t *testing.T) {
 
 // TestHealthIsWhatTheProcessSees has an S3 and a Bedrock that verify signatures; then S3 refuses.
 func TestHealthIsWhatTheProcessSees(t *testing.T) {
+	t.Parallel()
 	var refusing atomic.Bool
 	server := workertest.NewAWS(t, false, func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -109,11 +112,16 @@ func TestHealthIsWhatTheProcessSees(t *testing.T) {
 		}
 	})
 	server.Know("KEYID", "hunter2", "")
-	settings := written(t, "flowgate: {probes: {interval: 1s}}\ns3: {bucket: example-bucket, region: us-east-1, prefix: pages/}\naws: {bedrock: {region: us-west-2}}\n", 0o600)
+	settings := written(t, "flowgate: {probes: {interval: 1s, timeout: 30s, slow: 20s}}\ns3: {bucket: example-bucket, region: us-east-1, prefix: pages/}\naws: {bedrock: {region: us-west-2}}\n", 0o600)
 	env := append(withoutAWS(t), "AWS_ACCESS_KEY_ID=KEYID", "AWS_SECRET_ACCESS_KEY=hunter2", "AWS_ENDPOINT_URL_S3="+server.URL, "AWS_ENDPOINT_URL_BEDROCK_RUNTIME="+server.URL)
 	up := start(t, stateFolder(t), append([]string{"--config", settings}, env...)...)
 	s, health := healthWhen(t, up.State, func(h map[string]sessions.Health) bool {
-		return h["s3"].State == sessions.StateHealthy && h["bedrock"].State == sessions.StateHealthy
+		for _, service := range []string{"postgres", "nats", "s3", "bedrock"} {
+			if h[service].State != sessions.StateHealthy {
+				return false
+			}
+		}
+		return true
 	})
 	for service, detail := range map[string]string{
 		"postgres": "PostgreSQL ", "nats": "nats-server ", "s3": `bucket example-bucket, us-east-1, 1 objects under "pages/"`, "bedrock": "us-west-2, authorised for anthropic.claude-3-sonnet",

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -140,9 +141,13 @@ func (s *inquiry) document(cmd *cobra.Command, args []string) ([]byte, error) {
 		fields["prompt"] = args[0]
 	}
 	for name, field := range s.fields() {
-		if cmd.Flags().Changed(name) {
-			fields[field.name] = field.value
+		if !cmd.Flags().Changed(name) {
+			continue
 		}
+		if x, number := field.value.(float64); number && (math.IsNaN(x) || math.IsInf(x, 0)) { // JSON has no such numbers
+			return nil, &messages.FieldError{Field: field.name, Rule: "must be a finite number", Got: fmt.Sprint(x)}
+		}
+		fields[field.name] = field.value
 	}
 	if err := s.contents(cmd, fields); err != nil {
 		return nil, err

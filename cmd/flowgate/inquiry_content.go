@@ -133,6 +133,9 @@ func imageOf(name string) (messages.Image, error) {
 	if strings.HasPrefix(name, "https://") {
 		return messages.Image{URL: name}, nil
 	}
+	if scheme, _, address := strings.Cut(name, "://"); address {
+		return messages.Image{}, fmt.Errorf("flag --image: an address must be https, which the provider reads itself, not %.20s; or name a file", scheme)
+	}
 	data, err := readFile("--image", name)
 	if err != nil {
 		return messages.Image{}, err

@@ -21,7 +21,7 @@ func (n *node) watchHealth(ctx context.Context) error {
 	n.services = all
 	probes, unused := n.coreProbes()
 	options := monitorOptions(n.settings, append(probes, all.probes...), append(unused, all.unused...))
-	options.Logger = n.log
+	options.Logger, options.Recovered = n.log, n.renewed
 	if n.monitor, err = sessions.NewMonitor(options); err != nil {
 		all.close()
 		return err
@@ -36,6 +36,13 @@ func (n *node) watchHealth(ctx context.Context) error {
 		return nil
 	})
 	return nil
+}
+
+// renewed has a backend asked again whose credentials were refused: they are others now, or are taken again.
+func (n *node) renewed(backend string) {
+	if n.ready.Load() && n.breakers != nil {
+		n.breakers.Renewed(backend)
+	}
 }
 
 // coreProbes ask broker and database through the connections that this process has anyway.

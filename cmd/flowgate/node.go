@@ -59,15 +59,15 @@ func everything(dir string, settings configs.Settings, log *zap.Logger) launch {
 
 // node is everything that flowgate runs in one process.
 type node struct {
-	settings   configs.Settings
-	root       string // the state root: this process's folder is it, or lies in it
-	roles      roles
-	own        bool
-	agreements *flow.Book
-	controls   *compliance.Book
-	prices     *pricing.Table
-	log        *zap.Logger
-	probe      worker.Probe
+	settings configs.Settings
+	root     string // the state root: this process's folder is it, or lies in it
+	roles    roles
+	own      bool
+	seeds    []flow.Agreement // those of the settings' file
+	controls *compliance.Book
+	prices   *pricing.Table
+	log      *zap.Logger
+	probe    worker.Probe
 	// observer is told what the layers do; several are joined by worker.Observe before the parts start.
 	observer worker.Observer
 

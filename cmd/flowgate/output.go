@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -46,17 +47,40 @@ func table(w io.Writer, header string, rows [][]string) error {
 	return tw.Flush()
 }
 
-// printable keeps control characters of strangers away from the terminal.
+// printable keeps control characters of strangers away from the terminal, on one line.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\t' || r == '\n' {
 			return ' '
 		}
-		if unicode.IsControl(r) {
+		if commands(r) {
 			return '\ufffd'
 		}
 		return r
 	}, s)
+}
+
+// printableText is a text of strangers with its lines and tabs, whose other control characters stand there as Go writes them: \x1b, \u202e.
+func printableText(s string) string {
+	s = strings.ReplaceAll(s, "\r\n", "\n")
+	if !strings.ContainsFunc(s, commands) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if !commands(r) || r == '\t' || r == '\n' {
+			b.WriteRune(r)
+			continue
+		}
+		b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+	}
+	return b.String()
+}
+
+// commands tells whether a terminal obeys a character instead of showing it: a control character, a line separator, or one that turns the
+// direction of what follows, so that it reads as something else. Marks that scripts and pictures need are none.
+func commands(r rune) bool {
+	return unicode.IsControl(r) || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x2028 || r == 0x2029
 }
 
 // dollars prints micro-dollars exactly.

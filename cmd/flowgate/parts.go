@@ -31,6 +31,9 @@ func (n *node) startParts(ctx context.Context) error {
 	parts, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	n.stopParts = cancel
 	n.down.push("stopping the parts", func() error { cancel(); n.parts.Wait(); return nil })
+	if err := n.seedAgreements(ctx); err != nil {
+		return err
+	}
 	if err := n.startControl(ctx, parts); err != nil {
 		return err
 	}

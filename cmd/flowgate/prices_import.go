@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -54,6 +55,9 @@ func newPricesImport(g *globals) *cobra.Command {
 					return usageError{fmt.Errorf("flag --from is %.40q, must be a day such as 2026-12-01", from)}
 				}
 			}
+			if out == "" && !dry {
+				return usageError{errors.New("flag --out is empty, must name the file to write; --dry-run writes none")}
+			}
 			report, rows, err := importPrices(args[0], day)
 			if err != nil {
 				return usageError{err}
@@ -85,6 +89,9 @@ func importPrices(file string, from time.Time) (*priceImport, []pricing.Row, err
 	if err != nil {
 		return nil, nil, err
 	}
+	if fault := foreign(file, data, read); fault != nil {
+		return nil, nil, fault
+	}
 	shipped, err := configs.LoadPrices("")
 	if err != nil {
 		return nil, nil, err
@@ -101,6 +108,22 @@ func importPrices(file string, from time.Time) (*priceImport, []pricing.Row, err
 		r.Reasons[l.Why]++
 	}
 	return r, d.Rows(), nil
+}
+
+// foreign refuses a file that has nothing in LiteLLM's form: whoever imports it has taken another for it.
+func foreign(file string, data []byte, read configs.PriceImport) error {
+	var ours struct {
+		Unit *string         `json:"unit"`
+		Rows json.RawMessage `json:"rows"`
+	}
+	if json.Unmarshal(data, &ours) == nil && ours.Unit != nil && len(ours.Rows) > 0 {
+		return fmt.Errorf("%s: is a price file of flowgate already, not LiteLLM's; name it as flowgate.prices_file", file)
+	}
+	formless := func(l configs.LeftOut) bool { return l.Why == configs.ImportForm }
+	if len(read.Rows) == 0 && !slices.ContainsFunc(read.LeftOut, func(l configs.LeftOut) bool { return !formless(l) }) {
+		return fmt.Errorf("%s: has no model in the form of LiteLLM's price file, such as \"gpt-4o\": {\"mode\": \"chat\", \"input_cost_per_token\": 2.5e-06, …}", file)
+	}
+	return nil
 }
 
 // writePrices writes a price file that is not there yet.
@@ -157,6 +180,9 @@ func (r *priceImport) write(w io.Writer) error {
 	}
 	if more := len(r.Changed) - mostShown; more > 0 {
 		say("and %d more; --json has them all", more)
+	}
+	if len(r.Changed)+len(r.Added) == 0 {
+		say("\nnothing to write: no price is another than the built-in table's")
 	}
 	if r.Out != "" {
 		say("\nwritten to %s, from %s on: name it as flowgate.prices_file", r.Out, r.From)

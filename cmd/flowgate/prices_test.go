@@ -62,6 +62,24 @@ func TestPricesExplainComputesEveryCallAgain(t *testing.T) {
 	up.stop()
 }
 
+func TestFilesThatAreNoneOfLiteLLMsAreRefused(t *testing.T) {
+	for content, want := range map[string]string{
+		"{}": "has no model in the form of LiteLLM's price file",
+		`{"unit":"micro-dollars per million tokens","rows":[{"model":"m","free":true}]}`: "is a price file of flowgate already, not LiteLLM's; name it as flowgate.prices_file",
+		`{"a":1,"b":[]}`: "has no model in the form",
+		`{"an-image":{"mode":"image_generation","litellm_provider":"openai"}}`:                                                              "",
+		`{"gpt-4o":{"mode":"chat","litellm_provider":"openai","input_cost_per_token":2.5e-06,"output_cost_per_token":1e-05},"form":"none"}`: "",
+	} {
+		_, _, err := importPrices(written(t, content, 0o600), time.Now())
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", content, err, want)
+		}
+	}
+	if _, _, err := importPrices("nosuch.json", time.Now()); err == nil || !strings.Contains(err.Error(), `opening the file "nosuch.json": no such file`) {
+		t.Error(err)
+	}
+}
+
 func TestACostThatDoesNotComeOutIsToldAsOne(t *testing.T) {
 	table, err := pricing.NewTable([]pricing.Row{{Model: "m", Input: 1_000_000, Output: 2_000_000}})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -26,13 +27,32 @@ import (
 // patience bounds every wait of these tests; no wait that succeeds takes nearly as long.
 const patience = 2 * time.Minute
 
+// testsAtOnce is how many tests run at the same time where -parallel says nothing: nearly all of them wait, for deadlines, dead workers'
+// messages and processes, and hardly any is busy.
+const testsAtOnce = 6
+
 func TestMain(m *testing.M) {
+	if err := runMore(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	code := workertest.Main(m)
 	if err := removeBinary(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = max(code, 1)
 	}
 	os.Exit(code)
+}
+
+// runMore lets more tests run at the same time than there are cores.
+func runMore() error {
+	flag.Parse()
+	told := false
+	flag.Visit(func(f *flag.Flag) { told = told || f.Name == "test.parallel" })
+	if told {
+		return nil
+	}
+	return flag.Set("test.parallel", strconv.Itoa(testsAtOnce))
 }
 
 // built is the program under test, built once when first asked for.

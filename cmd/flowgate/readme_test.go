@@ -31,6 +31,7 @@ const (
 var update = flag.Bool("update", false, "write the generated parts of README.md")
 
 func TestReadmeCommandsDoWhatItSays(t *testing.T) {
+	t.Parallel()
 	if !strings.Contains(readmeText(t), "go install "+natsCommand) {
 		t.Fatalf("the README no longer installs %s", natsCommand)
 	}
@@ -71,19 +72,19 @@ func TestReadmeCommandsDoWhatItSays(t *testing.T) {
 }
 
 func TestReadmeRealBackendTakesItsSettings(t *testing.T) {
-	binary(t) // it is built from this folder, which the test leaves
+	t.Parallel()
 	server := workertest.NewOpenAI(t)
-	dir := t.TempDir()
+	g := newGround(t, "", "OPENAI_BASE_URL="+server.URL)
 	for _, b := range readmeBlocks(t) {
 		if strings.Contains(b.script, "> settings.yaml") {
-			if out, err := (shell{dir: dir, env: environ()}).run(t, b.script); err != nil {
+			if out, err := (shell{dir: g.dir, env: environ()}).run(t, b.script); err != nil {
 				t.Fatalf("README.md:%d: %v: %s", b.line, err, out)
 			}
 		}
 	}
-	t.Chdir(dir)
-	up := start(t, stateFolder(t), "--config", "settings.yaml", "OPENAI_BASE_URL="+server.URL)
-	done := flowgate(t, up.State, "submit", "--json", "--wait", "--reason", "trying the settings of the README", "Say OK")
+	up := g.up("--config", "settings.yaml", "--listen", "127.0.0.1:0")
+	up.ready()
+	done := flowgate(t, g.state, "submit", "--json", "--wait", "--reason", "trying the settings of the README", "Say OK")
 	var result messages.Result
 	if err := json.Unmarshal([]byte(done.stdout), &result); err != nil {
 		t.Fatalf("%v: %+v", err, done)
@@ -94,6 +95,7 @@ func TestReadmeRealBackendTakesItsSettings(t *testing.T) {
 	if server.Calls("") != 1 {
 		t.Errorf("the server was called %d times", server.Calls(""))
 	}
+	up.stop()
 }
 
 func TestReadmeListsTheReasons(t *testing.T) {
@@ -195,6 +197,7 @@ func states(t *testing.T, wanted ...string) {
 }
 
 func TestDemoEndsAsItPromises(t *testing.T) {
+	t.Parallel()
 	data, err := filepath.Abs(dataFolder())
 	if err != nil {
 		t.Fatal(err)

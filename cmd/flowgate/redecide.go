@@ -39,7 +39,7 @@ func (c proposal) limited() bool { return c.day != nil || c.month != nil }
 type redecider struct {
 	proposal
 
-	kept, bundles map[string][]byte
+	kept, bundles, terms map[string][]byte
 	// settings and rules are those that were read, by version; nil: they cannot be.
 	settings map[string]*corporate.Policy
 	rules    map[string]*policy.Policy
@@ -56,8 +56,29 @@ func newRedecider(ctx context.Context, db *postgres.DB, c proposal) (*redecider,
 	if r.kept, err = db.Settings(ctx, postgres.KeptSettings); err != nil {
 		return nil, err
 	}
-	r.bundles, err = db.Settings(ctx, postgres.KeptPolicy)
+	if r.bundles, err = db.Settings(ctx, postgres.KeptPolicy); err != nil {
+		return nil, err
+	}
+	r.terms, err = db.Settings(ctx, postgres.KeptAgreement)
 	return r, err
+}
+
+// agreed tells a recalled decision the agreement that it was made under, from the terms that were kept.
+func (r *redecider) agreed(d *corporate.Recalled) corporate.Gap {
+	version := d.Terms()
+	if version == "" {
+		return ""
+	}
+	body, kept := r.terms[version]
+	if !kept || corporate.VersionOf(body) != version {
+		return corporate.GapAgreement
+	}
+	a, err := corporate.ReadTerms(body)
+	if err != nil {
+		return corporate.GapAgreement
+	}
+	d.Under(a)
+	return ""
 }
 
 // under is what a recorded decision is made again by.
@@ -157,6 +178,9 @@ func (r *redecider) again(d postgres.Decided) redone {
 		return out
 	}
 	p, gap := r.under(recalled.Section)
+	if gap == "" {
+		gap = r.agreed(&recalled)
+	}
 	if out.Gap = gap; gap != "" {
 		return out
 	}
@@ -261,6 +285,7 @@ func governanceOf(file string) (*corporate.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := governance(s, prices, book, controls)
+	p := governance(s, prices, controls)
+	p.Agreements = book // for decisions of an older record
 	return &p, nil
 }

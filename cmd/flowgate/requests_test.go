@@ -27,6 +27,7 @@ const (
 // The producer here is anybody's: a NATS client without credentials, subjects and JSON as the README has them, nothing of
 // this module.
 func TestUsersRequestsEndRight(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(dataFolder(), "user", "requests.jsonl")
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -7,6 +7,7 @@ import (
 )
 
 func TestResetSetsDataOfAnotherVersionAside(t *testing.T) {
+	t.Parallel()
 	g := newGround(t, quickSettings)
 	data := filepath.Join(g.state, "postgres", "data")
 	if err := os.MkdirAll(data, 0o700); err != nil {

@@ -54,8 +54,9 @@ func newResult(g *globals) *cobra.Command {
 func await(ctx context.Context, c *client, key messages.Key, epoch int, timeout time.Duration) (messages.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	said := ""
+	said, last := "", messages.Result{}
 	result, err := results.WaitTelling(ctx, c.conn, key, epoch, func(r messages.Result) {
+		last = r
 		if r.State == messages.ResultPending && r.Message != said {
 			if said = r.Message; said != "" {
 				fmt.Fprintf(os.Stderr, "flowgate: %s waits, %s: %s\n", key.ID, where(r), printable(r.Message))
@@ -63,17 +64,30 @@ func await(ctx context.Context, c *client, key messages.Key, epoch int, timeout 
 		}
 	})
 	if err != nil && ctx.Err() != nil {
-		return result, fmt.Errorf("%s is still %s; ask later with `flowgate result %s`", key.ID, where(result), key.ID)
+		return last, errors.New(waitedFor(key, last))
 	}
 	return result, err
+}
+
+// waitedFor says how a request stood whose end was not waited for, as heard last, and how to go on.
+func waitedFor(key messages.Key, last messages.Result) string {
+	goOn := "flowgate result " + key.ID + " --wait"
+	if key.Tenant != "default" {
+		goOn += " --tenant " + key.Tenant
+	}
+	switch last.State {
+	case messages.ResultPending:
+		return fmt.Sprintf("%s is pending, %s%s; it goes on by itself, and `%s` waits on", key.ID, where(last), prefixed(", ", strings.TrimSuffix(printable(last.Message), ".")), goOn)
+	case messages.ResultUnknown:
+		return fmt.Sprintf("no request %s is known up to now; `%s` waits on", key.ID, goOn)
+	case messages.ResultDone:
+	}
+	return fmt.Sprintf("nobody told in time how %s stands; it goes on by itself, and `%s` waits on", key.ID, goOn)
 }
 
 func where(r messages.Result) string {
 	if r.At != "" {
 		return "at " + r.At
-	}
-	if r.State == "" {
-		return "unheard of"
 	}
 	return string(r.State)
 }
@@ -142,7 +156,7 @@ func writeResult(w io.Writer, g *globals, r messages.Result) error {
 		say("  controls  %s", text)
 	}
 	if r.Answer != "" {
-		say("\n%s", r.Answer)
+		say("\n%s", printableText(r.Answer))
 	}
 	return err
 }

@@ -16,6 +16,7 @@ import (
 // TestABatchOnceMoreMakesNoCall runs a file twice: the provider's books have no call of the second run, and the summary says what that
 // saved.
 func TestABatchOnceMoreMakesNoCall(t *testing.T) {
+	t.Parallel()
 	g := newGround(t, quickSettings+"  backends: {allowed: [openai]}\n")
 	_, url := g.provided()
 	g.up().ready()

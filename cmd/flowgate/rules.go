@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,9 +32,7 @@ func (n *node) loadRules(context.Context) error {
 	if err != nil {
 		return usageError{err}
 	}
-	if n.agreements, err = flow.NewBook(agreements); err != nil {
-		return usageError{err}
-	}
+	n.seeds = agreements
 	if n.prices, err = configs.PricesOf(n.settings); err != nil {
 		return usageError{err}
 	}
@@ -85,7 +84,7 @@ func (n *node) corporate(ctx context.Context) (worker.Layer, error) {
 	if err != nil {
 		return nil, err
 	}
-	rules := governance(n.settings, n.prices, n.agreements, n.controls)
+	rules := governance(n.settings, n.prices, n.controls)
 	if err := n.db.KeepSettings(ctx, postgres.KeptSettings, rules.Version, rules.Settings().Body()); err != nil {
 		return nil, err
 	}
@@ -93,6 +92,7 @@ func (n *node) corporate(ctx context.Context) (worker.Layer, error) {
 		Ledger: n.db, Admissions: n.db, Dead: deadLetters{n.db}, Bodies: n.bodies(), Leader: n.leader,
 		Policy: func() corporate.Policy { return rules }, Rules: n.keptRules(), Budgets: n.budget,
 		Rates: n.rate, Serving: serving(n.detected(), n.roles.layer(messages.LayerAI)), Directory: n.people.Tenant,
+		Agreements: n.control.Agreements, KeepTerms: n.keptTerms(), MatchTexts: n.settings.Flowgate.Admission.MatchTexts,
 		Ingress: ingress.Incarnation(), Partitions: 1,
 		Now: time.Now, Probe: n.probe, Control: n.control, LongestPark: longestPark(n.settings.Flowgate.Hold),
 	}, nil
@@ -116,6 +116,30 @@ func (n *node) keptRules() func(context.Context) (*policy.Policy, error) {
 		}
 		kept.Store(version)
 		return p, nil
+	}
+}
+
+// known are the agreements as this process knows them now; nil where one of them cannot be used: requests under agreements wait then.
+func (n *node) known() *flow.Book {
+	book, err := n.control.Agreements()
+	if err != nil {
+		return nil
+	}
+	return book
+}
+
+// keptTerms keeps the terms of agreements in the record before anything is decided by them, each once in a process.
+func (n *node) keptTerms() func(context.Context, string, []byte) error {
+	var kept sync.Map
+	return func(ctx context.Context, version string, body []byte) error {
+		if _, has := kept.Load(version); has {
+			return nil
+		}
+		if err := n.db.KeepSettings(ctx, postgres.KeptAgreement, version, body); err != nil {
+			return err
+		}
+		kept.Store(version, true)
+		return nil
 	}
 }
 
@@ -150,7 +174,11 @@ func (n *node) ai(context.Context) (worker.Layer, error) {
 	n.standing = standingOf(n.breakers, n.pace)
 	processing := n.processing()
 	return &handlers.AI{
-		Backends: serving, Bodies: n.bodies(), Hop: n.hop, Policy: func() ai.Policy { return processing },
+		Backends: serving, Bodies: n.bodies(), Hop: n.hop, Policy: func() ai.Policy {
+			now := processing
+			now.Agreements = n.known()
+			return now
+		},
 		Worker: n.folder.WorkerID(), Now: time.Now, Probe: n.probe, Observer: n.observer, Control: n.control, Cache: n.cache, Flights: n.flights,
 		Pace: n.pace, Breakers: n.breakers,
 	}, nil
@@ -159,16 +187,21 @@ func (n *node) ai(context.Context) (worker.Layer, error) {
 // processing is layer 2's policy out of settings.
 func (n *node) processing() ai.Policy {
 	return ai.Policy{
-		Agreements: n.agreements, Prices: n.prices, Retry: retries(n.settings), Privacy: privacy.NewGuard(n.settings.PrivacyRules()),
+		Prices: n.prices, Retry: retries(n.settings), Privacy: privacy.NewGuard(n.settings.PrivacyRules()),
 		Controls: n.controls, ComplianceLevel: n.settings.Flowgate.ComplianceLevel, Cache: cacheRules(n.settings),
 		NoFailover: !n.settings.CostOptimization.Strategy.FallbackOnError,
 	}
 }
 
 func (n *node) optimizer(context.Context) (worker.Layer, error) {
-	validation := optimizer.Policy{Agreements: n.agreements, Controls: n.controls, ComplianceLevel: n.settings.Flowgate.ComplianceLevel}
+	validation := optimizer.Policy{Controls: n.controls, ComplianceLevel: n.settings.Flowgate.ComplianceLevel}
 	return &handlers.Optimizer{
-		Bodies: n.bodies(), Policy: func() optimizer.Policy { return validation }, Now: time.Now,
+		Bodies: n.bodies(), Now: time.Now,
+		Policy: func() optimizer.Policy {
+			now := validation
+			now.Agreements = n.known()
+			return now
+		},
 	}, nil
 }
 
@@ -183,7 +216,7 @@ func (d deadLetters) DeadLetter(ctx context.Context, key messages.Key) ([]byte, 
 }
 
 // governance is layer 1's policy out of settings.
-func governance(s configs.Settings, prices *pricing.Table, agreements *flow.Book, controls *compliance.Book) corporate.Policy {
+func governance(s configs.Settings, prices *pricing.Table, controls *compliance.Book) corporate.Policy {
 	allowed := make(map[string]bool)
 	for _, m := range s.Flowgate.Admission.AllowedModels {
 		allowed[m] = true
@@ -202,7 +235,7 @@ func governance(s configs.Settings, prices *pricing.Table, agreements *flow.Book
 		},
 	}
 	p.Rates.RequestsMinute, p.Rates.RequestsHour = s.Security.Access.RateLimit.InForce()
-	p.Prices, p.Agreements, p.Location = prices, agreements, s.Flowgate.Location()
+	p.Prices, p.Location = prices, s.Flowgate.Location()
 	p.Version = corporate.VersionOf(p.Settings().Body())
 	return p
 }

@@ -22,6 +22,7 @@ func scanned(t *testing.T, text string, args ...string) (string, int) {
 
 // TestScanTellsWhereAndNeverWhat: lines, columns and types for people, one document for machines, and no value in either.
 func TestScanTellsWhereAndNeverWhat(t *testing.T) {
+	t.Parallel()
 	const text = "Grüße,\nwrite to anna.b@example.com\u200b or\n  pay with 4111 1111 1111 1111.\n"
 	people, code := scanned(t, text)
 	if code != exitDone || !strings.Contains(people, "2     10      EMAIL_ADDRESS  18 ") || !strings.Contains(people, "3     12      CREDIT_CARD    19 ") ||
@@ -54,6 +55,7 @@ func TestScanTellsWhereAndNeverWhat(t *testing.T) {
 
 // TestScanOfLinesAnswersEachLine: the bad ones too, by number and without what they hold; then it fails.
 func TestScanOfLinesAnswersEachLine(t *testing.T) {
+	t.Parallel()
 	const lines = `{"text":"Grüße an anna.b@example.com"}` + "\r\n" + `nope hunter2` + "\n\n" + `{"text":7}` + "\n" + `{"id":"x"}` + "\n" + `{"text":"fine","id":1}`
 	out, code := scanned(t, lines, "--jsonl", "--json")
 	if code != exitFailed {
@@ -96,6 +98,7 @@ func TestScanOfLinesAnswersEachLine(t *testing.T) {
 }
 
 func TestScanNamesWhatItCannotRead(t *testing.T) {
+	t.Parallel()
 	if out, code := inside(t, "scan", t.TempDir()); code != exitUsage || !strings.Contains(out, "is a folder") {
 		t.Errorf("a folder: exit code %d, %s", code, out)
 	}

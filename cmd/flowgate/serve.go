@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 
 	"flowgate/configs"
 )
@@ -27,6 +28,9 @@ func serve(cmd *cobra.Command, g *globals, l launch) error {
 	}
 	if err != nil {
 		return err
+	}
+	if warning := n.unservedDefault(); warning != "" {
+		n.log.Warn("the default model is served by no backend", zap.String("setting", defaultModelKey), zap.String("why", warning))
 	}
 	if err = n.sayReady(cmd, g, time.Since(began)); err == nil {
 		select {
@@ -55,7 +59,16 @@ func (n *node) sayBackends() string {
 	if slices.Equal(n.serving, []string{configs.OfflineName}) {
 		said.WriteString("  The offline backend is no model: it says so in every answer.\n")
 	}
+	if warning := n.unservedDefault(); warning != "" {
+		fmt.Fprintf(&said, "  warning   %s: %s\n", defaultModelKey, warning)
+	}
 	return said.String()
+}
+
+// unservedDefault says that requests which name no model can go nowhere; empty: they can, or this process has no layer 2.
+func (n *node) unservedDefault() string {
+	v := backendsView{settings: n.settings, Backends: viewsOf(n.found, n.prices, time.Now())}
+	return v.unservedDefault(n.prices, time.Now())
 }
 
 // sayReady prints that the process works, and where.
@@ -65,10 +78,14 @@ func (n *node) sayReady(cmd *cobra.Command, g *globals, took time.Duration) erro
 		url = n.broker.URL()
 	}
 	if g.json {
-		return printJSON(cmd.OutOrStdout(), map[string]any{
+		said := map[string]any{
 			"ready": true, "nats_url": url, "state": n.folder.Dir(), "worker": n.folder.WorkerID(), "backends": n.serving,
 			"start_seconds": took.Seconds(), "layers": n.roles.strings(), "http_url": n.httpURL(),
-		})
+		}
+		if warning := n.unservedDefault(); warning != "" {
+			said["warnings"] = []configs.Warning{{Key: defaultModelKey, Text: warning}}
+		}
+		return printJSON(cmd.OutOrStdout(), said)
 	}
 	out := cmd.OutOrStdout()
 	title := "flowgate is up"

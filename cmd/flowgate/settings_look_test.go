@@ -161,7 +161,7 @@ func seeDecision(t *testing.T, s configs.Settings) any {
 	if err := n.loadRules(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	policy := governance(s, n.prices, n.agreements, n.controls)
+	policy := governance(s, n.prices, n.controls)
 	policy.Version = "" // it is made of the same
 	facts := corporate.Facts{Address: messages.Address{Key: messages.Key{Tenant: "default", ID: "x"}, Class: messages.ClassStd}, Now: noon, SubmittedAt: noon}
 	d := corporate.Decide(&messages.Request{Prompt: "Say OK", AuditReason: "a test of the settings"}, facts, policy)

@@ -31,7 +31,11 @@ func byBreakers(s *fleet.Standing, all []breaker.State, backend string) {
 		}
 		if b.Model != "" {
 			if b.State != breaker.Closed {
-				s.ModelBreakers = append(s.ModelBreakers, fleet.ModelBreaker{Model: b.Model, State: string(b.State), Class: string(b.Class), Code: b.Code})
+				m := fleet.ModelBreaker{Model: b.Model, State: string(b.State), Class: string(b.Class), Code: b.Code}
+				if b.Next != nil {
+					m.Until = b.Next.UTC().Truncate(time.Millisecond)
+				}
+				s.ModelBreakers = append(s.ModelBreakers, m)
 			}
 			continue
 		}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -82,4 +84,41 @@ func alone(t *testing.T) (*nats.Conn, jetstream.JetStream) {
 		t.Fatal(err)
 	}
 	return conn, js
+}
+
+// TestWhoStopsWaitingHearsHowItStands plays a result service that tells once, and then no more in time.
+func TestWhoStopsWaitingHearsHowItStands(t *testing.T) {
+	t.Parallel()
+	conn, _ := alone(t)
+	for state, want := range map[string]string{
+		"pending": "pending is pending, at ai, the why; it goes on by itself, and `flowgate result pending --wait` waits on",
+		"unknown": "no request unknown is known up to now; `flowgate result unknown --wait` waits on",
+		"":        "nobody told in time how silent stands; it goes on by itself, and `flowgate result silent --wait` waits on",
+	} {
+		key := messages.Key{Tenant: "default", ID: cmp.Or(state, "silent")}
+		asked := make(chan struct{}, 8)
+		if _, err := conn.Subscribe(messages.GetResultSubject(key), func(m *nats.Msg) {
+			if asked <- struct{}{}; len(asked) > 1 || state == "" {
+				return // the deadline passes over this question
+			}
+			at := ""
+			if state == "pending" {
+				at = `,"at":"ai","message":"the why."`
+			}
+			if err := m.Respond([]byte(`{"v":1,"state":"` + state + `"` + at + `}`)); err != nil {
+				t.Errorf("answering: %v", err)
+			}
+			if err := conn.Publish(messages.ResultSubject(key), nil); err != nil { // wakes who waits
+				t.Errorf("waking: %v", err)
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := await(t.Context(), &client{conn: conn}, key, 0, 300*time.Millisecond); err == nil || err.Error() != want {
+			t.Errorf("%q: %v, want %s", state, err, want)
+		}
+	}
+	if got := waitedFor(messages.Key{Tenant: "acme", ID: "a"}, messages.Result{}); !strings.HasSuffix(got, "`flowgate result a --wait --tenant acme` waits on") {
+		t.Error(got)
+	}
 }

@@ -82,6 +82,7 @@ func walls() []wall {
 }
 
 func TestWallsStand(t *testing.T) {
+	t.Parallel()
 	all := list(t)
 	for _, w := range walls() {
 		behind := 0
@@ -163,6 +164,7 @@ func root(t *testing.T) string {
 
 // TestDecisionsReadNoClock finds what an import alone does not tell: the package time is welcome, its clock is not.
 func TestDecisionsReadNoClock(t *testing.T) {
+	t.Parallel()
 	clock := []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTicker", "NewTimer"}
 	for _, p := range list(t) {
 		if !within(p.ImportPath, []string{"flowgate/messages", "flowgate/pipelines/..."}) {

@@ -1,8 +1,10 @@
 package ai
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"flowgate/messages"
@@ -95,9 +97,42 @@ func InDoubt(history []messages.Attempt) int {
 	return n
 }
 
-// DoubtRefusal ends a request that may not be paid for again.
+// DoubtRefusal ends a request that may not be paid for again. It tells calls that were cut off from answers that were none.
 func DoubtRefusal(history []messages.Attempt) *pipelines.Refusal {
-	return pipelines.Fail(messages.ReasonInDoubt, fmt.Sprintf("%d attempts in doubt", InDoubt(history)))
+	var cut, unusable []string
+	for i := range history {
+		switch a := &history[i]; {
+		case a.Billing != messages.BillingInDoubt:
+		case cutOff(a):
+			cut = append(cut, cmp.Or(a.Code, a.Class))
+		default:
+			unusable = append(unusable, a.Code)
+		}
+	}
+	said := fmt.Sprintf("%d attempts in doubt", len(cut)+len(unusable))
+	if len(cut) > 0 {
+		said += fmt.Sprintf(", %d cut off after it was sent (%s)", len(cut), words(cut))
+	}
+	if len(unusable) > 0 {
+		said += fmt.Sprintf(", %d whose answer came and cannot be used (%s)", len(unusable), words(unusable))
+	}
+	return pipelines.Fail(messages.ReasonInDoubt, said)
+}
+
+// words are words in order, each once.
+func words(all []string) string {
+	slices.Sort(all)
+	return strings.Join(slices.Compact(all), ", ")
+}
+
+// cutCodes are those of calls that were sent and have no whole answer.
+func cutCodes() []string {
+	return []string{"timeout", "cancelled", "reset", "refused", "eof", "half_answer", "connection", "dns", "tls", ""}
+}
+
+// cutOff tells whether a call in doubt was cut off; else an answer came that cannot be used.
+func cutOff(a *messages.Attempt) bool {
+	return a.Class != string(ClassInDoubt) || slices.Contains(cutCodes(), a.Code) // the others are those of a crash
 }
 
 // countHere counts the attempts of a class at the backend of the newest one.

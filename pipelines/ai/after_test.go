@@ -205,3 +205,19 @@ func text(t *rapid.T, v any) string {
 	}
 	return string(data)
 }
+
+func TestDoubtTellsWhatWasCutOffFromWhatCannotBeUsed(t *testing.T) {
+	doubt := func(class, code string) messages.Attempt {
+		return messages.Attempt{Class: class, Code: code, Billing: messages.BillingInDoubt}
+	}
+	for want, history := range map[string][]messages.Attempt{
+		"1 attempts in doubt, 1 cut off after it was sent (timeout)":                                                  {doubt("in_doubt", "timeout")},
+		"1 attempts in doubt, 1 cut off after it was sent (crash)":                                                    {doubt("crash", "")},
+		"2 attempts in doubt, 2 whose answer came and cannot be used (bad_json, bad_vectors)":                         {doubt("in_doubt", "bad_vectors"), {Class: "transient"}, doubt("in_doubt", "bad_json")},
+		"2 attempts in doubt, 1 cut off after it was sent (reset), 1 whose answer came and cannot be used (bad_json)": {doubt("in_doubt", "reset"), doubt("in_doubt", "bad_json")},
+	} {
+		if got := ai.DoubtRefusal(history); got.Reason != messages.ReasonInDoubt || got.Detail != want {
+			t.Errorf("%+v, want %s", got, want)
+		}
+	}
+}

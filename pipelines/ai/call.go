@@ -77,7 +77,7 @@ const (
 	ClassRefused     Class = "refused"
 	// ClassDrained: our own process stopped before anything was billed; it counts for nothing.
 	ClassDrained Class = "drained"
-	// ClassInDoubt: the request was sent and no answer came; it may have been billed.
+	// ClassInDoubt: the request was sent and no answer came that can be used; it may have been billed.
 	ClassInDoubt Class = "in_doubt"
 )
 

@@ -26,7 +26,7 @@ const DefaultFamily = "default"
 // stand for. That is sound because placeholders are numbered in the order of the texts alone (privacy.Guard.Request). What the rules let
 // pass stands in key and answer as it is: requests that differ in it have different keys.
 func CacheKey(family string, c *Call) string {
-	e := encoding{sha256.New()}
+	e := newEncoding()
 	e.number(keyVersion)
 	e.text(c.Tenant)
 	e.text(family)
@@ -56,7 +56,14 @@ func CacheKey(family string, c *Call) string {
 	if c.Means != "" { // left out where it is empty, so that keys stay what they were
 		e.text(c.Means)
 	}
-	return hex.EncodeToString(e.Sum(nil))
+	return e.digest()
+}
+
+// Digest is the SHA-256 of a text, in 64 hexadecimal digits.
+func Digest(text string) string {
+	e := newEncoding()
+	e.raw(text)
+	return e.digest()
 }
 
 func kind(c *Call) messages.Kind {
@@ -68,24 +75,56 @@ func kind(c *Call) messages.Kind {
 
 // encoding is canonical: every value is written in one way only, and tells where it ends before it begins, so that no two sequences of
 // values are the same bytes.
-type encoding struct{ hash.Hash }
-
-func (e encoding) bits(v uint64) {
-	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], v)
-	_, _ = e.Write(b[:]) // a hash takes everything
+type encoding struct {
+	hash hash.Hash
+	// some has what is not in the hash yet, so that texts need no copy of their own.
+	some [256]byte
+	n    int
 }
 
-func (e encoding) number(v int64) { e.bits(uint64(v)) } //nolint:gosec // the bits count, not the value
+func newEncoding() *encoding { return &encoding{hash: sha256.New()} }
 
-func (e encoding) real(v float64) {
+// digest ends the encoding.
+func (e *encoding) digest() string {
+	e.flush()
+	var sum [sha256.Size]byte
+	return hex.EncodeToString(e.hash.Sum(sum[:0]))
+}
+
+func (e *encoding) flush() {
+	_, _ = e.hash.Write(e.some[:e.n]) // a hash takes everything
+	e.n = 0
+}
+
+func (e *encoding) raw(v string) {
+	for len(v) > 0 {
+		if e.n == len(e.some) {
+			e.flush()
+		}
+		n := copy(e.some[e.n:], v)
+		e.n += n
+		v = v[n:]
+	}
+}
+
+func (e *encoding) bits(v uint64) {
+	if len(e.some)-e.n < 8 {
+		e.flush()
+	}
+	binary.BigEndian.PutUint64(e.some[e.n:], v)
+	e.n += 8
+}
+
+func (e *encoding) number(v int64) { e.bits(uint64(v)) } //nolint:gosec // the bits count, not the value
+
+func (e *encoding) real(v float64) {
 	if v == 0 {
 		v = 0 // zero has two forms, and is one value
 	}
 	e.bits(math.Float64bits(v))
 }
 
-func (e encoding) truth(v bool) {
+func (e *encoding) truth(v bool) {
 	if v {
 		e.bits(1)
 		return
@@ -93,14 +132,14 @@ func (e encoding) truth(v bool) {
 	e.bits(0)
 }
 
-func (e encoding) text(v string) {
+func (e *encoding) text(v string) {
 	e.bits(uint64(len(v)))
-	_, _ = e.Write([]byte(v)) // a hash takes everything
+	e.raw(v)
 }
 
-func (e encoding) texts(all []string) { list(e, all, func(s *string) { e.text(*s) }) }
+func (e *encoding) texts(all []string) { list(e, all, func(s *string) { e.text(*s) }) }
 
-func (e encoding) message(m *messages.Message) {
+func (e *encoding) message(m *messages.Message) {
 	e.text(m.Role)
 	e.text(m.Name)
 	e.text(m.Content)
@@ -118,7 +157,7 @@ func (e encoding) message(m *messages.Message) {
 }
 
 // list writes how many there are, then each.
-func list[T any](e encoding, all []T, each func(*T)) {
+func list[T any](e *encoding, all []T, each func(*T)) {
 	e.bits(uint64(len(all)))
 	for i := range all {
 		each(&all[i])
@@ -126,7 +165,7 @@ func list[T any](e encoding, all []T, each func(*T)) {
 }
 
 // optional writes whether there is a value, then the value: nothing said is not the same as zero.
-func optional[T any](e encoding, v *T, write func(T)) {
+func optional[T any](e *encoding, v *T, write func(T)) {
 	e.truth(v != nil)
 	if v != nil {
 		write(*v)

@@ -5,6 +5,7 @@ package ai
 
 import (
 	"cmp"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -83,7 +84,10 @@ type BackendFact struct {
 	Held   time.Time
 	HeldBy string
 	// Down is why it cannot be asked until somebody does something about it: backend_auth or backend_quota.
-	Down messages.Reason
+	// DownBy says after what, DownUntil is when one call tries again; zero: not before a restart.
+	Down      messages.Reason
+	DownBy    string
+	DownUntil time.Time
 	// Region is where it processes what it is asked; empty: nobody said. A plan's is that of the model (Menu.RegionOf).
 	Region string
 	// Means is what of its settings changes answers (Call.Means).
@@ -128,7 +132,10 @@ func (p *Plan) Bound(c *messages.CorporateSection) int64 {
 
 // Decide plans the next attempt of a request.
 func Decide(e *messages.Envelope, r *messages.Request, f Facts, p Policy) Plan {
-	if refused := Validate(e, p.Agreements, f.Now); refused != nil {
+	if Behind(e, p.Agreements) {
+		return Plan{Until: f.Now.Add(BehindLook)}
+	}
+	if refused := Validate(e, p.Agreements, f.Tenant, f.Now); refused != nil {
 		return Plan{Refusal: refused}
 	}
 	if !e.Kind.AsksModel() {
@@ -157,7 +164,7 @@ type search struct {
 	paused bool
 	held   BackendFact     // the one that is held for the shortest
 	would  []BackendFact   // those that would be asked, were they paused, down or held no more
-	down   messages.Reason // why one cannot be asked
+	down   BackendFact     // the first that cannot be asked
 	barred messages.Reason // why a backend that serves the model may not be asked
 	kept   *Plan           // from a backend that would serve it
 }
@@ -181,7 +188,10 @@ func (s *search) try(b BackendFact) bool {
 	case b.Paused:
 		s.paused, s.would = true, append(s.would, b)
 	case b.Down != "":
-		s.down, s.would = b.Down, append(s.would, b)
+		s.would = append(s.would, b)
+		if s.down.Down == "" {
+			s.down = b
+		}
 	case b.Held.After(s.f.Now):
 		s.would = append(s.would, b)
 		if s.held.Name == "" || b.Held.Before(s.held.Held) {
@@ -236,13 +246,22 @@ func (s *search) none() Plan {
 		return would
 	case kept != nil:
 		return *kept
-	case s.down != "":
-		would.Refusal = pipelines.Fail(s.down, "a call a moment ago came to this; after a while one tries again")
+	case s.down.Down != "":
+		would.Refusal = pipelines.Fail(s.down.Down, s.down.downText(s.f.Now))
 		return would
 	case s.barred != "":
 		return Plan{Refusal: pipelines.Deny(s.barred, "", "")}
 	}
 	return Plan{Refusal: pipelines.Fail(messages.ReasonNoBackend, "no configured backend serves "+s.e.Corporate.Model)}
+}
+
+// downText says which backend cannot be asked, after what, and for how long.
+func (b BackendFact) downText(now time.Time) string {
+	said := cmp.Or(b.DownBy, b.Name+" is held")
+	if left := b.DownUntil.Sub(now); left > 0 {
+		return fmt.Sprintf("%s; one call tries again in %s, and the first one after a restart", said, max(left.Round(time.Second), time.Second))
+	}
+	return said + "; nothing is asked of it before a restart, or before its credentials are others"
 }
 
 // route is what a request's model is called at a backend, and what it costs there; a reason says why it is not asked. A call there
@@ -305,17 +324,31 @@ func allowed(list []string, word string) bool {
 	return len(list) == 0 || slices.Contains(list, word)
 }
 
-// Validate checks an agreement again, as every layer does before it acts.
-func Validate(e *messages.Envelope, book *flow.Book, now time.Time) *pipelines.Refusal {
+// BehindLook is when a request is looked at again whose agreement is not known yet.
+const BehindLook = 200 * time.Millisecond
+
+// Behind tells whether what is known of agreements is older than what layer 1 admitted a request under: who knows less must not judge.
+func Behind(e *messages.Envelope, book *flow.Book) bool {
+	return e.Corporate != nil && !book.Knows(e.Corporate.Agreement)
+}
+
+// Validate checks an agreement again, as every layer does before it acts: the version that the request was admitted under has not
+// expired, and the agreement is in force now, in whatever version.
+func Validate(e *messages.Envelope, book *flow.Book, tenant string, now time.Time) *pipelines.Refusal {
 	if e.Corporate == nil || e.Corporate.Agreement == nil {
 		return nil
 	}
-	a, found := book.Find(e.Corporate.Agreement.Trigger)
+	ref := e.Corporate.Agreement
+	a, found := book.Find(ref.Trigger)
 	if !found {
 		return pipelines.Deny(messages.ReasonAgreementUnknown, "trigger", "")
 	}
-	if reason := a.Check(now); reason != "" {
-		return pipelines.Deny(reason, "trigger", "")
+	reason := a.Refuses(tenant, now)
+	if ended := !ref.ValidUntil.IsZero() && !now.Before(ref.ValidUntil); reason == "" && ended && ref.Version != a.Version {
+		reason = messages.ReasonAgreementExpired
+	}
+	if reason != "" {
+		return pipelines.Deny(reason, "trigger", a.Version)
 	}
 	return nil
 }

@@ -238,3 +238,19 @@ func TestOnlyAllowedBackendsAndRegionsAreAsked(t *testing.T) {
 		t.Errorf("a region that nobody named: %+v", plan)
 	}
 }
+
+func TestWhatARequestSaysOfSamplingCountsBeforeSettings(t *testing.T) {
+	e, r, f, p := setup(t)
+	e.Corporate.Sampling = &messages.Sampling{TopP: new(0.2), TopK: new(5), Stop: []string{"END"}}
+	if c := ai.Decide(e, r, f, p).Call; *c.TopP != 0.2 || *c.TopK != 5 || !reflect.DeepEqual(c.Stop, []string{"END"}) {
+		t.Errorf("it says nothing, and is asked with %+v", c)
+	}
+	r.TopP, r.TopK, r.Stop = new(0.9), new(7), []string{"stop"}
+	if c := ai.Decide(e, r, f, p).Call; *c.TopP != 0.9 || *c.TopK != 7 || !reflect.DeepEqual(c.Stop, []string{"stop"}) {
+		t.Errorf("it says all, and is asked with %+v", c)
+	}
+	e.Corporate.Sampling, r.TopP, r.TopK, r.Stop = nil, nil, nil, nil
+	if c := ai.Decide(e, r, f, p).Call; c.TopP != nil || c.TopK != nil || c.Stop != nil {
+		t.Errorf("nobody says anything, and it is asked with %+v", c)
+	}
+}

@@ -184,3 +184,19 @@ func TestMenuKnowsItsModels(t *testing.T) {
 		}
 	}
 }
+
+func TestBackendThatIsDownIsNamedWithTheTimeLeft(t *testing.T) {
+	e, r, f, p := road(t)
+	f.Backends = f.Backends[:1]
+	b := &f.Backends[0]
+	b.Down, b.DownBy, b.DownUntil = messages.ReasonBackendAuth, "anthropic is unhealthy after auth (401)", noon.Add(42*time.Second)
+	want := "anthropic is unhealthy after auth (401); one call tries again in 42s, and the first one after a restart"
+	if got := ai.Decide(e, r, f, p).Refusal; got == nil || got.Reason != messages.ReasonBackendAuth || got.Detail != want {
+		t.Errorf("got %+v, want %q", got, want)
+	}
+	b.DownUntil = time.Time{}
+	want = "anthropic is unhealthy after auth (401); nothing is asked of it before a restart, or before its credentials are others"
+	if got := ai.Decide(e, r, f, p).Refusal; got == nil || got.Detail != want {
+		t.Errorf("got %+v, want %q", got, want)
+	}
+}

@@ -77,7 +77,7 @@ func budgets(f Facts, p Policy) []Budget {
 		}
 		all[0].Request, all[0].Day, all[0].Month = cmp.Or(b.Request, tenant.Request), cmp.Or(b.Day, tenant.Day), cmp.Or(b.Month, tenant.Month)
 	}
-	return all
+	return agreementBudget(all, f.Agreement)
 }
 
 // requestLimit is what one request may cost: the least of the words of its budgets; 0: none says anything.

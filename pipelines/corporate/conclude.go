@@ -40,6 +40,9 @@ func Conclude(e *messages.Envelope, d Decision, g Grant) messages.State {
 		return messages.StateHold
 	case !g.Approved:
 		section.ReservedMicroUSD, section.Scopes = 0, nil
+		if g.Reason == messages.ReasonAgreementExhausted { // the ledger does not know when the day ends
+			g.RetryAt = time.Time{}
+		}
 		section.RateBlocked, section.RetryAt = g.Blocked, g.RetryAt
 		return refuse(e, &section, refusalOf(g), g.Now)
 	}
@@ -53,7 +56,10 @@ func Conclude(e *messages.Envelope, d Decision, g Grant) messages.State {
 
 // refusalOf is the refusal of the ledger: for now, where a limit on requests or tokens has room later, else by rule.
 func refusalOf(g Grant) *refusal {
-	if g.RetryAt.IsZero() {
+	switch {
+	case g.Reason == messages.ReasonAgreementExhausted:
+		return pipelines.Deny(g.Reason, "trigger", "")
+	case g.RetryAt.IsZero():
 		return pipelines.Deny(g.Reason, "", "")
 	}
 	at := g.RetryAt.Add(time.Second - 1).Truncate(time.Second).UTC() // a whole second, never too early

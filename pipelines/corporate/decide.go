@@ -187,22 +187,6 @@ func checkDeadline(d *Decision, _ *Seen, f Facts, _ Policy) (string, string, *re
 	return pass, "", nil
 }
 
-func checkAgreement(d *Decision, s *Seen, f Facts, p Policy) (string, string, *refusal) {
-	if s.Trigger == "" {
-		return notApplicable, "no trigger", nil
-	}
-	a, found := p.Agreements.Find(s.Trigger)
-	if !found {
-		return fail, "", pipelines.Deny(messages.ReasonAgreementUnknown, "trigger", "")
-	}
-	ref := a.Ref()
-	d.Section.Agreement, d.Section.Facts.Trigger = &ref, ""
-	if reason := a.Check(f.Now); reason != "" {
-		return fail, ref.Version, pipelines.Deny(reason, "trigger", "")
-	}
-	return pass, ref.Version, nil
-}
-
 // checkPersonalData counts what a model would see, and refuses what none may. It leaves no trace where nothing is looked for.
 func checkPersonalData(d *Decision, s *Seen, _ Facts, p Policy) (string, string, *refusal) {
 	switch {

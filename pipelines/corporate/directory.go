@@ -85,11 +85,16 @@ func Fill(r *messages.Request, f *Facts, p Policy) {
 // card or person, or a secret, does not.
 func Recorded(name string, p Policy) bool { return name == "" || named(name, p.Privacy) == name }
 
-// lists are one list of everyone's and of the department's allow-lists, those that are empty left out.
+// lists are one list of the agreement's, everyone's and the department's allow-lists, those that are empty left out.
 func lists(s *messages.CorporateSection, of func(messages.Allowed) []string) [][]string {
 	var all [][]string
+	if a := s.Agreement; a != nil && a.Allowed != nil {
+		if l := of(*a.Allowed); len(l) > 0 {
+			all = append(all, l)
+		}
+	}
 	if s.Directory == nil {
-		return nil
+		return all
 	}
 	if l := of(s.Directory.Everyone.Allowed); len(l) > 0 {
 		all = append(all, l)

@@ -7,11 +7,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"flowgate/messages"
-	"flowgate/pipelines/privacy"
 )
 
 // EntryKind is what an entry of a directory is about.
@@ -49,7 +46,6 @@ const (
 	MaxDepartments = 1_000
 	MaxCredentials = 1_000
 	maxEntryName   = 256
-	maxListed      = 64
 	maxWord        = 128
 )
 
@@ -62,13 +58,13 @@ func (e Entry) Check() error {
 	case e.Person != nil:
 		return checkPersonEntry(e.Person)
 	case e.Department != nil:
-		return errors.Join(checkWord("cost centre", e.Department.CostCentre, maxWord), checkAllowed(e.Department.Allowed))
+		return errors.Join(messages.CheckWord("cost centre", e.Department.CostCentre, maxWord), e.Department.Allowed.Check())
 	case e.Everyone != nil:
-		return checkAllowed(e.Everyone.Allowed)
+		return e.Everyone.Allowed.Check()
 	case e.Credential != nil:
 		c := e.Credential
-		return errors.Join(checkWord("user", c.User, maxEntryName), checkWord("department", c.Department, maxEntryName),
-			checkWord("purpose", c.Purpose, maxWord), checkWord("audit reason", c.Reason, messages.MaxTextBytes))
+		return errors.Join(messages.CheckWord("user", c.User, maxEntryName), messages.CheckWord("department", c.Department, maxEntryName),
+			messages.CheckWord("purpose", c.Purpose, maxWord), messages.CheckWord("audit reason", c.Reason, messages.MaxTextBytes))
 	}
 	return nil
 }
@@ -78,7 +74,7 @@ func CheckChange(reason, by string) error {
 	if reason == "" {
 		return errors.New("reason is missing: say it")
 	}
-	return errors.Join(checkWord("reason", reason, messages.MaxTextBytes), checkWord("by", by, maxEntryName))
+	return errors.Join(messages.CheckWord("reason", reason, messages.MaxTextBytes), messages.CheckWord("by", by, maxEntryName))
 }
 
 func checkEntryName(kind EntryKind, name string) error {
@@ -88,7 +84,7 @@ func checkEntryName(kind EntryKind, name string) error {
 	case name == UnknownName || name == EveryoneName && kind != EntryEveryone && kind != EntryCredential:
 		return fmt.Errorf("%q cannot be the name of a %s", name, kind)
 	}
-	return checkWord("the name of a "+string(kind), name, maxEntryName)
+	return messages.CheckWord("the name of a "+string(kind), name, maxEntryName)
 }
 
 func checkPersonEntry(p *messages.Person) error {
@@ -103,42 +99,7 @@ func checkPersonEntry(p *messages.Person) error {
 	if p.Department == UnknownName {
 		return fmt.Errorf("%q cannot be a department", UnknownName)
 	}
-	return errors.Join(checkWord("department", p.Department, maxEntryName), checkWord("cost centre", p.CostCentre, maxWord))
-}
-
-func checkAllowed(a messages.Allowed) error {
-	var faults []error
-	for _, list := range []struct {
-		name  string
-		words []string
-	}{{"models", a.Models}, {"backends", a.Backends}, {"regions", a.Regions}, {"purposes", a.Purposes}, {"data", a.Data}} {
-		if len(list.words) > maxListed {
-			faults = append(faults, fmt.Errorf("%s has %d words, may have %d", list.name, len(list.words), maxListed))
-		}
-		for _, w := range list.words {
-			if w == "" {
-				faults = append(faults, fmt.Errorf("%s has an empty word", list.name))
-			}
-			faults = append(faults, checkWord("a word of "+list.name, w, maxWord))
-		}
-	}
-	for _, class := range a.Data {
-		if !slices.Contains(privacy.Classes(), privacy.Class(class)) && (class != messages.NoData || len(a.Data) != 1) {
-			faults = append(faults, fmt.Errorf("%.40q is no class of data; use payment, identity, contact, network and secret, or none alone", class))
-		}
-	}
-	return errors.Join(faults...)
-}
-
-// checkWord wants one line of at most so many bytes without spaces around it.
-func checkWord(what, text string, most int) error {
-	switch {
-	case len(text) > most:
-		return fmt.Errorf("%s has %d bytes, may have %d", what, len(text), most)
-	case !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) || strings.TrimSpace(text) != text:
-		return fmt.Errorf("%s must be one line without spaces around it", what)
-	}
-	return nil
+	return errors.Join(messages.CheckWord("department", p.Department, maxEntryName), messages.CheckWord("cost centre", p.CostCentre, maxWord))
 }
 
 // Entry is the entry of a name as the directory has it; one that it has not is removed.

@@ -110,7 +110,7 @@ func checkAllowedBackend(d *Decision, _ *Seen, _ Facts, _ Policy) (string, strin
 		return "", "", nil
 	}
 	var some bool
-	const detail = "the tenant's and the department's allow-lists have none in common"
+	const detail = "the allow-lists of tenant, department and agreement have none in common"
 	if d.Section.AllowedBackends, some = common(backends); !some {
 		return fail, detail, pipelines.Deny(messages.ReasonBackendNotAllowed, "", detail)
 	}

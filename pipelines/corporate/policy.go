@@ -31,8 +31,9 @@ type Policy struct {
 	// AllowedModels, where not empty, are the only exact ids that may be used.
 	AllowedModels map[string]bool
 	// Privacy says what is done with personal data and secrets; nil: nothing.
-	Privacy    *privacy.Guard
-	Prices     *pricing.Table
+	Privacy *privacy.Guard
+	Prices  *pricing.Table
+	// Agreements are those of settings on record of an older version; nil: facts have the agreement.
 	Agreements *flow.Book
 	Limits     Limits
 	// Rates are the tenant's limits on requests and tokens where operators set none.
@@ -96,7 +97,30 @@ type Facts struct {
 	Rates []Rate
 	// Serving are the backends that serve its model by the settings, in the order in which they are tried.
 	Serving []Serving
+	// Agreement is the one that the request runs under; nil: none.
+	Agreement *Agreed
+	// Meant are the triggers that a request may mean which is matched by none: of several likely ones, or near an unknown one.
+	Meant []string
 }
+
+// Agreed is the agreement of a request, and how the request came to it.
+type Agreed struct {
+	flow.Entry
+
+	By AgreedBy
+	// Confidence is that of AgreedByText.
+	Confidence float64
+}
+
+// AgreedBy says how a request came to its agreement.
+type AgreedBy string
+
+// The ways: it names the trigger, its text does, or it is its tenant's default.
+const (
+	AgreedByTrigger AgreedBy = "trigger"
+	AgreedByText    AgreedBy = "text"
+	AgreedByDefault AgreedBy = "default"
+)
 
 // UnknownName stands for a user or department that nobody named.
 const UnknownName = "unknown"

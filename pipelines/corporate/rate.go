@@ -267,6 +267,7 @@ func checkRates(d *Decision, _ *Seen, f Facts, p Policy) (string, string, *refus
 			d.Rates = append(d.Rates, RateScope{name, w, requests, tokens, wait, rate.Kind.reason()})
 		}
 	}
+	checkCalls(d, f, p)
 	if len(d.Rates) == 0 {
 		d.Tokens = 0
 		return "", "", nil

@@ -9,6 +9,7 @@ import (
 
 	"flowgate/messages"
 	"flowgate/pipelines"
+	"flowgate/pipelines/flow"
 )
 
 // Gap is why a decision on record cannot be made again.
@@ -23,6 +24,8 @@ const (
 	// GapSettings and GapPolicy: the version that decided is not kept.
 	GapSettings Gap = "settings_unknown"
 	GapPolicy   Gap = "policy_unknown"
+	// GapAgreement: the terms of the agreement that decided are not kept.
+	GapAgreement Gap = "agreement_unknown"
 	// GapText: what is asked now needs a text that was not kept.
 	GapText Gap = "text_needed"
 )
@@ -55,6 +58,7 @@ func Recall(at messages.Address, e *messages.Envelope) (Recalled, Gap) {
 		Facts: Facts{
 			Address: at, Now: s.StartedAt, SubmittedAt: e.SubmittedAt, IngressSeq: e.IngressSeq, Budgets: recallBudgets(s),
 			Credential: s.Credential, Defaults: s.Defaults, Directory: DirectoryOf(s), Rates: recallRates(s), Serving: ServingOf(s),
+			Meant: s.Facts.Meant,
 		},
 		unread: s.Facts.Ended && len(s.Checks) == 0,
 	}
@@ -77,6 +81,24 @@ func Recall(at messages.Address, e *messages.Envelope) (Recalled, Gap) {
 		}
 	}
 	return r, ""
+}
+
+// Terms names what was kept of the agreement that decided; empty: none did, or the settings have it.
+func (r *Recalled) Terms() string {
+	if a := r.Section.Facts.Agreement; a != nil {
+		return a.Terms
+	}
+	return ""
+}
+
+// Under tells the agreement that Terms names.
+func (r *Recalled) Under(a flow.Agreement) {
+	fact := r.Section.Facts.Agreement
+	e := flow.Entry{Agreement: a, State: flow.State(fact.State)}
+	if ref := r.Section.Agreement; ref != nil {
+		e.Revision = ref.Revision
+	}
+	r.Facts.Agreement = &Agreed{Entry: e, By: AgreedBy(fact.By), Confidence: fact.Confidence}
 }
 
 func recallSeen(e *messages.Envelope) Seen {

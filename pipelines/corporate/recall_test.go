@@ -104,6 +104,43 @@ func drawFacts(t *rapid.T, f corporate.Facts) corporate.Facts {
 	return f
 }
 
+// drawAgreed finds the agreement of a request, and what is kept of it.
+func drawAgreed(t *rapid.T, r *messages.Request, f *corporate.Facts) (terms map[string][]byte) {
+	var entries []flow.Entry
+	for _, trigger := range []string{"[Always]", "[Past]", "[Future]"} {
+		a := flow.Agreement{
+			Trigger: trigger, FlowEncoding: "@a#b!c@d", Action: "x", Version: "v" + trigger, SLASeconds: 30, Owner: "ops", Approver: "bob",
+			ComplianceLevel: rapid.SampledFrom([]string{"", "strict"}).Draw(t, "level"),
+			Parameters:      map[string]any{"token": "hunter2-secret"},
+		}
+		if trigger == "[Past]" {
+			a.ValidUntil = noon
+		}
+		if trigger == "[Future]" {
+			a.ValidFrom = noon.Add(time.Hour)
+		}
+		if rapid.Bool().Draw(t, "bounded agreement") {
+			a.Limits = flow.Limits{CallsDay: 3, RequestMicroUSD: 2500, DayMicroUSD: 6000}
+			a.Allowed = messages.Allowed{Models: []string{"sonnet"}, Backends: []string{"b"}, Purposes: []string{"review"}, Data: []string{"contact"}}
+			a.Tenants, a.DefaultFor = []string{"acme"}, []string{"acme"}
+		}
+		state := rapid.SampledFrom([]flow.State{flow.StateApproved, flow.StateApproved, flow.StateSuspended, flow.StateDraft}).Draw(t, "state")
+		if len(entries) > 0 {
+			a.DefaultFor = nil
+		}
+		entries = append(entries, flow.Entry{Agreement: a, State: state, Revision: rapid.Int64Range(0, 9).Draw(t, "revision")})
+	}
+	book, err := flow.Bind(entries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Agreement, f.Meant = corporate.Agree(r, f.Tenant, book, rapid.Bool().Draw(t, "texts"))
+	if f.Agreement == nil {
+		return nil
+	}
+	return map[string][]byte{f.Agreement.TermsVersion(): corporate.TermsBody(f.Agreement.Agreement)}
+}
+
 func drawPolicy(t *rapid.T, p corporate.Policy, rules *policy.Policy, controls *compliance.Book) corporate.Policy {
 	p.MinAuditReason = rapid.SampledFrom([]int{0, 3, 20}).Draw(t, "least")
 	p.AllowUnknownUser, p.AllowUnknownDepartment = rapid.Bool().Draw(t, "nobody"), rapid.Bool().Draw(t, "nowhere")
@@ -183,11 +220,20 @@ func TestTheRecordAloneGivesTheSameDecisionAgain(t *testing.T) {
 		p.Version = corporate.VersionOf(p.Settings().Body())
 		e := &messages.Envelope{V: 1, SubmittedAt: f.SubmittedAt, IngressSeq: f.IngressSeq}
 		f.Directory, f.Credential = drawDirectory(t), rapid.SampledFrom([]string{"", "nightly"}).Draw(t, "credential")
+		terms := map[string][]byte{}
+		if rapid.Bool().Draw(t, "agreements apart") { // else as an older version had them, in its settings
+			p.Agreements = nil
+			p.Version = corporate.VersionOf(p.Settings().Body())
+			terms = drawAgreed(t, r, &f)
+		}
 		corporate.Fill(r, &f, p)
 		seen := corporate.Read(r, f.Address, p.Privacy)
+		if f.Agreement != nil {
+			f.Budgets = append(f.Budgets, corporate.Budget{Kind: corporate.BudgetAgreement, Name: f.Agreement.Trigger, Limits: corporate.Limits{Day: 7_000_000}})
+		}
 		for _, kind := range corporate.BudgetKinds() {
 			name := map[corporate.BudgetKind]string{corporate.BudgetUser: seen.UserID, corporate.BudgetDepartment: seen.Department, corporate.BudgetAgreement: seen.Trigger}[kind]
-			if rapid.IntRange(0, 3).Draw(t, "budget") == 0 && (kind != corporate.BudgetAgreement || r.Trigger == "[Always]") {
+			if rapid.IntRange(0, 3).Draw(t, "budget") == 0 && (kind != corporate.BudgetAgreement || r.Trigger == "[Always]" && p.Agreements != nil) {
 				f.Budgets = append(f.Budgets, corporate.Budget{Kind: kind, Name: name, Limits: corporate.Limits{Day: 7_000_000}})
 			}
 		}
@@ -221,6 +267,7 @@ func TestTheRecordAloneGivesTheSameDecisionAgain(t *testing.T) {
 			{Reason: messages.ReasonLimitDay},
 			{Waiting: true, Reason: messages.ReasonWaitingMoney},
 			{Reason: messages.ReasonLimitRateUser, Blocked: "rate:x", RetryAt: noon.Add(1234567)},
+			{Reason: messages.ReasonAgreementExhausted, Blocked: "rate:acme/agreement/[Always]:day:2026-01-31", RetryAt: noon.Add(1 << 60)},
 			{Waiting: true, Reason: messages.ReasonLimitRateUser, Blocked: "rate:x", RetryAt: noon.Add(99)},
 		}
 		grant := rapid.SampledFrom(grants).Draw(t, "grant")
@@ -233,6 +280,13 @@ func TestTheRecordAloneGivesTheSameDecisionAgain(t *testing.T) {
 		recalled, gap := corporate.Recall(f.Address, record)
 		if gap != "" {
 			t.Fatal(gap)
+		}
+		if v := recalled.Terms(); v != "" {
+			a, err := corporate.ReadTerms(terms[v])
+			if err != nil {
+				t.Fatal(err)
+			}
+			recalled.Under(a)
 		}
 		_, now, end := recalled.Again(kept)
 		if differ := corporate.Differences(recalled.Section, &now, recalled.End, end); differ != nil {

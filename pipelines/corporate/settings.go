@@ -28,13 +28,14 @@ type Settings struct {
 	AllowedModels          []string                 `json:"allowed_models"`
 	Privacy                *privacy.Rules           `json:"privacy"`
 	Prices                 []pricing.Row            `json:"prices"`
-	Agreements             []flow.Agreement         `json:"agreements"`
-	Limits                 Limits                   `json:"limits"`
-	BillableAttempts       int                      `json:"billable_attempts"`
-	Controls               *compliance.Document     `json:"controls,omitempty"`
-	ComplianceLevel        string                   `json:"compliance_level,omitempty"`
-	Rates                  RateLimits               `json:"rates,omitzero"`
-	Timezone               string                   `json:"timezone"`
+	// Agreements are of a version that had them in its settings; decisions name the terms of theirs now.
+	Agreements       []flow.Agreement     `json:"agreements"`
+	Limits           Limits               `json:"limits"`
+	BillableAttempts int                  `json:"billable_attempts"`
+	Controls         *compliance.Document `json:"controls,omitempty"`
+	ComplianceLevel  string               `json:"compliance_level,omitempty"`
+	Rates            RateLimits           `json:"rates,omitzero"`
+	Timezone         string               `json:"timezone"`
 	// UnknownModels is dearest where models without a row are priced at the dearest; empty: they are refused.
 	UnknownModels string `json:"unknown_models,omitempty"`
 }
@@ -124,8 +125,10 @@ func (s Settings) Policy(version string, zone func(string) (*time.Location, erro
 	if s.UnknownModels == unknownAtDearest {
 		p.Prices = p.Prices.AtDearest()
 	}
-	if p.Agreements, err = flow.NewBook(s.Agreements); err != nil {
-		return p, fmt.Errorf("reading agreements on record: %w", err)
+	if len(s.Agreements) > 0 {
+		if p.Agreements, err = flow.NewBook(s.Agreements); err != nil {
+			return p, fmt.Errorf("reading agreements on record: %w", err)
+		}
 	}
 	if p.Location, err = zone(s.Timezone); err != nil {
 		return p, fmt.Errorf("reading the time zone on record: %w", err)

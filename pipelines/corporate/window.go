@@ -1,6 +1,10 @@
 package corporate
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
 // Window is a span of time in which requests and tokens are counted.
 type Window string
@@ -14,10 +18,37 @@ const (
 // Windows lists the windows, shortest first.
 func Windows() []Window { return []Window{WindowMinute, WindowHour} }
 
+// dayWindows are those of what counts in a day of the calendar: its name has the date, so it begins anew with every day, and must not
+// slide before the day is over. Windows of the clock of so many days seldom begin in the middle of one, and never all on the same day
+// of the next 29 years.
+func dayWindows() map[time.Duration]Window {
+	const day = 24 * time.Hour
+	return map[time.Duration]Window{24 * day: "day/24", 23 * day: "day/23", 22 * day: "day/22", 21 * day: "day/21"}
+}
+
+// dayWindow is the longest of them in which a day of the calendar lies as a whole, with an hour around it for clocks that differ.
+func dayWindow(day time.Time) Window {
+	y, m, d := day.Date()
+	begin, end := time.Date(y, m, d, 0, 0, 0, 0, day.Location()).Add(-time.Hour), time.Date(y, m, d+1, 0, 0, 0, 0, day.Location()).Add(time.Hour)
+	windows := dayWindows()
+	lengths := slices.Sorted(maps.Keys(windows))
+	for _, length := range slices.Backward(lengths) {
+		if millis(begin)/length.Milliseconds() == millis(end)/length.Milliseconds() {
+			return windows[length]
+		}
+	}
+	return windows[lengths[0]]
+}
+
 // Span is how long a window is.
 func (w Window) Span() time.Duration {
 	if w == WindowHour {
 		return time.Hour
+	}
+	for days, name := range dayWindows() {
+		if w == name {
+			return days
+		}
 	}
 	return time.Minute
 }

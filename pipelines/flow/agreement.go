@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +16,9 @@ import (
 
 // DefaultConfidence is the confidence_threshold of an agreement that names none.
 const DefaultConfidence = 0.8
+
+// MaxLimit bounds each of limits: a million dollars, or as many calls.
+const MaxLimit = 1_000_000_000_000
 
 // MaxSLASeconds bounds sla_seconds: a year.
 const MaxSLASeconds = 366 * 24 * 3600
@@ -42,6 +46,18 @@ type Agreement struct {
 	Owner string `json:"owner,omitempty"`
 	// Approver is another person who approved it.
 	Approver string `json:"approver,omitempty"`
+	// Purpose is what requests under it are for, where they do not say.
+	Purpose string `json:"purpose,omitempty"`
+	// Tenants are those whose requests may run under it; none: everybody's. DefaultFor are those whose requests do that name no other;
+	// Everybody stands for all.
+	Tenants    []string `json:"tenants,omitempty"`
+	DefaultFor []string `json:"default_for,omitempty"`
+	// Allowed bounds what its requests may use, beside the lists of tenants and departments; an empty list bounds nothing.
+	Allowed messages.Allowed `json:"allowed,omitzero"`
+	// Limits bound how often it runs, and for how much.
+	Limits Limits `json:"limits,omitzero"`
+	// FallbackAgeSeconds is how old a measured result may be that stands in for an execution that failed; 0: none may.
+	FallbackAgeSeconds float64 `json:"fallback_age_seconds,omitempty"`
 	// ComplianceLevel has controls that its requests must meet beside the deployment's.
 	ComplianceLevel string `json:"compliance_level,omitempty"`
 	// Version names this state of the agreement; left out it is made from the content.
@@ -52,6 +68,19 @@ type Agreement struct {
 	ValidUntil time.Time `json:"valid_until,omitzero"`
 	// SLASeconds is how long a request under the agreement may take; 0 means that none is agreed.
 	SLASeconds float64 `json:"sla_seconds,omitempty"`
+}
+
+// Everybody stands for all tenants in default_for.
+const Everybody = "*"
+
+// Limits bound an agreement in each tenant, by days and months of the deployment's time zone; 0 is no limit.
+type Limits struct {
+	// CallsDay is how many requests may run on a day.
+	CallsDay int64 `json:"calls_day,omitempty"`
+	// The others are in micro-dollars: what one request may cost, and all of a day and a month.
+	RequestMicroUSD int64 `json:"request_microusd,omitempty"`
+	DayMicroUSD     int64 `json:"day_microusd,omitempty"`
+	MonthMicroUSD   int64 `json:"month_microusd,omitempty"`
 }
 
 // Check tells why the agreement is not valid at a moment; empty where it is.
@@ -70,9 +99,25 @@ func (a Agreement) Ref() messages.AgreementRef {
 	if a.Version == "" {
 		a.Version = a.contentVersion()
 	}
-	return messages.AgreementRef{
+	ref := messages.AgreementRef{
 		Trigger: a.Trigger, Version: a.Version, SLASeconds: a.SLASeconds, ComplianceLevel: a.ComplianceLevel, Owner: a.Owner, Approver: a.Approver,
 	}
+	if !a.ValidUntil.IsZero() {
+		ref.ValidUntil = a.ValidUntil.UTC()
+	}
+	if !a.Allowed.Empty() {
+		ref.Allowed = &a.Allowed
+	}
+	return ref
+}
+
+// Complete fills in the threshold and the version that were left out.
+func (a Agreement) Complete() Agreement {
+	a.ConfidenceThreshold = a.confidence()
+	if a.Version == "" {
+		a.Version = a.contentVersion()
+	}
+	return a
 }
 
 // Terms are what decides of an agreement, its form, and what references to it say: no parameters and no words about it.
@@ -80,7 +125,8 @@ func (a Agreement) Terms() Agreement {
 	return Agreement{
 		Trigger: a.Trigger, FlowEncoding: a.FlowEncoding, Action: a.Action, ConfidenceThreshold: a.confidence(), Version: a.Ref().Version,
 		ValidFrom: a.ValidFrom.UTC(), ValidUntil: a.ValidUntil.UTC(), SLASeconds: a.SLASeconds,
-		ComplianceLevel: a.ComplianceLevel, Owner: a.Owner, Approver: a.Approver,
+		ComplianceLevel: a.ComplianceLevel, Owner: a.Owner, Approver: a.Approver, Purpose: a.Purpose, Tenants: a.Tenants,
+		DefaultFor: a.DefaultFor, Allowed: a.Allowed, Limits: a.Limits, FallbackAgeSeconds: a.FallbackAgeSeconds,
 	}
 }
 
@@ -134,6 +180,46 @@ func (a Agreement) fault() error {
 	}
 	if _, err := json.Marshal(a.Parameters); err != nil {
 		faults = append(faults, fmt.Errorf("parameters: %w", err))
+	}
+	return errors.Join(errors.Join(faults...), a.boundsFault())
+}
+
+// boundsFault reports every fault of what bounds requests under the agreement.
+func (a Agreement) boundsFault() error {
+	var faults []error
+	add := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if s := a.FallbackAgeSeconds; math.IsNaN(s) || s < 0 || s > MaxSLASeconds {
+		add("fallback_age_seconds: %v is not from 0 to %d", s, MaxSLASeconds)
+	}
+	for _, l := range []struct {
+		name string
+		n    int64
+	}{
+		{"calls_day", a.Limits.CallsDay},
+		{"request_microusd", a.Limits.RequestMicroUSD},
+		{"day_microusd", a.Limits.DayMicroUSD},
+		{"month_microusd", a.Limits.MonthMicroUSD},
+	} {
+		if l.n < 0 || l.n > MaxLimit {
+			add("limits.%s: %d is not from 0 to %d", l.name, l.n, int64(MaxLimit))
+		}
+	}
+	for _, t := range a.Tenants {
+		if err := messages.CheckTenant(t); err != nil {
+			faults = append(faults, fmt.Errorf("tenants: %w", err))
+		}
+	}
+	for _, t := range a.DefaultFor {
+		switch err := messages.CheckTenant(t); {
+		case t == Everybody && len(a.Tenants) == 0:
+		case err != nil:
+			faults = append(faults, fmt.Errorf("default_for: %w", err))
+		case len(a.Tenants) > 0 && !slices.Contains(a.Tenants, t):
+			add("default_for: %s is not one of tenants", t)
+		}
+	}
+	if err := a.Allowed.Check(); err != nil {
+		faults = append(faults, fmt.Errorf("allowed: %w", err))
 	}
 	return errors.Join(faults...)
 }

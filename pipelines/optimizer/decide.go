@@ -59,7 +59,7 @@ func check(e *messages.Envelope, s *messages.OptimizerSection, f Facts, p Policy
 	note := func(name, state, detail string) {
 		s.Checks = append(s.Checks, messages.Check{Name: name, State: state, Detail: detail})
 	}
-	refused := ai.Validate(e, p.Agreements, f.Now)
+	refused := ai.Validate(e, p.Agreements, f.Tenant, f.Now)
 	switch {
 	case refused != nil:
 		note("agreement", "fail", "")

@@ -92,10 +92,14 @@ func (p *pass) credentials(colon int) {
 
 // hex looks for addresses of machines that begin with a token of hexadecimal digits.
 func (p *pass) hex(start, end int) {
-	if end-start > 4 || end >= len(p.b) || !hexadecimal(p.b[start:end]) {
+	if end-start > 4 || end >= len(p.b) {
 		return
 	}
-	switch sep := p.b[end]; {
+	sep := p.b[end]
+	if sep != ':' && sep != '-' && sep != '.' || !hexadecimal(p.b[start:end]) {
+		return
+	}
+	switch {
 	case sep == ':' && end-start <= 4 && !p.is(start-1, ':'):
 		p.ipv6(start)
 		fallthrough

@@ -1,6 +1,9 @@
 package privacy
 
 import (
+	"bytes"
+	"encoding/binary"
+	"slices"
 	"unicode"
 	"unicode/utf8"
 )
@@ -9,7 +12,7 @@ import (
 // is invisible is gone, and what else is no ASCII is foreignLetter or foreignSign.
 type folded struct {
 	b []byte
-	// at and till are where each byte's character begins and ends in the text, in characters; nil: at itself.
+	// at and till are where each byte's character begins and ends in the text, in characters; empty: at itself.
 	at, till []int32
 }
 
@@ -19,24 +22,26 @@ const (
 )
 
 func (f folded) from(i int) int {
-	if f.at == nil {
+	if len(f.at) == 0 {
 		return i
 	}
 	return int(f.at[i])
 }
 
 func (f folded) to(i int) int {
-	if f.till == nil {
+	if len(f.till) == 0 {
 		return i + 1
 	}
 	return int(f.till[i])
 }
 
-func (s *Scanner) fold(text string) folded {
-	if plain(text) {
-		return folded{b: []byte(text)}
+// fold reads a text, into the room of one that was read before.
+func (s *Scanner) fold(f folded, text string) folded {
+	f = folded{b: append(f.b[:0], text...), at: f.at[:0], till: f.till[:0]}
+	if plain(f.b) {
+		return f
 	}
-	f := folded{b: make([]byte, 0, len(text)), at: make([]int32, 0, len(text)), till: make([]int32, 0, len(text))}
+	f.b, f.at, f.till = f.b[:0], slices.Grow(f.at, len(text)), slices.Grow(f.till, len(text))
 	n := int32(0)
 	for i := 0; i < len(text); {
 		r, size := utf8.DecodeRuneInString(text[i:])
@@ -56,9 +61,18 @@ func (s *Scanner) fold(text string) folded {
 }
 
 // plain tells whether a text reads as it stands.
-func plain(text string) bool {
-	for i := range len(text) {
-		if text[i] >= utf8.RuneSelf || text[i] == '%' {
+func plain(text []byte) bool {
+	if bytes.IndexByte(text, '%') >= 0 {
+		return false
+	}
+	const high = 0x8080808080808080 // of eight bytes: those of utf8.RuneSelf and above
+	for ; len(text) >= 8; text = text[8:] {
+		if binary.LittleEndian.Uint64(text)&high != 0 {
+			return false
+		}
+	}
+	for _, c := range text {
+		if c >= utf8.RuneSelf {
 			return false
 		}
 	}

@@ -74,7 +74,7 @@ func TestTheMostSpecificRuleCounts(t *testing.T) {
 			"fraud":   {Request: privacy.Actions{"payment": "pass"}},
 			"nothing": {Request: privacy.Actions{"contact": "deny"}},
 		},
-		Regions: map[string]privacy.Actions{"eu-*": {"contact": "pass", "CREDIT_CARD": "mask"}, "eu-west-2": {"contact": "mask"}, "local": {"secret": "pass"}},
+		Regions: map[string]privacy.Actions{"eu-*": {"contact": "pass", "CREDIT_CARD": "mask"}, "eu-west-2": {"contact": "mask"}, "us-*": {"contact": "deny"}, "ap-south-1": {"contact": "deny"}, "local": {"secret": "pass"}},
 	}
 	g := privacy.NewGuard(r)
 	for _, c := range []struct {
@@ -82,7 +82,13 @@ func TestTheMostSpecificRuleCounts(t *testing.T) {
 		admitted                    bool
 	}{
 		{mail, "", "", "mask", true},
-		{mail, "", "us-east-1", "mask", true},
+		{mail, "", "sa-east-1", "mask", true},
+		{mail, "", "us-east-1", "deny", true},
+		{mail, "", "us", "deny", true}, // an inference profile's geography
+		{mail, "", "u", "mask", true},
+		{mail, "", "eu", "mask", true}, // it may be in eu-west-2
+		{card, "", "eu", "mask", true},
+		{mail, "", "ap", "deny", true}, // the one place in it that a rule names
 		{mail, "", "eu-west-1", "pass", true},
 		{mail, "", "eu-west-2", "mask", true},
 		{mail, "nothing", "", "deny", false},

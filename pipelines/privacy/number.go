@@ -29,8 +29,8 @@ type group struct {
 	seps int
 }
 
-// number reads the number that begins with the token from start to end and looks for everything that it can be. It returns
-// where the next one may begin.
+// number reads the number that begins with the token from start to end, which has a digit, and looks for everything that it
+// can be. It returns where the next one may begin.
 func (p *pass) number(start, end int) int {
 	n, next := p.readNumber(start, end)
 	if len(n.groups) == 0 {
@@ -54,6 +54,7 @@ func (p *pass) readNumber(start, end int) (n number, next int) {
 	if start > 0 && p.b[start-1] == foreignLetter {
 		return n, end
 	}
+	n.digits, n.groups = p.digits[:0], p.groups[:0]
 	n.plus, n.paren = p.is(start-1, '+'), p.is(start-1, '(')
 	if n.paren && p.is(start-2, '+') {
 		n.plus = true

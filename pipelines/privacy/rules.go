@@ -1,6 +1,7 @@
 package privacy
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -62,7 +63,8 @@ type Rules struct {
 	Restore []string `json:"restore"`
 	// Purposes are exceptions by the request's purpose.
 	Purposes map[string]Exceptions `json:"purposes,omitempty"`
-	// Regions are exceptions by the region of the backend that is asked; a * at the end stands for anything. Where purpose and
+	// Regions are exceptions by the region of the backend that is asked; a * at the end stands for anything, and us-* is also of the geography
+	// us of an inference profile, of which the strictest rule on a place in it counts. Where purpose and
 	// region both say something of a datum, the stricter counts.
 	Regions map[string]Actions `json:"regions,omitempty"`
 }
@@ -189,6 +191,12 @@ func (r Rules) forRequest(t Type, purpose, region string, general bool) Action {
 		return action
 	}
 	there, said := r.region(region).of(t)
+	if inside, also := r.inside(region, t); also {
+		if !said {
+			there = action
+		}
+		there, said = stricter(there, inside), true
+	}
 	switch {
 	case said && ours:
 		return stricter(action, there)
@@ -231,14 +239,31 @@ func (r Rules) forAnswer(t Type, purpose string) Action {
 	return ActionMask
 }
 
-// region finds the exceptions of a region: by its name, else by the longest beginning of it.
+// inside is the strictest of what rules on places in a geography say of a datum: a call through an inference profile of eu may be processed
+// in any region of its own, also in the one that has the strictest rule.
+func (r Rules) inside(geography string, t Type) (strictest Action, said bool) {
+	if geography == "" {
+		return "", false
+	}
+	for pattern, actions := range r.Regions {
+		if !strings.HasPrefix(pattern, geography+"-") {
+			continue
+		}
+		if action, has := actions.of(t); has && pattern != geography+"-*" {
+			strictest, said = stricter(cmp.Or(strictest, action), action), true
+		}
+	}
+	return strictest, said
+}
+
+// region finds the exceptions of a region: by its name, else by the longest beginning of it. us-* is also of the geography us.
 func (r Rules) region(name string) Actions {
 	if actions, exact := r.Regions[name]; exact {
 		return actions
 	}
 	longest, found := -1, Actions(nil)
 	for pattern, actions := range r.Regions {
-		if begin, open := strings.CutSuffix(pattern, "*"); open && strings.HasPrefix(name, begin) && len(begin) > longest {
+		if begin, open := strings.CutSuffix(pattern, "*"); open && (strings.HasPrefix(name, begin) || begin == name+"-") && len(begin) > longest {
 			longest, found = len(begin), actions
 		}
 	}

@@ -7,6 +7,7 @@ package privacy
 import (
 	"cmp"
 	"slices"
+	"sync"
 )
 
 // Type names a kind of personal data or secret, in the words of the field where it has some.
@@ -46,16 +47,19 @@ type Scanner struct {
 	countries map[string]int
 	ids       map[int][]format
 	lettered  []lettered
-	prefixes  map[byte][]prefix
+	prefixes  prefixes
+	base64    [256]letters
 	phones    words
 	routing   words
 	card      words
+	passes    sync.Pool // of *pass, whose room is used again
 }
 
 // New makes a scanner.
 func New() *Scanner {
 	return &Scanner{
 		classes: classes(), alike: lookAlikes(), countries: ibanLengths(), ids: numberFormats(), lettered: letteredFormats(), prefixes: secretPrefixes(),
+		base64:  base64Letters(),
 		phones:  words{"phone", "call", "tel", "mobile", "cell", "fax", "office", "desk", "dial", "ring ", "sms", "text me", "whatsapp", "reach me", "contact"},
 		routing: words{"routing", "aba", "rtn", "transit"},
 		card:    words{"card", "visa", "mastercard", "amex", "credit", "debit", "maestro", "pan "},
@@ -69,10 +73,17 @@ func (s *Scanner) Scan(text string) []Finding { return s.scan(text, deepest) }
 const deepest = 2
 
 func (s *Scanner) scan(text string, depth int) []Finding {
-	p := &pass{Scanner: s, folded: s.fold(text), depth: depth}
-	p.budget = 4*len(p.b) + 4096
+	p, again := s.passes.Get().(*pass)
+	if !again {
+		p = &pass{Scanner: s}
+	}
+	p.begin(text, depth)
 	p.run()
-	return p.resolve()
+	found := p.resolve()
+	if cap(p.b) <= mostKept && cap(p.found) <= mostKept/64 {
+		s.passes.Put(p)
+	}
+	return found
 }
 
 // Count sums findings up by type.
@@ -84,7 +95,7 @@ func Count(found []Finding) map[Type]int {
 	return counts
 }
 
-// pass is one scan of one text.
+// pass is one scan of one text. Nothing of it is held by anybody when the scan is over.
 type pass struct {
 	*Scanner
 	folded
@@ -93,6 +104,19 @@ type pass struct {
 	// budget bounds how many characters are read as something encoded: those of a text may be read a few times.
 	budget int
 	found  []hit
+	// digits and groups are the room of one number.
+	digits [mostDigits + longGroup]byte
+	groups [mostGroups]group
+}
+
+// mostKept bounds the room that a pass keeps for the next one, in characters.
+const mostKept = 64 << 10
+
+// begin makes a pass ready for a text.
+func (p *pass) begin(text string, depth int) {
+	p.depth, p.found = depth, p.found[:0]
+	p.folded = p.fold(p.folded, text)
+	p.budget = 4*len(p.b) + 4096
 }
 
 // hit is a finding by places in the folded text.
@@ -111,17 +135,26 @@ func (p *pass) hit(kind Type, start, end int, score float64) {
 // run walks over the text once: numbers, tokens, and the signs in the middle of addresses.
 func (p *pass) run() {
 	numbers := 0 // numbers before it are done
-	for i := 0; i < len(p.b); i++ {
-		switch c := p.classes[p.b[i]]; c {
+	classes, b := &p.classes, p.b
+	for i := 0; i < len(b); i++ {
+		switch classes[b[i]] {
 		case classDigit, classLetter:
-			end := i + 1
-			for end < len(p.b) && p.classes[p.b[end]].word() {
-				end++
+			end, digits := i, false
+			for ; end < len(b) && classes[b[end]].word(); end++ {
+				digits = digits || classes[b[end]] == classDigit
 			}
-			if i >= numbers {
+			switch {
+			case i < numbers:
+			case digits:
 				numbers = p.number(i, end)
+			default:
+				numbers = end
 			}
-			p.token(i, end)
+			if digits || end-i >= shortestEncoded {
+				p.token(i, end)
+			} else {
+				p.word(i, end)
+			}
 			i = end - 1
 		case classAt:
 			p.email(i)
@@ -136,6 +169,9 @@ func (p *pass) run() {
 
 // resolve keeps the best of what overlaps and tells places in the text as it came.
 func (p *pass) resolve() []Finding {
+	if len(p.found) == 0 {
+		return []Finding{}
+	}
 	slices.SortFunc(p.found, func(a, b hit) int {
 		return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(b.end-b.start, a.end-a.start), cmp.Compare(a.start, b.start), cmp.Compare(a.kind, b.kind))
 	})

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"math"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -35,9 +34,23 @@ type prefix struct {
 	least int
 }
 
-// secretPrefixes are the prefixes by their first byte, as their makers document them.
-func secretPrefixes() map[byte][]prefix {
-	of := make(map[byte][]prefix)
+// prefixes are those of secrets, by their first byte.
+type prefixes struct {
+	first [256][]prefix
+	// second has the low bits of their second bytes, one bit each: most words begin with none of them.
+	second [256]uint32
+}
+
+// of are the prefixes that what stands at the beginning of b can begin with.
+func (f *prefixes) of(b []byte) []prefix {
+	if len(b) < 2 || f.second[b[0]]>>(b[1]&31)&1 == 0 {
+		return nil
+	}
+	return f.first[b[0]]
+}
+
+// secretPrefixes are the prefixes as their makers document them.
+func secretPrefixes() (of prefixes) {
 	for _, p := range []prefix{
 		{"AKIA", TypeAWSKey, 16},
 		{"ASIA", TypeAWSKey, 16},
@@ -80,7 +93,8 @@ func secretPrefixes() map[byte][]prefix {
 		{"pplx-", TypeToken, 40},
 		{"xai-", TypeToken, 40},
 	} {
-		of[p.text[0]] = append(of[p.text[0]], p)
+		of.first[p.text[0]] = append(of.first[p.text[0]], p)
+		of.second[p.text[0]] |= 1 << (p.text[1] & 31)
 	}
 	return of
 }
@@ -94,14 +108,16 @@ const (
 // secret looks for what begins with a secret's prefix, for a JWT, for what is assigned to a secret's name, and for what is
 // encoded.
 func (p *pass) secret(start, end int) {
-	p.encoded(start)
+	p.encoded(start, end)
 	if n := end - start; n >= 2 && n <= 16 {
 		p.assigned(start, end)
 	}
 	if joined(p.b, start-1) && !p.is(start-1, '=') { // in the middle of something longer
 		return
 	}
-	for _, f := range p.prefixes[p.b[start]] {
+	known := p.prefixes.of(p.b[start:])
+	for i := range known {
+		f := &known[i]
 		if !bytes.HasPrefix(p.b[start:], []byte(f.text)) {
 			continue
 		}
@@ -114,7 +130,7 @@ func (p *pass) secret(start, end int) {
 			return
 		}
 	}
-	if bytes.HasPrefix(p.b[start:], []byte("eyJ")) {
+	if p.b[start] == 'e' && bytes.HasPrefix(p.b[start:], []byte("eyJ")) {
 		p.jwt(start)
 	}
 }
@@ -179,15 +195,15 @@ func (p *pass) privateKey(i int) {
 
 // assigned looks for name = value where the name is a secret's.
 func (p *pass) assigned(start, end int) {
-	kind, least := secretName(p.b[start:end])
-	if kind == "" {
-		return
-	}
 	i := end
 	for i < len(p.b) && i-end < 4 && (p.b[i] == '"' || p.b[i] == '\'' || p.b[i] == ' ') {
 		i++
 	}
 	if i >= len(p.b) || p.b[i] != ':' && p.b[i] != '=' {
+		return
+	}
+	kind, least := secretName(p.b[start:end])
+	if kind == "" {
 		return
 	}
 	for i++; i < len(p.b) && (p.b[i] == '"' || p.b[i] == '\'' || p.b[i] == ' ' || p.b[i] == '>' || p.b[i] == '='); {
@@ -228,82 +244,29 @@ func (p *pass) assignable(i int) bool {
 
 // secretName tells what a name's value is, and how long it is at least; the end of a longer name counts as well.
 func secretName(name []byte) (Type, int) {
-	low := bytes.ToLower(name)
 	switch {
-	case bytes.HasSuffix(low, []byte("password")), bytes.HasSuffix(low, []byte("passwd")), bytes.HasSuffix(low, []byte("passphrase")), string(low) == "pwd":
+	case ends(name, "password"), ends(name, "passwd"), ends(name, "passphrase"), len(name) == 3 && ends(name, "pwd"):
 		return TypePassword, 6
-	case bytes.HasSuffix(low, []byte("secretaccesskey")):
+	case ends(name, "secretaccesskey"):
 		return TypeAWSSecret, 40
-	case bytes.HasSuffix(low, []byte("key")), bytes.HasSuffix(low, []byte("secret")), bytes.HasSuffix(low, []byte("token")), string(low) == "bearer":
+	case ends(name, "key"), ends(name, "secret"), ends(name, "token"), len(name) == 6 && ends(name, "bearer"):
 		return TypeSecret, 16
 	}
 	return "", 0
 }
 
-// Bounds of what is decoded.
-const (
-	shortestEncoded = 16
-	longestEncoded  = 64 << 10
-)
-
-// encoded decodes base64 whose content is text, and scans that: what is found in it is found here.
-func (p *pass) encoded(start int) {
-	if p.depth == 0 || p.budget <= 0 {
-		return
-	}
-	to, mixed := start, 0
-	for to < len(p.b) && to-start < longestEncoded {
-		switch c := p.b[to]; {
-		case c >= 'A' && c <= 'Z':
-			mixed |= 1
-		case c >= 'a' && c <= 'z':
-			mixed |= 2
-		case c >= '0' && c <= '9', c == '+', c == '/', c == '_', c == '-':
-		default:
-			mixed |= 4
-		}
-		if mixed&4 != 0 {
-			break
-		}
-		to++
-	}
-	p.budget -= to - start
-	if to-start < shortestEncoded || mixed&3 != 3 {
-		return
-	}
-	raw := bytes.Map(func(r rune) rune {
-		switch r {
-		case '-':
-			return '+'
-		case '_':
-			return '/'
-		}
-		return r
-	}, p.b[start:to])
-	content := make([]byte, base64.RawStdEncoding.DecodedLen(len(raw)))
-	n, err := base64.RawStdEncoding.Decode(content, raw[:len(raw)&^3|[]int{0, 0, 2, 3}[len(raw)&3]])
-	if err != nil || !textual(content[:n]) {
-		return
-	}
-	for to < len(p.b) && p.b[to] == '=' {
-		to++
-	}
-	for _, f := range p.scan(string(content[:n]), p.depth-1) {
-		p.hit(f.Type, start, to, f.Score*0.95)
-	}
-}
-
-// textual tells whether bytes are text.
-func textual(b []byte) bool {
-	if !utf8.Valid(b) {
+// ends tells whether a name ends with a word of small letters, however its own are written.
+func ends(name []byte, word string) bool {
+	if len(name) < len(word) {
 		return false
 	}
-	for _, r := range string(b) {
-		if !unicode.IsPrint(r) && !unicode.IsSpace(r) {
+	tail := name[len(name)-len(word):]
+	for i := range len(word) {
+		if lower(tail[i]) != word[i] {
 			return false
 		}
 	}
-	return len(b) > 0
+	return true
 }
 
 // entropy is C. Shannon's, in bits a character.

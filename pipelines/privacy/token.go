@@ -21,6 +21,14 @@ func (p *pass) token(start, end int) {
 	p.secret(start, end)
 }
 
+// word looks at a token of letters alone, shorter than shortestEncoded: no account, national number or address of money is one.
+func (p *pass) word(start, end int) {
+	if !p.is(start-1, foreignLetter) && !p.is(end, foreignLetter) {
+		p.hex(start, end)
+	}
+	p.secret(start, end)
+}
+
 // iban looks for an account number that begins with a token: ISO 13616, in one piece or in groups.
 func (p *pass) iban(start, end int) {
 	if end-start < 4 || p.classes[p.b[start]] != classLetter || p.classes[p.b[start+1]] != classLetter || !p.digitAt(start+2) || !p.digitAt(start+3) {
@@ -100,9 +108,11 @@ func (p *pass) letters(start, end int) {
 	if !p.digitAt(start) && !p.digitAt(end-2) && end-start < 9 || end-start > 18 || end-start < 6 {
 		return
 	}
-	for _, f := range p.lettered {
+	digit := p.digitAt(start)
+	for i := range p.lettered {
+		f := &p.lettered[i]
 		to := start + len(f.form)
-		if to > len(p.b) || p.part(to) {
+		if to > len(p.b) || digit != (f.form[0] == '9') || p.part(to) {
 			continue
 		}
 		var text [18]byte

@@ -67,11 +67,11 @@ func (b *Bedrock) embedding(call *ai.Call) (*bedrockCall, *ai.Fault) {
 		send:     invoke(call, body),
 		read: func(x *exchange) (ai.Answer, *ai.Fault) {
 			found, wrong := vectors(x.body)
-			if wrong == "" && len(found) != len(call.Input) {
-				wrong = "vectors_missing"
-			}
 			if wrong != "" {
 				return ai.Answer{}, inDoubt(wrong, "the provider answered with other vectors than were asked for", nil)
+			}
+			if fault := vectorsFault(call, found); fault != nil {
+				return ai.Answer{}, fault
 			}
 			answer := ai.Answer{Model: call.Model, FinishReason: "stop", Embeddings: found}
 			usage, known := invokeUsage(x.header, factsOf(call, x.header.Get("X-Amzn-Bedrock-Service-Tier")))

@@ -302,7 +302,7 @@ func TestBedrockEmbeds(t *testing.T) {
 func TestVectorsThatAreNotThoseOfTheTextsAreInDoubt(t *testing.T) {
 	for model, bodies := range map[string][]string{
 		titan:  {`{}`, `{"embedding":[]}`, `{"embedding":["x"]}`, `{"embedding":[1e999]}`, ``, `<html>`},
-		cohere: {`{}`, `{"embeddings":[[1]]}`, `{"embeddings":[[1],[]]}`, `{"embeddings":{"float":[[1]]}}`, `{"embeddings":{"int8":[[1],[2]]}}`, `[]`},
+		cohere: {`{}`, `{"embeddings":[[1]]}`, `{"embeddings":[[1],[]]}`, `{"embeddings":[[1,2],[3]]}`, `{"embeddings":[[1],[2],[3]]}`, `{"embeddings":{"float":[[1]]}}`, `{"embeddings":{"int8":[[1],[2]]}}`, `[]`},
 	} {
 		for _, body := range bodies {
 			s := pretended(t, provider.Options{Script: func(provider.Ask) provider.Reply { return provider.Reply{Outcome: provider.Raw, Body: body} }})

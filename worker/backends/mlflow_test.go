@@ -263,6 +263,13 @@ func TestMLflowEmbeds(t *testing.T) {
 	if err != nil || len(got.Embeddings) != 2 || got.Embeddings[0][0] != 1 || got.Embeddings[1][0] != 3 || got.Usage.Input() != 2 || got.UsageUnknown {
 		t.Errorf("%+v %v", got, err)
 	}
+	g.answer = func(w http.ResponseWriter) {
+		_, _ = fmt.Fprint(w, `{"data":[{"index":1,"embedding":[3]},{"index":0,"embedding":[1,2]}],"model":"e"}`)
+	}
+	_, err = mlflowAt(t, g.URL+"/base").Call(t.Context(), embed("embeddings-1", "a", "b"))
+	if fault := faultOf(t, err); fault.Class != ai.ClassInDoubt || fault.Code != badVectors {
+		t.Errorf("vectors of two lengths: %+v", fault)
+	}
 	s := pretended(t, provider.Options{Key: mlflowKey})
 	if _, err := mlflowAt(t, s.Root()).Call(t.Context(), embed("embeddings-1", "a", "b")); err != nil {
 		t.Fatal(err)

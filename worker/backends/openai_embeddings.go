@@ -46,22 +46,19 @@ func (b *OpenAI) embed(ctx context.Context, call *ai.Call) (ai.Answer, error) {
 // embeddingsAnswer puts the vectors into the order of the texts. The provider has no word for why it ended.
 func embeddingsAnswer(call *ai.Call, response *openai.CreateEmbeddingResponse) (ai.Answer, *ai.Fault) {
 	vectors := make([][]float32, len(call.Input))
-	found := 0
 	for i := range response.Data {
 		d := &response.Data[i]
-		if d.Index < 0 || d.Index >= int64(len(vectors)) || vectors[d.Index] != nil || len(d.Embedding) == 0 ||
-			call.Dimensions > 0 && len(d.Embedding) != call.Dimensions {
-			break
+		if d.Index < 0 || d.Index >= int64(len(vectors)) || vectors[d.Index] != nil {
+			return ai.Answer{}, inDoubt(badVectors, "the provider numbered its vectors otherwise than the texts", nil)
 		}
 		v := make([]float32, len(d.Embedding))
 		for j, x := range d.Embedding {
 			v[j] = float32(x)
 		}
 		vectors[d.Index] = v
-		found++
 	}
-	if found != len(vectors) || len(response.Data) != found {
-		return ai.Answer{}, inDoubt("bad_vectors", "the provider's vectors are not those of the texts, one each of the length that was asked for", nil)
+	if fault := vectorsFault(call, vectors); fault != nil {
+		return ai.Answer{}, fault
 	}
 	usage, known := embeddingsUsage([]byte(response.Usage.RawJSON()), factsOf(call, ""))
 	return ai.Answer{Model: response.Model, FinishReason: "stop", Embeddings: vectors, Usage: usage, UsageUnknown: !known}, nil

@@ -123,7 +123,8 @@ func TestOpenAIVectorsThatAreNotThoseOfTheTextsAreInDoubt(t *testing.T) {
 		`[{"index":0,"embedding":[]},{"index":1,"embedding":[0.5,1]}]`:                                false,
 		`[{"index":0,"embedding":[1,1]},{"index":1,"embedding":[1,1]},{"index":1,"embedding":[1,1]}]`: false,
 		`[]`: false,
-		`[{"index":0,"embedding":"AAAA"},{"index":1,"embedding":"AAAA"}]`: false,
+		`[{"index":0,"embedding":[1e39,1]},{"index":1,"embedding":[1,1]}]`: false,
+		`[{"index":0,"embedding":"AAAA"},{"index":1,"embedding":"AAAA"}]`:  false,
 	} {
 		server := workertest.NewProvider(t)
 		call := workertest.NewCall("vectors")

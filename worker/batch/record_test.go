@@ -24,7 +24,7 @@ func TestResultsHaveTheFormOfTheirLines(t *testing.T) {
 		"tokens":{"input":3,"output":5,"total":8},"cost_usd":0.000017,"cost_microusd":17,"attempts":1,"finish_reason":"end_turn"},
 		"finished_at":"2026-01-02T03:04:05Z","line":3,"custom_id":"n"}`)
 	wantNo := compact(t, `{"id":"batch_req_`+id+`-2","custom_id":"no","response":null,"error":{"code":"in_doubt",
-		"message":"A call was cut off after it was sent, as often as may be paid for; it may have been billed.","line":2},"status":"failure",
+		"message":"No call brought an answer that can be used, as often as may be paid for; each may have been billed.","line":2},"status":"failure",
 		"flowgate":{"status":"failure","reason":"in_doubt","backend":"offline","cache_hit":false,"attempts":1,"cost_usd":0.000017,
 		"finish_reason":"end_turn","retry":true,"usage":{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}}}`)
 	output, failed := strings.Join(lines(t, job.Output), "\n"), strings.Join(lines(t, job.Errors), "\n")

@@ -7,7 +7,7 @@
 //     window failed; the backend's opens for all models when those failures are of two models or more, with no answer between.
 //   - invalid and refused are answers: whoever says no is alive. rate_limited counts for nothing here (package pace has it), nor does
 //     drained, nor what our own side cut off.
-//   - auth holds the backend for a while, then one call tries, or until Reset (403 and its like: that model only, for access is often granted by model).
+//   - auth holds the backend for a while, then one call tries, or until they are others (403 and its like: that model only, for access is often granted by model).
 //   - quota holds the backend for a while, then one call tries.
 //
 // An open breaker lets one call try after a while; each time that fails, it waits twice as long.
@@ -57,7 +57,7 @@ type Refusal struct {
 	// Class and Code are those of the fault that did it.
 	Class ai.Class
 	Code  string
-	// Next is when a call may be tried again; zero: not before Reset.
+	// Next is when a call may be tried again; zero: not before Renewed.
 	Next time.Time
 }
 

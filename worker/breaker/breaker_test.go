@@ -227,7 +227,7 @@ func TestRefusedCredentialsHoldTheBackendForAWhile(t *testing.T) {
 	})
 }
 
-func TestRefusedCredentialsHoldTheBackendUntilReset(t *testing.T) {
+func TestRefusedCredentialsHoldTheBackendUntilTheyAreOthers(t *testing.T) {
 	in(t, func(t *testing.T) {
 		b := setup(t, func(o *breaker.Options) { o.AuthHold = 0 })
 		b.calls(1, "m", &ai.Fault{Class: ai.ClassAuth, Code: "401"})
@@ -236,15 +236,26 @@ func TestRefusedCredentialsHoldTheBackendUntilReset(t *testing.T) {
 		if r == nil || r.State != breaker.Unhealthy || !r.Next.IsZero() || r.Class != ai.ClassAuth {
 			t.Fatalf("a day later: %+v", r)
 		}
-		b.Reset("another backend")
+		b.Renewed("another backend")
 		if b.Check("openai", "m") == nil {
-			t.Fatal("the reset of another backend lets calls through")
+			t.Fatal("the credentials of another backend let calls through")
 		}
-		b.Reset("openai")
+		b.Renewed("openai")
 		b.calls(1, "m", nil)
 		b.stands("", breaker.Closed)
 		if last := b.told[len(b.told)-1]; last.From != breaker.Unhealthy || last.To != breaker.Closed {
 			t.Errorf("told last %+v", last)
+		}
+	})
+}
+
+func TestOtherCredentialsEndNothingElse(t *testing.T) {
+	in(t, func(t *testing.T) {
+		b := setup(t)
+		b.calls(1, "m", fault(ai.ClassQuota))
+		b.Renewed("openai")
+		if r := b.Check("openai", "m"); r == nil || r.State != breaker.Held {
+			t.Errorf("a quota that is used up: %+v", r)
 		}
 	})
 }

@@ -20,7 +20,7 @@ type Options struct {
 	Open, MaxOpen time.Duration
 	// QuotaHold is how long a backend is left alone whose quota or credit is used up.
 	QuotaHold time.Duration
-	// AuthHold is how long one is left alone that refused the credentials, before one call tries; 0: until Reset.
+	// AuthHold is how long one is left alone that refused the credentials, before one call tries; 0: until Renewed.
 	AuthHold time.Duration
 	// OnChange is told each opening and closing; may be nil. It is called in the caller's goroutine without a lock, and MUST NOT block.
 	OnChange func(Change)

@@ -20,7 +20,7 @@ type State struct {
 	// Class and Code are those of the fault that did it.
 	Class ai.Class `json:"class,omitempty"`
 	Code  string   `json:"code,omitempty"`
-	// Next is when a call may try; absent where it is closed, and where nothing is tried before a reset.
+	// Next is when a call may try; absent where it is closed, and where nothing is tried before the credentials are others.
 	Next *time.Time `json:"next,omitempty"`
 	// Failures are those in a row.
 	Failures uint32 `json:"failures,omitempty"`
@@ -48,14 +48,15 @@ func (b *Breakers) State() []State {
 	return all
 }
 
-// Reset closes the breakers of a backend: its credentials changed, or an operator says so.
-func (b *Breakers) Reset(backend string) {
+// Renewed ends what refused credentials hold of a backend, because they are others now, or are taken again. What is open or held for
+// another reason stays so.
+func (b *Breakers) Renewed(backend string) {
 	defer b.tell()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
 	for n, u := range b.units {
-		if n.backend != backend {
+		if n.backend != backend || u.hold == nil || u.hold.position != Unhealthy {
 			continue
 		}
 		b.look(u, now)
@@ -96,7 +97,7 @@ func Log(log *zap.Logger) func(Change) {
 		switch c.To {
 		case Unhealthy:
 			if c.Next.IsZero() {
-				log.Error("a backend refuses its credentials: nothing is asked of it before a restart", fields...)
+				log.Error("a backend refuses its credentials: nothing is asked of it before a restart, or before they are others", fields...)
 				return
 			}
 			log.Error("a backend refuses its credentials: nothing is asked of it before the time of next, when one call tries", fields...)

@@ -52,7 +52,7 @@ type unit struct {
 // hold is what auth and quota do.
 type hold struct {
 	position Position
-	until    time.Time // zero: until a reset
+	until    time.Time // zero: until Renewed
 	trying   bool      // a call tries whether it is over
 }
 
@@ -107,7 +107,7 @@ func (u *unit) position(now time.Time) Position {
 	return Closed
 }
 
-// next is when a call may try that may not now; zero: not before a reset.
+// next is when a call may try that may not now; zero: not before Renewed.
 func (u *unit) next(now time.Time) time.Time {
 	if u.hold != nil && (u.hold.until.IsZero() || now.Before(u.hold.until)) {
 		return u.hold.until

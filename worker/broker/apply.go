@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -14,7 +15,7 @@ import (
 
 // Apply creates what is missing and changes what differs. It may run in several processes at once and again. What the
 // server does not let be changed is an error that names stream or consumer and field. What somebody paused stays paused. A
-// cluster that is choosing its leader does not answer: it is asked again, as often as leaderPatience.
+// cluster that is choosing its leader does not answer, or says so: it is asked again, for as long as leaderPatience.
 func Apply(ctx context.Context, js jetstream.JetStream, t Topology) error {
 	return patiently(ctx, func() error { return t.apply(ctx, js, func(d Difference) bool { return d.Field != fieldPaused }) })
 }
@@ -24,17 +25,30 @@ func Ensure(ctx context.Context, js jetstream.JetStream, t Topology) error {
 	return patiently(ctx, func() error { return t.apply(ctx, js, Difference.Breaks) })
 }
 
-// leaderPatience is how many questions, of five seconds each, a cluster may take to choose its leader.
-const leaderPatience = 6
+// leaderPatience is how long a cluster may take to choose its leader.
+const leaderPatience = 30 * time.Second
 
-// patiently asks again where no answer came.
-func patiently(ctx context.Context, ask func() error) (err error) {
-	for range leaderPatience {
-		if err = ask(); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrPermissionViolation) || ctx.Err() != nil {
-			break
+// noLeader is the code of a server that knows of no leader (JSClusterNotAvailErr of the server). It says so at once.
+const noLeader = 10008
+
+// patiently asks again where no answer came within five seconds, or at once one that says that nobody leads.
+func patiently(ctx context.Context, ask func() error) error {
+	for began := time.Now(); ; {
+		err := ask()
+		var api *jetstream.APIError
+		leaderless := errors.As(err, &api) && api.ErrorCode == noLeader
+		silent := errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, nats.ErrPermissionViolation)
+		if !leaderless && !silent || ctx.Err() != nil || time.Since(began) >= leaderPatience {
+			return err
+		}
+		if leaderless {
+			select {
+			case <-time.After(500 * time.Millisecond):
+			case <-ctx.Done():
+				return err
+			}
 		}
 	}
-	return err
 }
 
 // apply changes things that have a difference of those that count.
@@ -125,7 +139,7 @@ func list(diffs []Difference) string {
 // PartitionsFound is one more than the highest partition whose WORK stream exists; 0: there is none. A topology of fewer
 // would leave requests without readers.
 //
-// A cluster that is choosing its leader does not answer: it is asked again, as often as leaderPatience.
+// A cluster that is choosing its leader does not answer: it is asked again, for as long as leaderPatience.
 func PartitionsFound(ctx context.Context, js jetstream.JetStream) (found int, err error) {
 	err = patiently(ctx, func() error {
 		found, err = partitionsFound(ctx, js)

@@ -11,9 +11,9 @@ import (
 
 const (
 	// lookEvery is how often Watch looks, looksToBelieve how often in a row it must see the same: a stream that is being made or
-	// removed looks lost for a moment.
+	// removed looks lost for a moment, on a slow disk for a second.
 	lookEvery      = time.Second
-	looksToBelieve = 3
+	looksToBelieve = 5
 )
 
 // Watch waits until the server cannot do its work any more, and tells why; nil: ctx ended. A server that failed to write, on a
@@ -21,21 +21,36 @@ const (
 func (s *Server) Watch(ctx context.Context) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	for seen := 0; ; {
+	var b belief
+	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		why := s.ails()
-		if why == nil {
-			seen = 0
-			continue
-		}
-		if seen++; seen >= looksToBelieve {
+		if why := s.ails(); b.grows(why) {
 			return why
 		}
 	}
+}
+
+// belief counts how often in a row the same was seen.
+type belief struct {
+	what string
+	seen int
+}
+
+// grows tells whether that was often enough.
+func (b *belief) grows(why error) bool {
+	switch {
+	case why == nil:
+		*b = belief{}
+		return false
+	case why.Error() != b.what: // while streams are made it is now this one and now that one
+		*b = belief{what: why.Error()}
+	}
+	b.seen++
+	return b.seen >= looksToBelieve
 }
 
 // ails is what the server says of its health; nil: nothing.

@@ -131,6 +131,9 @@ type Ask struct {
 	Again bool
 	// Fits, where it is set, tells whether this request may have the answer; one that it may not have is a miss.
 	Fits func(*Entry) bool
+	// Recall, where it is set, makes of an entry what its asker needs, no larger than the entry's response. It stays in memory beside the
+	// entry, so that it is made once, and MUST NOT be changed; an error is a miss.
+	Recall func(*Entry) (any, error)
 }
 
 // Get looks for an answer, level by level. Every fault is a miss. A hit counts as what its call had cost.
@@ -148,7 +151,7 @@ func (c *Cache) Get(ctx context.Context, a Ask) (Entry, Level, bool) {
 		{LevelDisk, func() (Entry, bool) { return c.fromDisk(a, now) }},
 		{LevelShared, func() (Entry, bool) { return c.fromShared(ctx, a, now) }},
 	} {
-		if e, found := level.get(); found {
+		if e, found := level.get(); found && c.recall(&e, a) {
 			c.counters.hit(&e, level.Level)
 			return e, level.Level, true
 		}
@@ -157,6 +160,20 @@ func (c *Cache) Get(ctx context.Context, a Ask) (Entry, Level, bool) {
 		c.counters.count(a.Family, Tally{Misses: 1})
 	}
 	return Entry{}, "", false
+}
+
+// recall completes an entry with what its asker makes of it; false where nothing can be made of it.
+func (c *Cache) recall(e *Entry, a Ask) bool {
+	if a.Recall == nil || e.Recalled != nil {
+		return true
+	}
+	made, err := a.Recall(e)
+	if err != nil {
+		return false
+	}
+	e.Recalled = made
+	c.memory.recalled(e)
+	return true
 }
 
 // usable tells whether an entry answers what is asked.

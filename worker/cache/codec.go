@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"flowgate/messages"
 )
 
 // The bytes of an entry are a gzip file, whose comment tells when it was made and until when it counts, so that neither has to be
@@ -20,6 +22,25 @@ type codec struct {
 	fast sync.Pool // of *gzip.Writer that compress
 	flat sync.Pool // of those that do not
 	read sync.Pool // of *gzip.Reader
+	room sync.Pool // of *bytes.Buffer, for documents on their way
+}
+
+// mostRoom bounds the buffers that are used again, in bytes.
+const mostRoom = 64 << 10
+
+// borrow gives an empty buffer, which giveBack takes.
+func (c *codec) borrow() *bytes.Buffer {
+	if b, again := c.room.Get().(*bytes.Buffer); again {
+		b.Reset()
+		return b
+	}
+	return new(bytes.Buffer)
+}
+
+func (c *codec) giveBack(b *bytes.Buffer) {
+	if b.Cap() <= mostRoom {
+		c.room.Put(b)
+	}
 }
 
 // stamp is what is known of an entry without unpacking it.
@@ -42,10 +63,9 @@ func parseComment(text string) (s stamp, ok bool) {
 
 // encode writes an entry.
 func (c *codec) encode(e *Entry, compress bool) ([]byte, error) {
-	var doc bytes.Buffer
-	enc := json.NewEncoder(&doc)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(e); err != nil {
+	doc := c.borrow()
+	defer c.giveBack(doc)
+	if err := document(doc, e); err != nil {
 		return nil, fmt.Errorf("encoding an entry of the cache: %w", err)
 	}
 	if doc.Len() > MaxEntryBytes {
@@ -57,6 +77,33 @@ func (c *codec) encode(e *Entry, compress bool) ([]byte, error) {
 		return packed, err
 	}
 	return c.seal.close(packed, at, e.Family, e.Key)
+}
+
+// document writes an entry's document. What was asked and what came are JSON already.
+func document(doc *bytes.Buffer, e *Entry) error {
+	rest := *e
+	rest.Request, rest.Response = nil, nil
+	enc := json.NewEncoder(doc)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(&rest); err != nil {
+		return err
+	}
+	doc.Truncate(doc.Len() - len("}\n"))
+	for _, part := range []struct {
+		name string
+		raw  json.RawMessage
+	}{{`,"request":`, e.Request}, {`,"response":`, e.Response}} {
+		if len(part.raw) > 0 {
+			doc.WriteString(part.name)
+			if messages.Compact(part.raw) {
+				doc.Write(part.raw)
+			} else if err := json.Compact(doc, part.raw); err != nil {
+				return err
+			}
+		}
+	}
+	doc.WriteByte('}')
+	return nil
 }
 
 func (c *codec) pack(doc []byte, at stamp, compress bool) ([]byte, error) {
@@ -72,8 +119,9 @@ func (c *codec) pack(doc []byte, at stamp, compress bool) ([]byte, error) {
 		}
 	}
 	defer pool.Put(w)
-	var out bytes.Buffer
-	w.Reset(&out)
+	out := c.borrow()
+	defer c.giveBack(out)
+	w.Reset(out)
 	w.Comment = at.comment()
 	_, err := w.Write(doc)
 	if err == nil {
@@ -82,7 +130,7 @@ func (c *codec) pack(doc []byte, at stamp, compress bool) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compressing an entry of the cache: %w", err)
 	}
-	return out.Bytes(), nil
+	return bytes.Clone(out.Bytes()), nil
 }
 
 // decode reads the entry of a family and key. Anything else is an error: errKey for what another key may open, errForm for the rest.

@@ -39,6 +39,8 @@ type Entry struct {
 	// Seconds is how long the call took, CostMicroUSD what it cost.
 	Seconds      float64 `json:"time"`
 	CostMicroUSD int64   `json:"cost_microusd"`
+	// Recalled is what Ask.Recall made of Response; nil: nobody has asked for it.
+	Recalled any `json:"-"`
 }
 
 var (
@@ -86,7 +88,11 @@ func (e *Entry) fresh(now time.Time, maxAge time.Duration) bool {
 
 // size is what the entry takes in memory, in bytes, roughly.
 func (e *Entry) size() int64 {
-	return int64(len(e.Request)+len(e.Response)+len(e.Model)+len(e.Backend)+len(e.Region)) + 512
+	size := int64(len(e.Request)+len(e.Response)+len(e.Model)+len(e.Backend)+len(e.Region)) + 512
+	if e.Recalled != nil { // nothing larger than it was made of
+		size += int64(len(e.Response))
+	}
+	return size
 }
 
 // digestBytes is a key's digest; nil for what is none.

@@ -60,6 +60,22 @@ func (m *memory) wrote(family, key string, expires time.Time, file os.FileInfo) 
 	}
 }
 
+// recalled notes what was made of an entry, which its expiry tells from others of its key.
+func (m *memory) recalled(e *Entry) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	found, has := m.byKey[e.Family+"/"+e.Key]
+	if !has || !of(found).entry.Expires.Equal(e.Expires) {
+		return
+	}
+	held := &of(found).entry
+	m.bytes -= held.size()
+	held.Recalled = e.Recalled
+	for m.bytes += held.size(); m.bytes > m.most; {
+		m.drop(m.order.Back())
+	}
+}
+
 // put takes an entry in, and lets go of those that were not used for longest. One that is too large for it stays out.
 func (m *memory) put(h held) {
 	size := h.entry.size()

@@ -40,14 +40,12 @@ func Survey(dir string, now time.Time) (Surveyed, error) {
 	if err != nil {
 		return s, err
 	}
-	f := files{dir}
-	names, err := f.families()
+	names, err := familiesOf(dir, sum)
 	if err != nil {
 		return s, err
 	}
-	names = append(names, sorted(sum.Families)...)
-	slices.Sort(names)
-	for _, family := range slices.Compact(names) {
+	f := files{dir}
+	for _, family := range names {
 		one := FamilyStats{Family: family, Tally: sum.Families[family]}
 		all, err := f.list(family, now)
 		if err != nil {
@@ -67,6 +65,22 @@ func Survey(dir string, now time.Time) (Surveyed, error) {
 	}
 	s.Total.reckon()
 	return s, nil
+}
+
+// FamiliesIn are the families of which a folder has files or counts, sorted.
+func FamiliesIn(dir string) ([]string, error) {
+	sum, err := counted(dir)
+	if err != nil {
+		return nil, err
+	}
+	return familiesOf(dir, sum)
+}
+
+func familiesOf(dir string, sum counts) ([]string, error) {
+	names, err := files{dir}.families()
+	names = append(names, sorted(sum.Families)...)
+	slices.Sort(names)
+	return slices.Compact(names), err
 }
 
 func (f *FamilyStats) span(oldest, newest time.Time) {

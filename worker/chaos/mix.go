@@ -180,6 +180,9 @@ func (r Request) Document(now time.Time) map[string]any {
 	switch r.Kind { //nolint:exhaustive // the others are plain documents
 	case Dear:
 		doc["model"], doc["max_tokens"] = "claude-sonnet-4-5", 200_000
+	case Limited:
+		limited := limitedModels()
+		doc["model"] = limited[r.N%len(limited)]
 	case Long:
 		doc["prompt"] = strings.Repeat("seventy thousand bytes ", longText/23)
 	case Expired:
@@ -190,6 +193,15 @@ func (r Request) Document(now time.Time) map[string]any {
 		doc["not_before"] = now.Add(2 * time.Second).UTC()
 	}
 	return doc
+}
+
+// limitedModels are those of requests that are refused with 429 first. Workers pace a model by its refusals, and these have nothing
+// to do with how many calls there are: all of one model would go by seconds, and the drill take minutes. None costs more than the
+// model of the others.
+func limitedModels() []string {
+	return []string{
+		"claude-haiku-5-5", "gpt-4o-mini", "gpt-5-nano", "gpt-5.4-nano", "gpt-5.6-luna", "gpt-6-luna", "amazon.nova-lite-v1:0", "amazon.nova-micro-v1:0",
+	}
 }
 
 // CancelAfter is how long after its acceptance a request of kind Cancel is cancelled: at once, in a queue, in its call, or when

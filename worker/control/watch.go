@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"flowgate/messages"
+	"flowgate/pipelines/flow"
 	"flowgate/worker"
 )
 
@@ -36,6 +38,9 @@ type Watch struct {
 
 	mu sync.RWMutex
 	said
+	// book is made of what was said of agreements; bookErr is why it cannot be used.
+	book    *flow.Book
+	bookErr error
 	// over is set where the bucket has more than is kept: nobody may act then.
 	over    bool
 	version uint64
@@ -57,16 +62,19 @@ type said struct {
 	cancels map[about]Cancellation
 	budgets map[BudgetKey]knownBudget
 	limits  map[LimitKey]knownLimit
+	// agreements are by their keys.
+	agreements map[string]knownAgreement
 	*inForce
 }
 
 func newSaid() said {
-	return said{make(map[id]Pause), make(map[about]Cancellation), make(map[BudgetKey]knownBudget), make(map[LimitKey]knownLimit), new(inForce)}
+	return said{make(map[id]Pause), make(map[about]Cancellation), make(map[BudgetKey]knownBudget), make(map[LimitKey]knownLimit), make(map[string]knownAgreement), new(inForce)}
 }
 
 // many tells that it is more than may be kept.
 func (s said) many() bool {
-	return len(s.pauses) > 2*MaxPauses || len(s.cancels) > 2*MaxCancels || len(s.budgets) > 2*MaxBudgets || len(s.limits) > 2*MaxLimits
+	return len(s.pauses) > 2*MaxPauses || len(s.cancels) > 2*MaxCancels || len(s.budgets) > 2*MaxBudgets || len(s.limits) > 2*MaxLimits ||
+		len(s.agreements) > 2*MaxAgreements
 }
 
 var _ worker.Control = (*Watch)(nil)
@@ -181,7 +189,7 @@ func (w *Watch) follow(ctx context.Context) (heard bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	watcher, err := kv.WatchFiltered(ctx, []string{allPauses, allCancels, allBudgets, allLimits, policyKey, heartbeatKey})
+	watcher, err := kv.WatchFiltered(ctx, []string{allPauses, allCancels, allBudgets, allLimits, allAgreements, policyKey, heartbeatKey})
 	if err != nil {
 		return false, fmt.Errorf("beginning to watch: %w", err)
 	}
@@ -269,6 +277,7 @@ func (w *Watch) replace(all said, version uint64, created time.Time) bool {
 		close(w.known)
 	}
 	w.said, w.version, w.created, w.heard, w.over = all, version, created, time.Now(), all.many()
+	w.bind()
 	return true
 }
 
@@ -287,6 +296,9 @@ func (w *Watch) hear(entry jetstream.KeyValueEntry) {
 		*w.inForce = *changed
 	} else {
 		w.put(w.said, entry)
+	}
+	if strings.HasPrefix(entry.Key(), agreementPrefix) {
+		w.bind()
 	}
 	w.over = w.many()
 }
@@ -311,6 +323,10 @@ func (w *Watch) put(into said, entry jetstream.KeyValueEntry) {
 		if err := into.unusable; err != nil {
 			w.log.Error("no request is decided on until another policy is activated, or this process is upgraded", zap.Uint64("revision", entry.Revision()), zap.Error(err))
 		}
+		return
+	}
+	if strings.HasPrefix(entry.Key(), agreementPrefix) {
+		w.putAgreement(into, entry)
 		return
 	}
 	if a, err := parseCancelKey(entry.Key()); err == nil {

@@ -47,6 +47,8 @@ type ModelBreaker struct {
 	State string `json:"state"`
 	Class string `json:"class,omitempty"`
 	Code  string `json:"code,omitempty"`
+	// Until is when it lets a call try; absent where nobody knows.
+	Until time.Time `json:"until,omitzero"`
 }
 
 // Pace is how fast one model may be asked.

@@ -66,7 +66,7 @@ WHERE o.cost_microusd <> coalesce(t.stated, 0)`},
 		{"calls", "every call of an epoch that has ended is known to have ended, or is in doubt", `
 SELECT t.tenant || '/' || t.id || ' epoch ' || t.epoch || ' attempt ' || t.k AS example
 FROM attempt t JOIN admission a USING (tenant, id, epoch)
-WHERE a.outcome_at IS NOT NULL AND t.billing = '` + billingCalling + `'`},
+WHERE a.outcome_at IS NOT NULL AND t.billing = '` + BillingCalling + `'`},
 		{"charges", "an attempt is charged what its outcome states, unless it was in doubt and its cost became known", `
 SELECT tenant || '/' || id || ' epoch ' || epoch || ' attempt ' || k || ': charged ' || charged || ', stated ' || stated AS example
 FROM attempt WHERE stated <> charged AND doubt IS DISTINCT FROM stated`},

@@ -180,14 +180,14 @@ type sighting struct {
 	billing     string
 }
 
-// billingCalling stands for an attempt of which only the state calling is known.
-const billingCalling = "calling"
+// BillingCalling stands for an attempt of which only the state calling is known.
+const BillingCalling = "calling"
 
 func see(t *messages.Attempt, calling bool) sighting {
 	amount := t.CostMicroUSD
 	switch {
 	case calling:
-		return sighting{bound: max(t.BoundMicroUSD, amount), billing: billingCalling}
+		return sighting{bound: max(t.BoundMicroUSD, amount), billing: BillingCalling}
 	case t.Billing == messages.BillingKnown || t.Billing == messages.BillingNone:
 		return sighting{bound: t.BoundMicroUSD, cost: &amount, billing: string(t.Billing)}
 	}

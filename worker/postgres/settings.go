@@ -14,6 +14,8 @@ type Kept string
 const (
 	KeptSettings Kept = "settings"
 	KeptPolicy   Kept = "policy"
+	// KeptAgreement are the terms of an agreement.
+	KeptAgreement Kept = "agreement"
 )
 
 // KeepSettings keeps what decides from now on, by its version. What is kept already stays as it is.

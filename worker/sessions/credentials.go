@@ -42,6 +42,16 @@ func (c *Credentials) Renew(ctx context.Context, id, token string) bool {
 	return c.renewal != nil && c.renewal.renew(ctx, id, token)
 }
 
+// onRenewed has somebody hear of each renewal that gives others.
+func (c *Credentials) onRenewed(tell func()) {
+	if c.renewal == nil || tell == nil {
+		return
+	}
+	c.renewal.mu.Lock()
+	defer c.renewal.mu.Unlock()
+	c.renewal.tell = tell
+}
+
 // trouble is what keeps the credentials from being renewed; empty while all is well.
 func (c *Credentials) trouble() string {
 	if c == nil || c.renewal == nil {

@@ -23,6 +23,8 @@ type MonitorOptions struct {
 	Timeout time.Duration
 	// Slow is from which latency on a service that answers is degraded. 0: 1 s.
 	Slow time.Duration
+	// Recovered is called with the name of a service that failed and answers again; nil: nobody hears of it. It must not block.
+	Recovered func(service string)
 	// Logger hears of every change of state. nil: nobody does.
 	Logger *zap.Logger
 }
@@ -164,6 +166,9 @@ func (m *Monitor) check(ctx context.Context, w *watched) {
 	now := time.Now()
 	if before, after := w.record(r, now, now.Sub(began)); before != after.State {
 		m.tell(before, after)
+		if before == StateUnhealthy && m.options.Recovered != nil && (after.State == StateHealthy || after.State == StateDegraded) {
+			m.options.Recovered(after.Service)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package sessions
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -137,7 +138,8 @@ func TestStateFollowsTheChecks(t *testing.T) {
 			return now, fault
 		}}
 		core, logged := observer.New(zap.InfoLevel)
-		m, err := NewMonitor(MonitorOptions{Probes: []Probe{p}, Logger: zap.New(core)})
+		var recovered []string
+		m, err := NewMonitor(MonitorOptions{Probes: []Probe{p}, Logger: zap.New(core), Recovered: func(service string) { recovered = append(recovered, service) }})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,6 +173,9 @@ func TestStateFollowsTheChecks(t *testing.T) {
 		}
 		if n := logged.Len(); n != 8 {
 			t.Errorf("%d lines for 8 changes of state: %+v", n, logged.All())
+		}
+		if !slices.Equal(recovered, []string{"db"}) {
+			t.Errorf("recovered: %q, want the one failure's end", recovered)
 		}
 	})
 }

@@ -121,6 +121,46 @@ func TestServersWithHTTPAreAskedForNothingThatCosts(t *testing.T) {
 	}
 }
 
+func TestAnthropicIsAskedForItsModels(t *testing.T) {
+	for name, step := range map[string]struct {
+		access       HTTPAccess
+		key, bearer  string
+		status       int
+		body         string
+		detail, says string
+	}{
+		"with a key":    {HTTPAccess{Key: "pa55word"}, "pa55word", "", http.StatusOK, `{"data":[{"id":"a"}]}`, ", 1 models", ""},
+		"with a token":  {HTTPAccess{Bearer: "pa55word"}, "", "Bearer pa55word", http.StatusOK, `{"data":[]}`, ", 0 models", ""},
+		"without any":   {HTTPAccess{}, "", "", http.StatusOK, `{"data":[]}`, ", 0 models", ""},
+		"a wrong key":   {HTTPAccess{Key: "pa55word"}, "pa55word", "", http.StatusUnauthorized, `{"error":{"message":"invalid x-api-key pa55word"}}`, "", "refuses the credentials (HTTP 401)"},
+		"another place": {HTTPAccess{Key: "pa55word"}, "pa55word", "", http.StatusOK, "<html>", "", "is the base URL that of a server with Anthropic's protocol, without /v1?"},
+	} {
+		url := listen(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodGet || r.URL.Path != "/base/v1/models" || r.Header.Get("Anthropic-Version") != AnthropicVersion ||
+				r.Header.Get("X-Api-Key") != step.key || r.Header.Get("Authorization") != step.bearer {
+				w.WriteHeader(http.StatusTeapot)
+				return
+			}
+			w.WriteHeader(step.status)
+			_, _ = fmt.Fprint(w, step.body)
+		})
+		step.access.URL, step.access.Source = url+"/base", "ANTHROPIC_API_KEY"
+		p, err := NewAnthropic(step.access)
+		if err != nil || p.Name() != "anthropic" {
+			t.Fatal(p, err)
+		}
+		f, err := p.Check(t.Context())
+		p.Close()
+		if (err != nil) != (step.says != "") || err != nil && (!strings.Contains(err.Error(), step.says) || strings.Contains(err.Error(), "pa55word")) ||
+			!strings.HasSuffix(f.Detail, step.detail) || f.Source != "ANTHROPIC_API_KEY" {
+			t.Errorf("%s: %+v %v", name, f, err)
+		}
+	}
+	if _, err := NewAnthropic(HTTPAccess{URL: "ftp://x", Key: "k"}); err == nil {
+		t.Error("an address of no server is taken")
+	}
+}
+
 func TestMLflowIsAskedForItsHealth(t *testing.T) {
 	url := listen(t, func(w http.ResponseWriter, r *http.Request) {
 		user, password, _ := r.BasicAuth()

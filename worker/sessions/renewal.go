@@ -38,6 +38,9 @@ type renewal struct {
 	failed  time.Time // of the last renewal, zero when it went well
 	fault   error
 	again   time.Time // when the source may be asked by force once more
+	id      string    // of the newest keys, with their token
+	token   string
+	tell    func() // that they are others; may be nil
 }
 
 // renewed makes the credentials of a source that is asked anew whenever its last ones are about to end. The source is
@@ -95,17 +98,32 @@ func (r *renewal) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	if err == nil && keys.CanExpire && keys.Expires.Before(r.now().Add(useless)) {
 		err = fmt.Errorf("%s gave credentials that ended at %s", r.source, clock(keys.Expires))
 	}
+	if tell := r.note(keys, err); tell != nil {
+		tell()
+	}
+	if err != nil {
+		return aws.Credentials{}, err
+	}
+	return keys, nil
+}
+
+// note takes in what the source gave. It returns whom to tell that the keys are others than before; nil: nobody, or they are not.
+func (r *renewal) note(keys aws.Credentials, err error) (tell func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err != nil {
 		r.failed, r.fault = r.now(), err
-		return aws.Credentials{}, err
+		return nil
 	}
 	r.failed, r.fault, r.expires = time.Time{}, nil, time.Time{}
 	if keys.CanExpire {
 		r.expires = keys.Expires
 	}
-	return keys, nil
+	if r.id != "" && (keys.AccessKeyID != r.id || keys.SessionToken != r.token) {
+		tell = r.tell
+	}
+	r.id, r.token = keys.AccessKeyID, keys.SessionToken
+	return tell
 }
 
 // HandleFailToRefresh keeps the old keys for as long as they really hold. A cache calls it.

@@ -224,3 +224,30 @@ func TestReadinessOfCredentialsIsOneOfTheirSource(t *testing.T) {
 		}
 	})
 }
+
+func TestOtherCredentialsAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		id, told := "one", 0
+		c, err := renewed(t.Context(), "a role", aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: id, SecretAccessKey: "S", CanExpire: true, Expires: time.Now().Add(time.Hour)}, nil
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.onRenewed(func() { told++ })
+		for _, step := range []struct {
+			id   string
+			told int
+		}{{"one", 0}, {"two", 1}, {"two", 1}, {"three", 2}} {
+			id = step.id
+			time.Sleep(time.Hour)
+			if err := c.Ready(t.Context()); err != nil || told != step.told {
+				t.Errorf("%s: told %d times, want %d (%v)", id, told, step.told, err)
+			}
+		}
+		id = "four"
+		if !c.Renew(t.Context(), "three", "") || told != 3 {
+			t.Errorf("renewed by force: told %d times", told)
+		}
+	})
+}

@@ -31,6 +31,8 @@ type Options struct {
 	Keys    Keys
 	S3      S3Options
 	Bedrock BedrockOptions
+	// Renewed is called when the credentials of Bedrock are others than they were; nil: nobody hears of it. It must not block.
+	Renewed func()
 }
 
 // S3Options say where objects are kept.
@@ -176,6 +178,7 @@ func (s *Sessions) Bedrock(ctx context.Context) (*Bedrock, error) {
 				o.Credentials, o.AuthSchemePreference = nil, []string{"httpBearerAuth"}
 			}
 		})
+		found.onRenewed(s.options.Renewed)
 		return &Bedrock{Client: made, Credentials: found, Region: region}, nil
 	})
 }

@@ -1,0 +1,104 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"flowgate/messages"
+	"flowgate/pipelines/flow"
+)
+
+func written(trigger, version string) flow.Agreement {
+	return flow.Agreement{
+		Trigger: trigger, FlowEncoding: "@a#b!c@d", Action: "x", Version: version, Parameters: map[string]any{"days": 7.0},
+		Limits: flow.Limits{CallsDay: 10}, Allowed: messages.Allowed{Models: []string{"m"}}, ValidUntil: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC),
+	}
+}
+
+func (b *bundle) act(ctx context.Context, act flow.Act, by string) ([]flow.Entry, error) {
+	return b.EditAgreements(ctx, func(all []flow.Entry, now time.Time) ([]flow.Entry, error) {
+		c := flow.Change{Act: act, By: by, Reason: "ticket 1", At: now.UTC()}
+		if act == flow.ActWrite {
+			return flow.Write(all, written("[A]", fmt.Sprint(len(all)+1)), c)
+		}
+		return flow.Edit(all, "[A]", "", c)
+	})
+}
+
+func (b *bundle) mustAct(t *testing.T, act flow.Act, by string) []flow.Entry {
+	t.Helper()
+	changed, err := b.act(t.Context(), act, by)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return changed
+}
+
+func TestAgreementsKeepEveryVersionAndEveryAct(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for range 2 {
+		b.mustAct(t, flow.ActWrite, "ann")
+		b.mustAct(t, flow.ActSubmit, "ann")
+		b.mustAct(t, flow.ActApprove, "bob")
+	}
+	all, err := b.Agreements(t.Context())
+	if err != nil || len(all) != 2 || all[0].State != flow.StateRetired || all[1].State != flow.StateApproved || all[1].Approver != "bob" {
+		t.Fatalf("%v: %+v", err, all)
+	}
+	want := written("[A]", "2").Complete()
+	if got := all[1].Agreement; got.Approver != "bob" || !reflect.DeepEqual(got.Parameters, want.Parameters) || got.Limits != want.Limits || !got.ValidUntil.Equal(want.ValidUntil) || all[1].Revision != 6 {
+		t.Errorf("got %+v", all[1])
+	}
+	history, err := b.AgreementHistory(t.Context(), "[A]", 0)
+	if err != nil || len(history) != 7 {
+		t.Fatalf("%v: %d acts", err, len(history))
+	}
+	var acts []flow.Act
+	for _, e := range history {
+		acts = append(acts, e.Last.Act)
+	}
+	if got := fmt.Sprint(acts); got != "[supersede approve submit write approve submit write]" {
+		t.Errorf("acts %s", got)
+	}
+	if none, err := b.AgreementHistory(t.Context(), "[B]", 0); err != nil || len(none) != 0 {
+		t.Errorf("%v, %v", none, err)
+	}
+	if _, err := b.raw.Exec(t.Context(), "DELETE FROM flowgate.agreement_change"); err == nil {
+		t.Error("an act was taken back")
+	}
+	if revision, err := b.AgreementRevision(t.Context()); err != nil || revision != 6 {
+		t.Errorf("revision %d: %v", revision, err)
+	}
+}
+
+func TestOfManyApprovalsAtOnceOneCounts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.mustAct(t, flow.ActWrite, "ann")
+	b.mustAct(t, flow.ActSubmit, "ann")
+	var wg sync.WaitGroup
+	var approved, refused atomic.Int64
+	for i := range 8 {
+		wg.Go(func() {
+			switch _, err := b.act(t.Context(), flow.ActApprove, fmt.Sprint("approver", i)); {
+			case err == nil:
+				approved.Add(1)
+			case errors.Is(err, flow.ErrState):
+				refused.Add(1)
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if approved.Load() != 1 || refused.Load() != 7 {
+		t.Errorf("%d approved, %d refused", approved.Load(), refused.Load())
+	}
+}

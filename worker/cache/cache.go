@@ -151,7 +151,11 @@ func (c *Cache) Get(ctx context.Context, a Ask) (Entry, Level, bool) {
 		{LevelDisk, func() (Entry, bool) { return c.fromDisk(a, now) }},
 		{LevelShared, func() (Entry, bool) { return c.fromShared(ctx, a, now) }},
 	} {
-		if e, found := level.get(); found && c.recall(&e, a) {
+		e, found := level.get()
+		if found {
+			e, found = c.recall(e, a)
+		}
+		if found {
 			c.counters.hit(&e, level.Level)
 			return e, level.Level, true
 		}
@@ -163,17 +167,17 @@ func (c *Cache) Get(ctx context.Context, a Ask) (Entry, Level, bool) {
 }
 
 // recall completes an entry with what its asker makes of it; false where nothing can be made of it.
-func (c *Cache) recall(e *Entry, a Ask) bool {
+func (c *Cache) recall(e Entry, a Ask) (Entry, bool) {
 	if a.Recall == nil || e.Recalled != nil {
-		return true
+		return e, true
 	}
-	made, err := a.Recall(e)
+	made, err := a.Recall(&e)
 	if err != nil {
-		return false
+		return Entry{}, false
 	}
 	e.Recalled = made
-	c.memory.recalled(e)
-	return true
+	c.memory.recalled(&e)
+	return e, true
 }
 
 // usable tells whether an entry answers what is asked.

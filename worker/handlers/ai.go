@@ -85,8 +85,8 @@ type turn struct {
 	// use is what the request may do with the cache, leads tells that identical ones follow it.
 	use   ai.CacheUse
 	leads bool
-	// moved tells that another backend is asked than the one that the cache was asked for.
-	moved bool
+	// moved tells that another backend is asked than the one that the cache was asked for, other that use is not of the call.
+	moved, other bool
 	// promised is whose turn the request was told to come back for; zero: nobody's.
 	promised pace.Key
 	// kept tells that the answer is in the cache, over that the layer is through with the request.
@@ -179,7 +179,7 @@ func (a *AI) elsewhere(x *turn) (other bool, until time.Time) {
 	case plan.Refusal != nil || plan.Pass || x.avoid[plan.Backend.Name]:
 		return false, time.Time{}
 	}
-	x.plan, x.moved = plan, true
+	x.plan, x.moved, x.other = plan, true, true
 	return true, time.Time{}
 }
 

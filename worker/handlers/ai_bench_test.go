@@ -9,15 +9,20 @@ import (
 	"testing"
 	"time"
 
+	"flowgate/configs"
 	"flowgate/messages"
 	"flowgate/pipelines/ai"
 	"flowgate/pipelines/flow"
 	"flowgate/pipelines/pricing"
 	"flowgate/pipelines/privacy"
 	"flowgate/worker"
+	"flowgate/worker/breaker"
 	"flowgate/worker/cache"
 	"flowgate/worker/flights"
 	"flowgate/worker/handlers"
+	"flowgate/worker/metrics"
+	"flowgate/worker/pace"
+	"flowgate/worker/statistics"
 )
 
 // promised stores whatever is published at once: the layer without its broker.
@@ -36,7 +41,7 @@ func (*promised) Newest(context.Context, int, messages.Key) (*worker.Newest, boo
 	return nil, false, nil
 }
 
-// instant is a backend that costs money and answers at once.
+// instant is a backend that costs money and answers at once, as often as it is asked: calls are paced, and none has to wait.
 type instant struct{ text string }
 
 func (instant) Name() string             { return "openai" }
@@ -44,11 +49,16 @@ func (instant) Billable() bool           { return true }
 func (instant) Check(*ai.Call) *ai.Fault { return nil }
 
 func (b instant) Call(_ context.Context, call ai.Call) (ai.Answer, error) {
-	return ai.Answer{Text: b.text, Model: call.Model, FinishReason: "stop", Usage: messages.Usage{InputUncached: 500, Output: 300}}, nil
+	plenty := ai.Allowance{Limit: 1e12, Remaining: 1e12, Reset: time.Minute, Known: true}
+	return ai.Answer{
+		Text: b.text, Model: call.Model, FinishReason: "stop", Usage: messages.Usage{InputUncached: 500, Output: 300},
+		Quota: ai.Quota{Requests: plenty, Tokens: plenty},
+	}, nil
 }
 
 // BenchmarkAILayer is what layer 2 costs a request of 2 KB without broker and model: of one that has to call, and of one whose answer
-// is in the cache. It tells quantiles beside the mean.
+// is in the cache. It has what a process has around the layer: controls, pace, breakers, metrics and statistics. It tells quantiles
+// beside the mean.
 func BenchmarkAILayer(b *testing.B) {
 	for _, c := range []struct {
 		name string
@@ -75,7 +85,16 @@ func benchmarkAILayer(b *testing.B, same bool) {
 	var running sync.WaitGroup
 	running.Go(func() { kept.Run(ctx) }) // it writes files behind the requests
 	b.Cleanup(func() { cancel(); running.Wait() })
+	controls, err := configs.LoadControls("")
+	if err != nil {
+		b.Fatal(err)
+	}
+	breakers, err := breaker.New(breaker.DefaultOptions())
+	if err != nil {
+		b.Fatal(err)
+	}
 	policy := ai.Policy{
+		Controls: controls, ComplianceLevel: "standard",
 		Agreements: book, Prices: prices, Privacy: privacy.NewGuard(privacy.Rules{}),
 		Cache: ai.CacheRules{Enabled: true, Sampled: true, Default: ai.CacheRule{Enabled: true, TTL: time.Hour}},
 	}
@@ -86,6 +105,8 @@ func benchmarkAILayer(b *testing.B, same bool) {
 	layer := &handlers.AI{
 		Backends: []handlers.Serving{{Backend: instant{answer}}}, Hop: &promised{}, Policy: func() ai.Policy { return policy }, Worker: "w",
 		Now: time.Now, Cache: kept, Flights: flights.New(flights.Options{Worker: "w"}),
+		Pace: pace.New(pace.Options{Worker: "w"}), Breakers: breakers,
+		Observer: worker.Observe(statistics.NewBook(time.Now), metrics.New(metrics.Options{})),
 	}
 	tasks := make([]*worker.Task, b.N+1)
 	for i := range tasks {

@@ -2,8 +2,6 @@ package handlers
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"slices"
 	"unicode/utf8"
@@ -41,8 +39,7 @@ func (a *AI) conclude(x *turn, s *messages.AISection, answer ai.Answer) *pipelin
 	s.FinishReason, s.ProviderRequestID = answer.FinishReason, answer.ProviderRequestID
 	s.Answer, s.AnswerLength, s.Usage, s.ToolCalls = out.Text, utf8.RuneCountInString(out.Text), answer.Usage, calls
 	s.Findings, s.AnswerFindings, s.PrivacyVersion = x.plan.Screened.Findings, out.Findings, x.policy.Privacy.Version()
-	sum := sha256.Sum256([]byte(out.Text))
-	s.AnswerSHA256 = hex.EncodeToString(sum[:])
+	s.AnswerSHA256 = ai.Digest(out.Text)
 	s.Attempts = attempts(e.History)
 	e.AI = s
 	judged := ai.AfterAnswer(e, s, ai.Facts{Address: x.Address, Now: a.Now()}, x.policy)

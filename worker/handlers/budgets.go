@@ -6,14 +6,14 @@ import (
 )
 
 // budgets are those that a request counts in, as operators set them.
-func (c *Corporate) budgets(t *worker.Task, s *corporate.Seen, p corporate.Policy) ([]corporate.Budget, error) {
+func (c *Corporate) budgets(t *worker.Task, s *corporate.Seen, a *corporate.Agreed) ([]corporate.Budget, error) {
 	if c.Budgets == nil {
 		return nil, nil
 	}
 	names := map[corporate.BudgetKind]string{
 		corporate.BudgetTenant: t.Tenant, corporate.BudgetUser: s.UserID, corporate.BudgetDepartment: s.Department,
 	}
-	if a, found := p.Agreements.Find(s.Trigger); found {
+	if a != nil {
 		names[corporate.BudgetAgreement] = a.Trigger
 	}
 	var all []corporate.Budget

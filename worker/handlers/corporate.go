@@ -11,6 +11,7 @@ import (
 	"flowgate/messages"
 	"flowgate/pipelines"
 	"flowgate/pipelines/corporate"
+	"flowgate/pipelines/flow"
 	"flowgate/pipelines/policy"
 	"flowgate/worker"
 )
@@ -46,6 +47,12 @@ type Corporate struct {
 	Directory func(ctx context.Context, tenant string) (*corporate.Directory, error)
 	// Rates tells how much somebody may ask now; may be nil. An error keeps the request from being decided on.
 	Rates func(tenant string, kind corporate.RateKind, name string) (corporate.RateLimits, bool, error)
+	// Agreements are those of the deployment now, read once a micro-batch; an error keeps the layer from deciding. May be nil.
+	Agreements func() (*flow.Book, error)
+	// KeepTerms keeps the terms of an agreement, by their version, before anything is decided by them; may be nil.
+	KeepTerms func(ctx context.Context, version string, body []byte) error
+	// MatchTexts lets requests that name no trigger run under the agreement that their text means.
+	MatchTexts bool
 	// Serving are the backends by the settings, in the order in which they are tried.
 	Serving []Serves
 	// Ingress is the incarnation of the ingress stream.
@@ -239,10 +246,13 @@ func (c *Corporate) judge(ctx context.Context, t *worker.Task, e *messages.Envel
 			return d, staleError{err}
 		}
 	}
+	if err = c.agree(ctx, t, e, r, &f); err != nil {
+		return d, err
+	}
 	corporate.Fill(r, &f, p)
 	seen := corporate.Read(r, t.Address, p.Privacy)
-	f.Paused = c.paused(t, &seen, p)
-	if f.Budgets, err = c.budgets(t, &seen, p); err != nil {
+	f.Paused = c.paused(t, &seen, f.Agreement)
+	if f.Budgets, err = c.budgets(t, &seen, f.Agreement); err != nil {
 		return d, err
 	}
 	model := corporate.Asked(&seen, p)

@@ -59,6 +59,16 @@ func TestWhatOneRefusesForGoodWaitsForAnotherThatIsHeld(t *testing.T) {
 	}
 }
 
+func TestHeldBackendIsNamedToWhoAsksMeanwhile(t *testing.T) {
+	layer := alone(t, failing("a", ai.ClassAuth))
+	layer.Breakers = breakers(t)
+	handled(t, layer, messages.Request{Prompt: "hi"})
+	e, _ := handled(t, layer, messages.Request{Prompt: "again"})
+	if end := e.End; end == nil || end.Reason != messages.ReasonBackendAuth || !strings.Contains(end.Detail, "a is unhealthy after auth (x); one call tries again in ") {
+		t.Errorf("end %+v", end)
+	}
+}
+
 // cutting waits for the end of its context.
 type cutting struct{ scripted }
 

@@ -6,6 +6,7 @@ import (
 
 	"flowgate/messages"
 	"flowgate/pipelines"
+	"flowgate/pipelines/ai"
 	"flowgate/pipelines/optimizer"
 	"flowgate/worker"
 )
@@ -27,6 +28,10 @@ func (o *Optimizer) Handle(ctx context.Context, tasks []*worker.Task) []worker.V
 	policy := o.Policy()
 	verdicts := make([]worker.Verdict, len(tasks))
 	for i, t := range tasks {
+		if ai.Behind(t.Envelope, policy.Agreements) {
+			verdicts[i] = worker.Park(o.Now().Add(ai.BehindLook), nil)
+			continue
+		}
 		optimizer.Decide(t.Envelope, optimizer.Facts{Address: t.Address, Now: o.Now()}, policy)
 		t.Envelope.Optimizer.StartedAt = t.Started
 		verdicts[i] = advance(ctx, o.Bodies, t, t.Envelope, messages.StateDone)

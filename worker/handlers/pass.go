@@ -146,9 +146,9 @@ func (a *AI) standing(b *ai.BackendFact, model string) {
 	case r.State == breaker.HalfOpen: // one call tries, and may be answered
 		b.Held, b.HeldBy = again(r, a.Now()), r.Error()
 	case r.Class == ai.ClassAuth:
-		b.Down = messages.ReasonBackendAuth
+		b.Down, b.DownBy, b.DownUntil = messages.ReasonBackendAuth, r.Error(), r.Next
 	case r.Class == ai.ClassQuota:
-		b.Down = messages.ReasonBackendQuota
+		b.Down, b.DownBy, b.DownUntil = messages.ReasonBackendQuota, r.Error(), r.Next
 	default:
 		b.Held, b.HeldBy = again(r, a.Now()), r.Error()
 	}

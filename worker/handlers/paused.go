@@ -9,19 +9,19 @@ import (
 )
 
 // paused says what keeps a request from being let through, and why; empty: nothing. Layer and class are the runtime's.
-func (c *Corporate) paused(t *worker.Task, s *corporate.Seen, p corporate.Policy) string {
+func (c *Corporate) paused(t *worker.Task, s *corporate.Seen, a *corporate.Agreed) string {
 	if c.Control == nil {
 		return ""
 	}
 	if pause, paused := c.Control.Paused(worker.PauseTenant, t.Tenant); paused {
 		return pause.Why()
 	}
-	if s.Trigger == "" {
-		return ""
-	}
 	trigger := s.Trigger
-	if a, found := p.Agreements.Find(trigger); found {
+	if a != nil {
 		trigger = a.Trigger
+	}
+	if trigger == "" {
+		return ""
 	}
 	if pause, paused := c.Control.Paused(worker.PauseAgreement, trigger); paused {
 		return pause.Why()

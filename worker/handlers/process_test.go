@@ -53,6 +53,8 @@ type stage struct {
 	// longestPark is that of the processes that are started; 0 is the default. unrecorded starts them without recorders.
 	longestPark time.Duration
 	unrecorded  bool
+	// agreements are those that a layer knows; nil: none, and none is asked for.
+	agreements func(messages.LayerName) *flow.Book
 	// limitDay is in micro-dollars; 0 is more than any test spends.
 	limitDay int64
 	topology broker.Topology
@@ -243,16 +245,22 @@ func (s *stage) layers(
 	}
 	rules := corporate.Policy{
 		Version: "test", MinAuditReason: 10, AllowUnknownUser: true, AllowUnknownDepartment: true, DefaultModel: model,
-		Prices: prices, Agreements: book, Limits: corporate.Limits{Request: 1e6, Day: cmp.Or(s.limitDay, 1e8), Month: 1e9}, BillableAttempts: 2, Location: time.UTC,
+		Prices: prices, Limits: corporate.Limits{Request: 1e6, Day: cmp.Or(s.limitDay, 1e8), Month: 1e9}, BillableAttempts: 2, Location: time.UTC,
 	}
 	processing := &handlers.AI{
 		Backends: []handlers.Serving{{Backend: backend}}, Hop: hop, Worker: name, Now: time.Now, Probe: probe, Observer: s.observer, Control: s.control,
 		Bodies: handlers.Bodies{Claims: claims},
 	}
 	retry := ai.Retry{Attempts: 2, BaseDelay: 10 * time.Millisecond, MaxDelay: 20 * time.Millisecond, Factor: 2}
+	known := func(layer messages.LayerName) *flow.Book {
+		if s.agreements == nil {
+			return book
+		}
+		return s.agreements(layer)
+	}
 	processing.Policy = func() ai.Policy {
 		return ai.Policy{
-			Agreements: book, Prices: prices, Retry: ai.Retries{Default: retry},
+			Agreements: known(messages.LayerAI), Prices: prices, Retry: ai.Retries{Default: retry},
 			Cache: ai.CacheRules{Enabled: true, Sampled: true, Default: ai.CacheRule{Enabled: true, TTL: time.Hour}},
 		}
 	}
@@ -264,11 +272,14 @@ func (s *stage) layers(
 		messages.LayerCorporate: &handlers.Corporate{
 			Ledger: p.db, Admissions: p.db, Dead: dead{p.db}, Bodies: bodies, Leader: leader, Ingress: bounds.Incarnation(), Partitions: 1,
 			Policy: func() corporate.Policy { return rules }, Now: time.Now, Probe: probe, Control: s.control,
-			LongestPark: s.longestPark,
+			LongestPark: s.longestPark, Agreements: func() (*flow.Book, error) { return known(messages.LayerCorporate), nil },
+			KeepTerms: func(ctx context.Context, version string, body []byte) error {
+				return p.db.KeepSettings(ctx, postgres.KeptAgreement, version, body)
+			},
 		},
 		messages.LayerAI: processing,
 		messages.LayerOptimizer: &handlers.Optimizer{
-			Bodies: bodies, Policy: func() optimizer.Policy { return optimizer.Policy{Agreements: book} }, Now: time.Now,
+			Bodies: bodies, Policy: func() optimizer.Policy { return optimizer.Policy{Agreements: known(messages.LayerOptimizer)} }, Now: time.Now,
 		},
 	}
 }

@@ -96,13 +96,14 @@ func (a *AI) fromCache(ctx context.Context, x *turn, again bool) (worker.Verdict
 	c := x.Envelope.Corporate
 	entry, level, hit := a.Cache.Get(ctx, cache.Ask{
 		Family: x.use.Family, Key: x.use.Key, MaxAge: x.use.MaxAge, Again: again,
-		Fits: func(e *cache.Entry) bool { return ai.Reusable(c, e.Backend, e.Region) },
+		Fits:   func(e *cache.Entry) bool { return ai.Reusable(c, e.Backend, e.Region) },
+		Recall: func(e *cache.Entry) (any, error) { return ai.Recall(e.Response, e.Usage) },
 	})
 	if !hit {
 		return worker.Verdict{}, false
 	}
-	answer, err := ai.Recall(entry.Response, entry.Usage)
-	if err != nil {
+	answer, recalled := entry.Recalled.(ai.Answer)
+	if !recalled {
 		return worker.Verdict{}, false
 	}
 	s := a.section(x.Task, messages.VerdictProcessed, messages.ReasonOK)
@@ -123,8 +124,8 @@ func (a *AI) fromCache(ctx context.Context, x *turn, again bool) (worker.Verdict
 
 // keep puts an answer into the cache that others may have. One in which something was masked stays out: there it lies as it came.
 func (a *AI) keep(ctx context.Context, x *turn, s *messages.AISection, answer ai.Answer, attempt messages.Attempt) {
-	use := ai.CacheUse{}
-	if a.Cache != nil {
+	use := x.use
+	if a.Cache != nil && x.other {
 		use = ai.Caching(&x.plan.Call, x.plan.Backend.Billable, x.policy.Cache, x.request.Cache) // of the call that answered
 	}
 	masked := slices.ContainsFunc(s.AnswerFindings, func(f messages.Finding) bool { return f.Action == string(privacy.ActionMask) })

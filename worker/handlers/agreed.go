@@ -1,0 +1,41 @@
+package handlers
+
+import (
+	"context"
+
+	"flowgate/messages"
+	"flowgate/pipelines/corporate"
+	"flowgate/worker"
+)
+
+// agree finds the agreement that a request runs under. One that was admitted runs on under the agreement that it was admitted under,
+// as it stands now.
+func (c *Corporate) agree(ctx context.Context, t *worker.Task, e *messages.Envelope, r *messages.Request, f *corporate.Facts) error {
+	if c.Agreements == nil {
+		return nil
+	}
+	book, err := c.Agreements()
+	if err != nil {
+		return err
+	}
+	f.Agreement, f.Meant = corporate.Agree(r, t.Tenant, book, c.MatchTexts)
+	if was := e.Corporate; was != nil && was.Agreement != nil && r.Trigger == "" {
+		if now, found := book.Find(was.Agreement.Trigger); found {
+			f.Agreement, f.Meant = &corporate.Agreed{Entry: now, By: corporate.AgreedByDefault}, nil
+			if fact := was.Facts; fact != nil && fact.Agreement != nil {
+				f.Agreement.By, f.Agreement.Confidence = corporate.AgreedBy(fact.Agreement.By), fact.Agreement.Confidence
+			}
+		}
+	}
+	a := f.Agreement
+	if a == nil {
+		return nil
+	}
+	if r.Purpose == "" {
+		r.Purpose = a.Purpose
+	}
+	if c.KeepTerms == nil {
+		return nil
+	}
+	return c.KeepTerms(ctx, a.TermsVersion(), corporate.TermsBody(a.Agreement))
+}

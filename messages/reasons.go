@@ -71,6 +71,9 @@ const (
 	ReasonAgreementNotAllowed  Reason = "agreement_not_allowed"
 	ReasonAgreementSuspended   Reason = "agreement_suspended"
 	ReasonAgreementExhausted   Reason = "agreement_exhausted"
+	ReasonActionFallback       Reason = "action_fallback"
+	ReasonActionFailed         Reason = "action_failed"
+	ReasonActionUnknown        Reason = "action_unknown"
 	ReasonNotAvailableYet      Reason = "not_available_yet"
 	ReasonDeadlinePassed       Reason = "deadline_passed"
 	ReasonCancelled            Reason = "cancelled"
@@ -156,6 +159,9 @@ func ReasonList() []ReasonInfo {
 		{ReasonAgreementNotAllowed, false, "The FLOW agreement is not for requests of this tenant.", "Name an agreement of the tenant, or have this one extended to it."},
 		{ReasonAgreementSuspended, true, "The FLOW agreement is suspended.", "Ask whoever suspended it; flowgate flow show names them."},
 		{ReasonAgreementExhausted, true, "The FLOW agreement has run as often as it may today.", "Send it again tomorrow, or have the agreement's limit raised."},
+		{ReasonActionFallback, true, "The action of the agreement could not be carried out now; the result is the newest measured one.", "Look at its age; the result says why it could not."},
+		{ReasonActionFailed, true, "The action of the agreement could not be carried out, and no measured result is young enough to stand in.", "Mend what the result names, then replay."},
+		{ReasonActionUnknown, false, "The agreement's action is none that this deployment has.", "Use one of `flowgate flow actions`, or write it."},
 		{ReasonNotAvailableYet, false, "This version can govern the request but cannot do what it asks.", "Wait for the version that can; nothing was pretended."},
 		{ReasonDeadlinePassed, false, "not_after passed before the request was done.", "Send it again with a later not_after under a new id."},
 		{ReasonCancelled, false, "The request was cancelled.", "Nothing."},

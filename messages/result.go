@@ -40,6 +40,8 @@ type Result struct {
 	// Embeddings are the vectors of an embedding, in the order of its texts: an array of arrays of numbers.
 	Embeddings json.RawMessage `json:"embeddings,omitempty"`
 	Metadata   *ResultMetadata `json:"metadata,omitempty"`
+	// Execution is what came of the action of an agreement, where the request asked for one.
+	Execution *Execution `json:"execution,omitempty"`
 	// Findings count the personal data and secrets of the request, and say what was done with them.
 	Findings []Finding `json:"findings,omitempty"`
 	// AnswerFindings are those of the answer.
@@ -90,7 +92,7 @@ func Project(k Key, e *Envelope) Result {
 	r.Status, r.Reason, r.Field, r.Retry = e.End.Status, e.End.Reason, e.End.Field, info.Retry
 	r.FinishedAt, r.RetryAt = e.End.FinishedAt, e.End.RetryAt
 	r.Message = e.End.Message()
-	r.Compliance = compliance(e)
+	r.Compliance, r.Execution = compliance(e), execution(e)
 	if e.Corporate != nil {
 		r.Findings = e.Corporate.Findings
 	}

@@ -349,6 +349,8 @@ type OptimizerSection struct {
 	Stay
 
 	Agreement *AgreementRef `json:"agreement,omitempty"`
+	// Execution is what came of the agreement's action, where the request asks for one.
+	Execution *Execution `json:"execution,omitempty"`
 }
 
 // Billing says what is known about the bill of an attempt.

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"flowgate/worker/actions"
 )
 
 // wanted is how a line of the user's requests ends.
@@ -40,7 +42,7 @@ func TestUsersRequestsEndRight(t *testing.T) {
 	refused := wanted{"std", "denied", "not_available_yet", "", ""}
 	wants := []wanted{
 		answered("std", sonnet), answered("std", sonnet), answered("rt", sonnet), answered("std", sonnet), answered("std", haiku),
-		refused, refused, refused, refused,
+		refused, refused, refused, {"std", "success", "ok", "", ""},
 	}
 	lines := bytes.Split(bytes.TrimSpace(data), []byte("\n"))
 	if len(lines) != len(wants) {
@@ -56,8 +58,11 @@ func TestUsersRequestsEndRight(t *testing.T) {
 		if got != want {
 			t.Errorf("line %d ended as %+v, want %+v\n%s", i+1, got, want, lines[i])
 		}
-		if offline := strings.HasPrefix(r.Answer, "[offline backend, no model]"); offline != (want.status == "success") {
+		if offline := strings.HasPrefix(r.Answer, "[offline backend, no model]"); offline != (want.backend == "offline") {
 			t.Errorf("line %d was answered %q", i+1, r.Answer)
+		}
+		if action := want.status == "success" && want.backend == ""; action && (r.Execution.Mode != "real" || r.Execution.Result.Failed != 0 || r.Execution.Result.Latency.P50 <= 0) {
+			t.Errorf("line %d was carried out as %+v", i+1, r.Execution)
 		}
 	}
 }
@@ -73,6 +78,10 @@ type stranger struct {
 type strangersResult struct {
 	State, Status, Reason, Answer string
 	Metadata                      struct{ Backend, Model string }
+	Execution                     struct {
+		Mode   string `json:"execution_mode"`
+		Result actions.Step
+	}
 }
 
 func newStranger(t *testing.T, up *instance) *stranger {

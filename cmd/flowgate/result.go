@@ -155,6 +155,11 @@ func writeResult(w io.Writer, g *globals, r messages.Result) error {
 	if text := scoreLine(r.Compliance); text != "" {
 		say("  controls  %s", text)
 	}
+	if x := r.Execution; x != nil {
+		for _, line := range executionLines(x) {
+			say("%s", line)
+		}
+	}
 	if r.Answer != "" {
 		say("\n%s", printableText(r.Answer))
 	}

@@ -196,7 +196,7 @@ func (n *node) processing() ai.Policy {
 func (n *node) optimizer(context.Context) (worker.Layer, error) {
 	validation := optimizer.Policy{Controls: n.controls, ComplianceLevel: n.settings.Flowgate.ComplianceLevel}
 	return &handlers.Optimizer{
-		Bodies: n.bodies(), Now: time.Now,
+		Bodies: n.bodies(), Now: time.Now, Actions: n.actions(),
 		Policy: func() optimizer.Policy {
 			now := validation
 			now.Agreements = n.known()

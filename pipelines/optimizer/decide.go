@@ -18,6 +18,8 @@ type Facts struct {
 	messages.Address
 
 	Now time.Time
+	// Execution is what came of the agreement's action; nil: nobody here carries actions out.
+	Execution *messages.Execution
 }
 
 // Policy is the rule by which the layer decides.
@@ -48,7 +50,11 @@ func Decide(e *messages.Envelope, f Facts, p Policy) {
 		s.Verdict, s.Reason = messages.VerdictValidated, messages.ReasonOK
 	case refused != nil:
 		s.Verdict, s.Reason = messages.VerdictDenied, refused.Reason
-		if refused.Status != messages.StatusDenied {
+		switch refused.Status {
+		case messages.StatusDenied:
+		case messages.StatusPartial:
+			s.Verdict = messages.VerdictValidated
+		default:
 			s.Verdict = messages.VerdictFailed
 		}
 	}
@@ -69,15 +75,49 @@ func check(e *messages.Envelope, s *messages.OptimizerSection, f Facts, p Policy
 	default:
 		note("agreement", "pass", s.Agreement.Version)
 	}
-	if !e.Kind.AsksModel() {
-		note("operation", "fail", "not available yet")
-		what := "operations on workflows"
-		if e.Kind == messages.KindAction {
-			what = "actions of agreements"
+	switch {
+	case e.Kind == messages.KindAction:
+		if refused := executed(s, f, note); refused != nil {
+			return refused
 		}
-		return pipelines.Deny(messages.ReasonNotAvailableYet, "", "it does not execute "+what)
+	case !e.Kind.AsksModel():
+		note("operation", "fail", "not available yet")
+		return pipelines.Deny(messages.ReasonNotAvailableYet, "", "it does not execute operations on workflows")
 	}
 	return checkSLA(e, s, f, note)
+}
+
+// Executes tells whether the agreement's action is to be carried out: the request asks for it, and the agreement is valid now.
+func Executes(e *messages.Envelope, f Facts, p Policy) (flow.Agreement, bool) {
+	if e.Kind != messages.KindAction || e.Corporate == nil || e.Corporate.Agreement == nil || ai.Validate(e, p.Agreements, f.Tenant, f.Now) != nil {
+		return flow.Agreement{}, false
+	}
+	a, found := p.Agreements.Find(e.Corporate.Agreement.Trigger)
+	return a.Agreement, found
+}
+
+// executed judges what came of an action.
+func executed(s *messages.OptimizerSection, f Facts, note func(name, state, detail string)) *pipelines.Refusal {
+	x := f.Execution
+	if x == nil {
+		note("operation", "fail", "not available yet")
+		return pipelines.Deny(messages.ReasonNotAvailableYet, "", "it does not execute actions of agreements")
+	}
+	s.Execution = x
+	switch x.Mode {
+	case messages.ExecutionReal:
+		note("operation", "pass", x.Action)
+		return nil
+	case messages.ExecutionFallback:
+		note("operation", "fail", x.Because)
+		return &pipelines.Refusal{Status: messages.StatusPartial, Reason: messages.ReasonActionFallback, Detail: x.Because}
+	case messages.ExecutionDenied:
+		note("operation", "fail", x.Because)
+		return pipelines.Deny(messages.ReasonActionUnknown, "trigger", x.Because)
+	case messages.ExecutionFailed:
+	}
+	note("operation", "fail", x.Because)
+	return pipelines.Fail(messages.ReasonActionFailed, x.Because)
 }
 
 func checkSLA(e *messages.Envelope, s *messages.OptimizerSection, f Facts, note func(name, state, detail string)) *pipelines.Refusal {
@@ -89,6 +129,9 @@ func checkSLA(e *messages.Envelope, s *messages.OptimizerSection, f Facts, note 
 		return nil
 	}
 	until := e.AI.FinishedAt
+	if e.Kind == messages.KindAction {
+		until = f.Now // that is when it was carried out
+	}
 	if e.AI.Verdict == messages.VerdictCarriedOver {
 		until = f.Now // the answer is older than this epoch, which began with its replay
 	}

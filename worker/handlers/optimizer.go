@@ -7,6 +7,8 @@ import (
 	"flowgate/messages"
 	"flowgate/pipelines"
 	"flowgate/pipelines/ai"
+	"flowgate/pipelines/corporate"
+	"flowgate/pipelines/flow"
 	"flowgate/pipelines/optimizer"
 	"flowgate/worker"
 )
@@ -16,6 +18,14 @@ type Optimizer struct {
 	Bodies Bodies
 	Policy func() optimizer.Policy
 	Now    func() time.Time
+	// Actions carries out the actions of agreements; nil: nobody does here.
+	Actions Actions
+}
+
+// Actions carries out the actions of agreements apart from the layer.
+type Actions interface {
+	// Execute begins an epoch's action or finds it again; a nil execution has not ended, and done closes when it may have.
+	Execute(key messages.Key, epoch int, by flow.Asker, a flow.Agreement) (x *messages.Execution, done <-chan struct{})
 }
 
 var _ worker.Layer = (*Optimizer)(nil)
@@ -32,11 +42,46 @@ func (o *Optimizer) Handle(ctx context.Context, tasks []*worker.Task) []worker.V
 			verdicts[i] = worker.Park(o.Now().Add(ai.BehindLook), nil)
 			continue
 		}
-		optimizer.Decide(t.Envelope, optimizer.Facts{Address: t.Address, Now: o.Now()}, policy)
+		facts := optimizer.Facts{Address: t.Address, Now: o.Now()}
+		if done := o.execute(t, &facts, policy); done != nil {
+			verdicts[i] = worker.Verdict{Action: worker.ActionFollow, Told: done, Until: o.Now().Add(followAction)}
+			continue
+		}
+		optimizer.Decide(t.Envelope, facts, policy)
 		t.Envelope.Optimizer.StartedAt = t.Started
 		verdicts[i] = advance(ctx, o.Bodies, t, t.Envelope, messages.StateDone)
 	}
 	return verdicts
+}
+
+// followAction is when a request is looked at again whose action is being carried out, if nobody told.
+const followAction = 20 * time.Second
+
+// execute lets the action of a request's agreement be carried out; done is not nil where it has not ended.
+func (o *Optimizer) execute(t *worker.Task, f *optimizer.Facts, p optimizer.Policy) (done <-chan struct{}) {
+	a, executes := optimizer.Executes(t.Envelope, *f, p)
+	if !executes || o.Actions == nil {
+		return nil
+	}
+	if f.Execution, done = o.Actions.Execute(t.Key, t.Envelope.Epoch, askerOf(t.Envelope.Corporate), a); f.Execution != nil {
+		return nil
+	}
+	if expired := pipelines.Expired(t.Envelope, f.Now); expired != nil { // its deadline goes before the action's own
+		f.Execution = &messages.Execution{Action: a.Action, Version: a.Version, Mode: messages.ExecutionFailed, Because: "the request's deadline passed before it ended"}
+		return nil
+	}
+	return done
+}
+
+// askerOf is in whose name the action of a request is carried out.
+func askerOf(s *messages.CorporateSection) flow.Asker {
+	by := flow.Asker{UserID: s.UserID, Department: s.Department, Purpose: s.Purpose}
+	for _, name := range []*string{&by.UserID, &by.Department} {
+		if *name == corporate.UnknownName {
+			*name = ""
+		}
+	}
+	return by
 }
 
 // End ends a task that the runtime cannot let go on.

@@ -55,6 +55,9 @@ type stage struct {
 	unrecorded  bool
 	// agreements are those that a layer knows; nil: none, and none is asked for.
 	agreements func(messages.LayerName) *flow.Book
+	// actions carries out those of agreements; may be nil. prices are of models beside the usual one.
+	actions handlers.Actions
+	prices  []pricing.Row
 	// limitDay is in micro-dollars; 0 is more than any test spends.
 	limitDay int64
 	topology broker.Topology
@@ -219,7 +222,7 @@ func (s *stage) layers(
 	p *process, hop *worker.Hop, leader *worker.Leader, claims *broker.Claims, name string, billable bool, probe worker.Probe,
 ) map[messages.LayerName]worker.Layer {
 	s.t.Helper()
-	prices, err := pricing.NewTable([]pricing.Row{{Model: model, Input: 3_000_000, Output: 15_000_000}})
+	prices, err := pricing.NewTable(append([]pricing.Row{{Model: model, Input: 3_000_000, Output: 15_000_000}}, s.prices...))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -279,7 +282,7 @@ func (s *stage) layers(
 		},
 		messages.LayerAI: processing,
 		messages.LayerOptimizer: &handlers.Optimizer{
-			Bodies: bodies, Policy: func() optimizer.Policy { return optimizer.Policy{Agreements: known(messages.LayerOptimizer)} }, Now: time.Now,
+			Bodies: bodies, Actions: s.actions, Policy: func() optimizer.Policy { return optimizer.Policy{Agreements: known(messages.LayerOptimizer)} }, Now: time.Now,
 		},
 	}
 }

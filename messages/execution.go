@@ -1,0 +1,52 @@
+package messages
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// ExecutionMode says how the action of an agreement was carried out.
+type ExecutionMode string
+
+// The modes.
+const (
+	// ExecutionReal measured now; ExecutionFallback stands in with the newest measured result that the agreement allows.
+	ExecutionReal     ExecutionMode = "real"
+	ExecutionFallback ExecutionMode = "fallback"
+	// ExecutionFailed has no result, ExecutionDenied was not carried out at all.
+	ExecutionFailed ExecutionMode = "failed"
+	ExecutionDenied ExecutionMode = "denied"
+)
+
+// Execution is what came of the action of an agreement.
+type Execution struct {
+	Action string `json:"action"`
+	// Version is that of the agreement under which it was carried out.
+	Version string        `json:"version,omitempty"`
+	Mode    ExecutionMode `json:"execution_mode"`
+	// Because says why it is not real.
+	Because string `json:"because,omitempty"`
+	// Samples are what the result rests on, Confidence says how far, from 0 to 1: see flow.Confidence.
+	Samples    int64   `json:"samples"`
+	Confidence float64 `json:"confidence"`
+	// MeasuredAt is when the result was measured; AgeSeconds is how old a fallback's was.
+	MeasuredAt time.Time `json:"measured_at,omitzero"`
+	AgeSeconds float64   `json:"age_seconds,omitempty"`
+	// Seconds is how long it took.
+	Seconds float64 `json:"seconds"`
+	// Result is the action's own document.
+	Result json.RawMessage `json:"result,omitempty"`
+}
+
+// execution is what a result shows of the action that a request asked for; nil: it asked for none.
+func execution(e *Envelope) *Execution {
+	switch {
+	case e.Kind != KindAction:
+		return nil
+	case e.Optimizer != nil && e.Optimizer.Execution != nil:
+		return e.Optimizer.Execution
+	case e.End.Status == StatusDenied || e.End.Status == StatusRateLimited:
+		return &Execution{Mode: ExecutionDenied, Because: string(e.End.Reason)}
+	}
+	return &Execution{Mode: ExecutionFailed, Because: string(e.End.Reason)}
+}

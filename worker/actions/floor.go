@@ -1,0 +1,294 @@
+package actions
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"flowgate/messages"
+	"flowgate/pipelines/flow"
+	"flowgate/worker"
+)
+
+// Order is what a function is asked.
+type Order struct {
+	messages.Key
+	flow.Asker
+
+	Epoch     int
+	Agreement flow.Agreement
+	// Now is when it is carried out, Location the time zone of days.
+	Now      time.Time
+	Location *time.Location
+}
+
+// Measured is what a function found.
+type Measured struct {
+	// Document is the result: JSON in the end.
+	Document any
+	// Samples are what it rests on, Confidence says how far, from 0 to 1.
+	Samples    int64
+	Confidence float64
+}
+
+// Function carries out an action. It MUST end soon after ctx has.
+type Function func(ctx context.Context, o Order) (Measured, error)
+
+// History has what was measured before.
+type History interface {
+	// NewestExecution is the newest real execution of an agreement's action in a tenant that has ended, or worker.ErrNotFound.
+	NewestExecution(ctx context.Context, tenant, trigger, action string) (messages.Execution, error)
+}
+
+// Options are what a floor needs.
+type Options struct {
+	// Functions are by the name that agreements' actions have.
+	Functions map[string]Function
+	History   History
+	// AtOnce bounds those that are carried out at the same time (default 2): they are load.
+	AtOnce int
+	// Longest bounds each whose agreement names no SLA (default 5 m).
+	Longest  time.Duration
+	Location *time.Location
+	Now      func() time.Time
+	Logger   *zap.Logger
+}
+
+// most bounds what is being carried out, waits, or has ended and was not asked for again.
+const most = 200
+
+// forget is when an execution is forgotten: its outcome was published, or its request goes on elsewhere.
+const forget = 2 * time.Minute
+
+// Floor carries out actions. Its methods may be called from everywhere.
+type Floor struct {
+	opts  Options
+	slots chan struct{}
+	ctx   context.Context //nolint:containedctx // that of all executions: they outlive the call that orders them
+	stop  context.CancelFunc
+	going sync.WaitGroup
+
+	mu   sync.Mutex
+	runs map[id]*run
+}
+
+type id struct {
+	messages.Key
+
+	epoch int
+}
+
+// run is one execution; done is closed when it has ended, and out is set before.
+type run struct {
+	done  chan struct{}
+	out   messages.Execution
+	ended time.Time
+}
+
+// New makes a floor. Close ends it.
+func New(opts Options) *Floor {
+	if opts.AtOnce <= 0 {
+		opts.AtOnce = 2
+	}
+	if opts.Longest <= 0 {
+		opts.Longest = 5 * time.Minute
+	}
+	if opts.Location == nil {
+		opts.Location = time.UTC
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Logger == nil {
+		opts.Logger = zap.NewNop()
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	return &Floor{opts: opts, slots: make(chan struct{}, opts.AtOnce), ctx: ctx, stop: stop, runs: make(map[id]*run)}
+}
+
+// Close cancels what is being carried out and waits for its end.
+func (f *Floor) Close() {
+	f.stop()
+	f.going.Wait()
+}
+
+// Actions names the functions, sorted.
+func (f *Floor) Actions() []string {
+	names := make([]string, 0, len(f.opts.Functions))
+	for name := range f.opts.Functions {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Execute carries an epoch's action out, once in this process: the first call begins it, those after it find it again. A nil execution
+// means that it has not ended yet: done closes then, or never.
+func (f *Floor) Execute(key messages.Key, epoch int, by flow.Asker, a flow.Agreement) (x *messages.Execution, done <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	at := id{key, epoch}
+	r, known := f.runs[at]
+	if known {
+		select {
+		case <-r.done:
+			return &r.out, nil
+		default:
+			return nil, r.done
+		}
+	}
+	f.sweep()
+	function, has := f.opts.Functions[a.Action]
+	switch {
+	case !has:
+		return &messages.Execution{
+			Action: a.Action, Version: a.Version, Mode: messages.ExecutionDenied,
+			Because: fmt.Sprintf("the action %.60q is none of %s", a.Action, strings.Join(f.Actions(), ", ")),
+		}, nil
+	case f.ctx.Err() != nil || len(f.runs) >= most:
+		return nil, f.ctx.Done() // later, or elsewhere
+	}
+	r = &run{done: make(chan struct{})}
+	f.runs[at] = r
+	f.going.Go(func() {
+		out := f.carryOut(Order{Key: key, Asker: by, Epoch: epoch, Agreement: a, Location: f.opts.Location}, function)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		r.out, r.ended = out, f.opts.Now()
+		close(r.done)
+	})
+	return nil, r.done
+}
+
+// sweep forgets what ended a while ago.
+func (f *Floor) sweep() {
+	now := f.opts.Now()
+	for at, r := range f.runs {
+		if !r.ended.IsZero() && now.Sub(r.ended) > forget {
+			delete(f.runs, at)
+		}
+	}
+}
+
+// carryOut waits for a slot and lets the function measure; where it does not, the fallback stands in.
+func (f *Floor) carryOut(o Order, function Function) messages.Execution {
+	a := o.Agreement
+	ctx, cancel := context.WithTimeout(f.ctx, f.bound(a))
+	defer cancel()
+	began := f.opts.Now()
+	o.Now = began
+	x := messages.Execution{Action: a.Action, Version: a.Version, Mode: messages.ExecutionReal}
+	result, m, err := f.measure(ctx, o, function)
+	now := f.opts.Now()
+	x.Seconds = now.Sub(began).Seconds()
+	if err == nil {
+		x.Result, x.Samples, x.Confidence, x.MeasuredAt = result, m.Samples, m.Confidence, began.UTC()
+		return x
+	}
+	f.opts.Logger.Warn("carrying out an action", zap.String("action", a.Action), zap.String("trigger", a.Trigger), zap.Error(err))
+	return f.fallback(x, o.Tenant, a, err, now)
+}
+
+// bound is how long an action may take.
+func (f *Floor) bound(a flow.Agreement) time.Duration {
+	if a.SLASeconds > 0 {
+		return time.Duration(a.SLASeconds * float64(time.Second))
+	}
+	return f.opts.Longest
+}
+
+// MaxResultBytes bounds the document of a result.
+const MaxResultBytes = 64 << 10
+
+// measure calls the function in a goroutine of its own, and checks what comes of it. One that does not end after its time is left to
+// itself: it holds its slot until it does.
+func (f *Floor) measure(ctx context.Context, o Order, function Function) (json.RawMessage, Measured, error) {
+	select {
+	case f.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, Measured{}, errors.New("it did not begin in its time: others are being carried out")
+	}
+	type outcome struct {
+		m   Measured
+		err error
+	}
+	out := make(chan outcome, 1)
+	f.going.Go(func() {
+		defer func() { <-f.slots }()
+		m, err := guarded(ctx, o, function)
+		out <- outcome{m, err}
+	})
+	select {
+	case got := <-out:
+		if got.err != nil {
+			return nil, Measured{}, got.err
+		}
+		data, err := checked(got.m)
+		return data, got.m, err
+	case <-ctx.Done():
+		return nil, Measured{}, fmt.Errorf("it did not end within %s", f.bound(o.Agreement))
+	}
+}
+
+// guarded turns a panic into an error; its stack goes to no result.
+func guarded(ctx context.Context, o Order, function Function) (m Measured, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = errors.New("it panicked")
+		}
+	}()
+	return function(ctx, o)
+}
+
+// checked demands a result that rests on something.
+func checked(m Measured) (json.RawMessage, error) {
+	switch {
+	case m.Document == nil:
+		return nil, errors.New("it measured nothing")
+	case math.IsNaN(m.Confidence) || m.Confidence < 0 || m.Confidence > 1 || m.Samples < 0:
+		return nil, errors.New("its confidence is none")
+	}
+	data, err := json.Marshal(m.Document)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("encoding its result: %w", err)
+	case len(data) > MaxResultBytes:
+		return nil, fmt.Errorf("its result has %d bytes, may have %d", len(data), MaxResultBytes)
+	}
+	return data, nil
+}
+
+// fallback is the newest measured result of the same action, where the agreement allows one so old.
+func (f *Floor) fallback(x messages.Execution, tenant string, a flow.Agreement, why error, now time.Time) messages.Execution {
+	failed := func(more string) messages.Execution {
+		x.Mode, x.Because = messages.ExecutionFailed, why.Error()+"; "+more
+		return x
+	}
+	if a.FallbackAgeSeconds <= 0 || f.opts.History == nil {
+		return failed("the agreement allows no older result to stand in")
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), 5*time.Second)
+	defer cancel()
+	old, err := f.opts.History.NewestExecution(ctx, tenant, a.Trigger, a.Action)
+	switch {
+	case errors.Is(err, worker.ErrNotFound):
+		return failed("nothing was measured before")
+	case err != nil:
+		return failed("what was measured before cannot be read")
+	}
+	age := max(now.Sub(old.MeasuredAt), 0)
+	if age.Seconds() > a.FallbackAgeSeconds {
+		return failed(fmt.Sprintf("the newest measured result is %s old, the agreement allows %s", age.Round(time.Second), time.Duration(a.FallbackAgeSeconds)*time.Second))
+	}
+	x.Mode, x.Because = messages.ExecutionFallback, why.Error()
+	x.Result, x.Samples, x.Confidence, x.MeasuredAt, x.AgeSeconds = old.Result, old.Samples, old.Confidence, old.MeasuredAt, age.Seconds()
+	return x
+}

@@ -1,0 +1,89 @@
+package actions
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"flowgate/messages"
+	"flowgate/worker/sessions"
+)
+
+// IntegrationTestAction is the name of IntegrationTest.
+const IntegrationTestAction = "integration_test"
+
+// IntegrationReport is what IntegrationTest finds.
+type IntegrationReport struct {
+	OK         bool        `json:"ok"`
+	Components []Component `json:"components"`
+}
+
+// Component is something that a request depends on, asked just now.
+type Component struct {
+	Name  string `json:"name"`
+	OK    bool   `json:"ok"`
+	State string `json:"state"`
+	// Seconds is how long the round trip took, Detail what it found, Error what is wrong.
+	Seconds float64 `json:"seconds"`
+	Detail  string  `json:"detail,omitempty"`
+	Error   string  `json:"error,omitempty"`
+}
+
+// IntegrationTest asks every service that this process depends on, and then the whole chain: one request through all three layers.
+// Services that are not configured are left out.
+func IntegrationTest(services func(ctx context.Context) ([]sessions.Health, error), c Chain) Function {
+	return func(ctx context.Context, o Order) (Measured, error) {
+		health, err := services(ctx)
+		if err != nil {
+			return Measured{}, fmt.Errorf("the services cannot be asked: %w", err)
+		}
+		r := &IntegrationReport{OK: true, Components: []Component{}}
+		for _, h := range health {
+			if !h.Unused {
+				good := h.State == sessions.StateHealthy || h.State == sessions.StateDegraded
+				r.add(Component{Name: h.Service, OK: good, State: string(h.State), Seconds: h.LatencyMS.Last / 1000, Detail: h.Detail, Error: h.Error})
+			}
+		}
+		chain, err := throughChain(ctx, c, o)
+		if err != nil {
+			return Measured{}, err
+		}
+		r.add(chain)
+		asked := int64(len(r.Components))
+		return Measured{Document: r, Samples: asked, Confidence: 1}, nil
+	}
+}
+
+func (r *IntegrationReport) add(c Component) {
+	r.OK = r.OK && c.OK
+	r.Components = append(r.Components, c)
+}
+
+// chainPatience bounds the request through the chain: a chain that stands still is found, not waited for.
+const chainPatience = 20 * time.Second
+
+// throughChain sends one request through the chain.
+func throughChain(ctx context.Context, c Chain, o Order) (Component, error) {
+	body, err := question(o)
+	if err != nil {
+		return Component{}, err
+	}
+	out := Component{Name: "chain", State: string(sessions.StateUnhealthy)}
+	ctx, cancel := context.WithTimeout(ctx, chainPatience)
+	defer cancel()
+	began := time.Now()
+	r, err := c.Ask(ctx, messages.Key{Tenant: o.Tenant, ID: o.base() + "-chain"}, body)
+	out.Seconds = time.Since(began).Seconds()
+	switch {
+	case err != nil:
+		out.Error = "no result came of a request"
+	case r.Status != messages.StatusSuccess:
+		out.Error = fmt.Sprintf("the request ended as %s (%s)", r.Status, r.Reason)
+	default:
+		out.OK, out.State = true, string(sessions.StateHealthy)
+		if r.Metadata != nil {
+			out.Detail = fmt.Sprintf("all three layers, answered by %s", r.Metadata.Backend)
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,197 @@
+package actions
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"flowgate/messages"
+)
+
+// Chain asks this gateway as a producer does, and waits for the result.
+type Chain interface {
+	Ask(ctx context.Context, key messages.Key, body []byte) (messages.Result, error)
+}
+
+// Quantiles are of a list of times, in seconds, by nearest rank.
+type Quantiles struct {
+	Min    float64 `json:"min"`
+	P50    float64 `json:"p50"`
+	P95    float64 `json:"p95"`
+	P99    float64 `json:"p99"`
+	Max    float64 `json:"max"`
+	Mean   float64 `json:"mean"`
+	Spread float64 `json:"spread"`
+}
+
+// Step is what a stretch of load with so many requests at once came to.
+type Step struct {
+	AtOnce   int `json:"at_once"`
+	Requests int `json:"requests"`
+	Failed   int `json:"failed"`
+	// Seconds is how long it took, PerSecond how many requests were answered in a second of it.
+	Seconds   float64 `json:"seconds"`
+	PerSecond float64 `json:"per_second"`
+	// Latency is from the submission of a request to the end of its last layer, Model of the calls that answered.
+	Latency Quantiles `json:"latency_seconds"`
+	Model   Quantiles `json:"model_seconds"`
+	// Reasons counts what failed, by reason.
+	Reasons      map[messages.Reason]int `json:"reasons,omitempty"`
+	CostMicroUSD int64                   `json:"cost_microusd"`
+	TokensIn     int64                   `json:"tokens_in"`
+	TokensOut    int64                   `json:"tokens_out"`
+	// Backends are those that answered.
+	Backends []string `json:"backends,omitempty"`
+}
+
+// load asks the same question many times, so many at once, each without the cache: requests of the tenant like any other, in the name of
+// who ordered the action, and outside of its agreement. Their ids are made of the order's, so that a run that is repeated after a crash
+// asks and pays for none twice.
+func load(ctx context.Context, c Chain, o Order, name string, requests, atOnce int) (Step, error) {
+	s := Step{AtOnce: atOnce, Requests: requests, Reasons: make(map[messages.Reason]int)}
+	body, err := question(o)
+	if err != nil {
+		return s, err
+	}
+	var mu sync.Mutex
+	var latency, model []float64
+	var faults []error
+	next := make(chan int)
+	began := time.Now()
+	var going sync.WaitGroup
+	for range min(atOnce, requests) {
+		going.Go(func() {
+			for i := range next {
+				r, err := c.Ask(ctx, messages.Key{Tenant: o.Tenant, ID: fmt.Sprintf("%s-%s-%d", o.base(), name, i)}, body)
+				mu.Lock()
+				if err != nil {
+					faults = append(faults, err)
+				} else {
+					s.add(r, &latency, &model)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for i := range requests {
+		select {
+		case next <- i:
+			continue
+		case <-ctx.Done():
+		}
+		break
+	}
+	close(next)
+	going.Wait()
+	s.Seconds = time.Since(began).Seconds()
+	switch {
+	case ctx.Err() != nil:
+		return s, fmt.Errorf("the load with %d at once did not end in its time", atOnce)
+	case len(faults) > 0:
+		return s, fmt.Errorf("the load with %d at once was not answered: %w", atOnce, faults[0])
+	}
+	if s.Seconds > 0 {
+		s.PerSecond = float64(len(latency)) / s.Seconds
+	}
+	s.Latency, s.Model = quantiles(latency), quantiles(model)
+	slices.Sort(s.Backends)
+	return s, nil
+}
+
+// add counts one result.
+func (s *Step) add(r messages.Result, latency, model *[]float64) {
+	if m := r.Metadata; m != nil {
+		s.CostMicroUSD, s.TokensIn, s.TokensOut = s.CostMicroUSD+m.CostMicroUSD, s.TokensIn+m.Tokens.Input, s.TokensOut+m.Tokens.Output
+	}
+	if r.Status != messages.StatusSuccess {
+		s.Failed++
+		s.Reasons[r.Reason]++
+		return
+	}
+	*latency = append(*latency, r.FinishedAt.Sub(r.SubmittedAt).Seconds())
+	if m := r.Metadata; m != nil {
+		*model = append(*model, m.ProcessingTime)
+		if !slices.Contains(s.Backends, m.Backend) {
+			s.Backends = append(s.Backends, m.Backend)
+		}
+	}
+}
+
+// base begins the ids of the requests that an order makes.
+func (o Order) base() string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%d", o.Key, o.Epoch))
+	return "action-" + hex.EncodeToString(sum[:8])
+}
+
+// question is the document that loads ask: parameters prompt, model and max_tokens.
+func question(o Order) ([]byte, error) {
+	prompt, model := "Say OK.", ""
+	for name, into := range map[string]*string{"prompt": &prompt, "model": &model} {
+		switch said := o.Agreement.Parameters[name].(type) {
+		case nil:
+		case string:
+			*into = said
+		default:
+			return nil, fmt.Errorf("parameter %s must be a text", name)
+		}
+	}
+	tokens, err := o.number("max_tokens", 16, 1, 1000)
+	if err != nil {
+		return nil, err
+	}
+	document := map[string]any{
+		"prompt": prompt, "max_tokens": tokens, "audit_reason": fmt.Sprintf("measured by %s, request %s", o.Agreement.Trigger, o.ID),
+		"cache": messages.CacheControl{NoCache: true, NoStore: true},
+	}
+	for name, text := range map[string]string{"model": model, "user_id": o.UserID, "department": o.Department, "purpose": o.Purpose} {
+		if text != "" {
+			document[name] = text
+		}
+	}
+	return json.Marshal(document)
+}
+
+// number is a whole number among an agreement's parameters.
+func (o Order) number(name string, without, least, most int) (int, error) {
+	n := float64(without)
+	switch said := o.Agreement.Parameters[name].(type) {
+	case nil:
+	case float64:
+		n = said
+	case int:
+		n = float64(said)
+	case int64:
+		n = float64(said)
+	case uint64:
+		n = float64(said)
+	default:
+		n = math.NaN()
+	}
+	if n != math.Trunc(n) || n < float64(least) || n > float64(most) {
+		return 0, fmt.Errorf("parameter %s must be a whole number from %d to %d", name, least, most)
+	}
+	return int(n), nil
+}
+
+func quantiles(all []float64) (q Quantiles) {
+	if len(all) == 0 {
+		return q
+	}
+	slices.Sort(all)
+	rank := func(p float64) float64 { return all[max(int(math.Ceil(p*float64(len(all))))-1, 0)] }
+	q.Min, q.P50, q.P95, q.P99, q.Max = all[0], rank(0.50), rank(0.95), rank(0.99), all[len(all)-1]
+	for _, v := range all {
+		q.Mean += v / float64(len(all))
+	}
+	for _, v := range all {
+		q.Spread += (v - q.Mean) * (v - q.Mean)
+	}
+	q.Spread = math.Sqrt(q.Spread / float64(max(len(all)-1, 1)))
+	return q
+}

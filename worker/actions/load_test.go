@@ -1,0 +1,186 @@
+package actions_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowgate/messages"
+	"flowgate/pipelines/flow"
+	"flowgate/worker/actions"
+	"flowgate/worker/sessions"
+)
+
+// server answers after a time that is known, so many at once; the rest wait.
+type server struct {
+	slots   chan struct{}
+	latency time.Duration
+	// failing are refused, of those that come when more than so many are asked for at once; 0: none.
+	failing int
+	err     error
+
+	mu     sync.Mutex
+	asked  map[string]int
+	inside int
+	bodies []string
+}
+
+func newServer(atOnce int, latency time.Duration) *server {
+	return &server{slots: make(chan struct{}, atOnce), latency: latency, asked: make(map[string]int)}
+}
+
+func (s *server) Ask(ctx context.Context, key messages.Key, body []byte) (messages.Result, error) {
+	s.mu.Lock()
+	s.asked[key.ID]++
+	s.inside++
+	crowded := s.failing > 0 && s.inside > s.failing
+	s.bodies = append(s.bodies, string(body))
+	s.mu.Unlock()
+	defer func() { s.mu.Lock(); s.inside--; s.mu.Unlock() }()
+	if s.err != nil {
+		return messages.Result{}, s.err
+	}
+	came := time.Now()
+	s.slots <- struct{}{}
+	defer func() { <-s.slots }()
+	time.Sleep(s.latency) // in a bubble
+	r := messages.Result{
+		Key: key, State: messages.ResultDone, Status: messages.StatusSuccess, SubmittedAt: came, FinishedAt: time.Now(),
+		Metadata: &messages.ResultMetadata{Backend: "b", ProcessingTime: s.latency.Seconds(), CostMicroUSD: 3, Tokens: messages.Tokens{Input: 5, Output: 2}},
+	}
+	if crowded {
+		r.Status, r.Reason = messages.StatusFailure, messages.ReasonBackendUnavailable
+	}
+	return r, ctx.Err()
+}
+
+// ran carries an action out in a bubble and reads its document.
+func ran(t *testing.T, function actions.Function, parameters map[string]any, into any) *messages.Execution {
+	t.Helper()
+	f := actions.New(actions.Options{Functions: map[string]actions.Function{"x": function}})
+	defer f.Close()
+	a := flow.Agreement{Trigger: "[X]", Action: "x", Parameters: parameters, SLASeconds: 3600}
+	for {
+		x, done := f.Execute(key, 0, flow.Asker{UserID: "ann", Department: "hr"}, a)
+		if x == nil {
+			<-done
+			continue
+		}
+		if x.Result != nil {
+			if err := json.Unmarshal(x.Result, into); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return x
+	}
+}
+
+func TestPerformanceFindsALatencyThatIsKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(4, 200*time.Millisecond)
+		var step actions.Step
+		x := ran(t, actions.PerformanceTest(s), map[string]any{"requests": 40.0, "at_once": 4.0}, &step)
+		if x.Mode != messages.ExecutionReal || x.Samples != 40 || step.Failed != 0 || len(s.asked) != 40 {
+			t.Fatalf("got %+v, %+v", x, step)
+		}
+		for name, got := range map[string]float64{"p50": step.Latency.P50, "p95": step.Latency.P95, "p99": step.Latency.P99, "model": step.Model.P50} {
+			if math.Abs(got-0.2) > 0.2*0.05 {
+				t.Errorf("%s is %v", name, got)
+			}
+		}
+		if math.Abs(step.PerSecond-20) > 1 || step.CostMicroUSD != 120 || step.TokensIn != 200 || x.Confidence < 0.95 {
+			t.Errorf("got %+v, confidence %v", step, x.Confidence)
+		}
+		var asked map[string]any
+		if err := json.Unmarshal([]byte(s.bodies[0]), &asked); err != nil || asked["user_id"] != "ann" || asked["trigger"] != nil || asked["cache"] == nil {
+			t.Errorf("%v: asked %s", err, s.bodies[0])
+		}
+		for id, n := range s.asked {
+			if n != 1 || len(id) > 128 {
+				t.Errorf("%s was asked %d times", id, n)
+			}
+		}
+	})
+}
+
+func TestScalabilityFindsTheKnee(t *testing.T) {
+	for name, c := range map[string]struct {
+		server     *server
+		parameters map[string]any
+		knee       int
+		limit      string
+	}{
+		"a limit of 32 at once": {newServer(32, 100*time.Millisecond), nil, 32, "throughput"},
+		"a limit of 1":          {newServer(1, 100*time.Millisecond), nil, 1, "throughput"},
+		"none that was tried":   {newServer(1000, 100*time.Millisecond), map[string]any{"most_at_once": 16}, 16, "the most that was tried"},
+		"errors from 8 at once": {&server{slots: make(chan struct{}, 1000), latency: 100 * time.Millisecond, failing: 7, asked: map[string]int{}}, nil, 4, "errors"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c.server.slots = make(chan struct{}, cap(c.server.slots)) // of this bubble
+				var r actions.ScalabilityReport
+				x := ran(t, actions.ScalabilityTest(c.server), c.parameters, &r)
+				if x.Mode != messages.ExecutionReal || r.Knee != c.knee || r.Limit != c.limit {
+					t.Errorf("%+v: knee %d, limit %s, steps %+v", x, r.Knee, r.Limit, r.Steps)
+				}
+			})
+		})
+	}
+}
+
+func TestALoadThatIsNotAnsweredFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken := newServer(1, time.Second)
+		broken.err = errors.New("no broker")
+		if x := ran(t, actions.PerformanceTest(broken), nil, nil); x.Mode != messages.ExecutionFailed || !strings.Contains(x.Because, "no broker") {
+			t.Errorf("got %+v", x)
+		}
+		refusing := newServer(4, time.Second)
+		refusing.failing = -1
+		for name, parameters := range map[string]map[string]any{
+			"requests": {"requests": 0.0}, "at_once": {"at_once": 1.5}, "max_tokens": {"max_tokens": "many"}, "model": {"model": 3.0},
+		} {
+			if x := ran(t, actions.PerformanceTest(refusing), parameters, nil); x.Mode != messages.ExecutionFailed || !strings.Contains(x.Because, "parameter "+name) {
+				t.Errorf("%s: got %+v", name, x)
+			}
+		}
+		if len(refusing.asked) != 0 {
+			t.Errorf("%d were asked", len(refusing.asked))
+		}
+	})
+}
+
+func TestIntegrationFindsWhatIsDown(t *testing.T) {
+	services := func(context.Context) ([]sessions.Health, error) {
+		return []sessions.Health{
+			{Service: "postgres", State: sessions.StateHealthy}, {Service: "s3", State: sessions.StateUnhealthy, Error: "refused"}, {Service: "mlflow", Unused: true},
+		}, nil
+	}
+	synctest.Test(t, func(t *testing.T) {
+		for name, c := range map[string]struct {
+			server *server
+			down   string
+		}{
+			"a service": {newServer(1, time.Second), "s3"},
+			"the chain": {&server{asked: map[string]int{}, err: errors.New("no broker")}, "s3 chain"},
+		} {
+			var r actions.IntegrationReport
+			x := ran(t, actions.IntegrationTest(services, c.server), nil, &r)
+			var down []string
+			for _, component := range r.Components {
+				if !component.OK {
+					down = append(down, component.Name)
+				}
+			}
+			if x.Mode != messages.ExecutionReal || r.OK || strings.Join(down, " ") != c.down || x.Samples != 3 {
+				t.Errorf("%s: %+v, %+v", name, x, r)
+			}
+		}
+	})
+}

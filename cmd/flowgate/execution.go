@@ -32,7 +32,7 @@ func executionLines(x *messages.Execution) []string {
 		return lines
 	}
 	lines = append(lines, "")
-	for _, line := range strings.Split(text.String(), "\n") {
+	for line := range strings.SplitSeq(text.String(), "\n") {
 		lines = append(lines, printable(line))
 	}
 	return lines

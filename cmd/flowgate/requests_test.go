@@ -42,7 +42,8 @@ func TestUsersRequestsEndRight(t *testing.T) {
 	refused := wanted{"std", "denied", "not_available_yet", "", ""}
 	wants := []wanted{
 		answered("std", sonnet), answered("std", sonnet), answered("rt", sonnet), answered("std", sonnet), answered("std", haiku),
-		refused, refused, refused, {"std", "success", "ok", "", ""},
+		refused, refused, refused,
+		{"std", "success", "ok", "", ""},
 	}
 	lines := bytes.Split(bytes.TrimSpace(data), []byte("\n"))
 	if len(lines) != len(wants) {

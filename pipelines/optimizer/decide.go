@@ -54,7 +54,7 @@ func Decide(e *messages.Envelope, f Facts, p Policy) {
 		case messages.StatusDenied:
 		case messages.StatusPartial:
 			s.Verdict = messages.VerdictValidated
-		default:
+		case messages.StatusSuccess, messages.StatusFailure, messages.StatusTimeout, messages.StatusRateLimited:
 			s.Verdict = messages.VerdictFailed
 		}
 	}

@@ -114,7 +114,7 @@ func TestAnActionHasARealResultOrSaysWhyNot(t *testing.T) {
 					if string(x.Result) != `{"n":2}` || x.AgeSeconds != old.Seconds() || x.Confidence != 0.25 {
 						t.Errorf("got %+v", x)
 					}
-				default:
+				case messages.ExecutionFailed, messages.ExecutionDenied:
 					if x.Result != nil {
 						t.Errorf("a failed execution has the result %s", x.Result)
 					}

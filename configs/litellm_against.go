@@ -72,6 +72,7 @@ func carried(r, old pricing.Row) pricing.Row {
 	keep(&r.Multipliers.Flex, old.Multipliers.Flex)
 	keep(&r.Multipliers.Priority, old.Multipliers.Priority)
 	keep(&r.Multipliers.InferenceGeoUS, old.Multipliers.InferenceGeoUS)
+	keep(&r.ImageTokens, old.ImageTokens)
 	r.RetiredOn, r.RetiredBy, r.Successor = old.RetiredOn, old.RetiredBy, old.Successor
 	t := pricing.Tier{Input: r.Input, CacheRead: r.CacheRead, CacheWrite5m: r.CacheWrite5m, CacheWrite1h: r.CacheWrite1h}
 	inProportion(&t, pricing.Tier{Input: old.Input, CacheRead: old.CacheRead, CacheWrite5m: old.CacheWrite5m, CacheWrite1h: old.CacheWrite1h})

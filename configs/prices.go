@@ -43,6 +43,7 @@ type priceRow struct {
 	Tiers         []priceTier `json:"tiers"`
 	// Multipliers are by name, in percent.
 	Multipliers pricing.Multipliers `json:"multipliers"`
+	ImageTokens int64               `json:"image_tokens"`
 	NoOutput    bool                `json:"no_output"`
 	Free        bool                `json:"free"`
 	RetiredOn   *priceDay           `json:"retired_on"`
@@ -179,7 +180,7 @@ func (r priceRow) row() pricing.Row {
 	row := pricing.Row{
 		Model: r.Model, EffectiveFrom: r.EffectiveFrom.Time, Version: r.Version,
 		Input: r.Input, Output: r.Output, CacheRead: r.CacheRead, CacheWrite5m: r.CacheWrite5m, CacheWrite1h: r.CacheWrite1h,
-		Multipliers: r.Multipliers, NoOutput: r.NoOutput, Free: r.Free, RetiredBy: r.RetiredBy, Successor: r.Successor, Source: r.Source, Note: r.Note,
+		Multipliers: r.Multipliers, ImageTokens: r.ImageTokens, NoOutput: r.NoOutput, Free: r.Free, RetiredBy: r.RetiredBy, Successor: r.Successor, Source: r.Source, Note: r.Note,
 	}
 	if r.RetiredOn != nil {
 		row.RetiredOn = r.RetiredOn.Time

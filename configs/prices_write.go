@@ -48,6 +48,7 @@ type writtenRow struct {
 	CacheWrite1h  int64               `json:"cache_write_1h,omitempty"`
 	Tiers         []writtenTier       `json:"tiers,omitempty"`
 	Multipliers   pricing.Multipliers `json:"multipliers,omitzero"`
+	ImageTokens   int64               `json:"image_tokens,omitempty"`
 	NoOutput      bool                `json:"no_output,omitempty"`
 	Free          bool                `json:"free,omitempty"`
 	RetiredOn     string              `json:"retired_on,omitempty"`
@@ -70,7 +71,7 @@ func writtenOf(r pricing.Row) writtenRow {
 	w := writtenRow{
 		Model: r.Model, EffectiveFrom: r.EffectiveFrom.UTC().Format(time.DateOnly), Version: r.Version,
 		Input: r.Input, Output: r.Output, CacheRead: r.CacheRead, CacheWrite5m: r.CacheWrite5m, CacheWrite1h: r.CacheWrite1h,
-		Multipliers: r.Multipliers, NoOutput: r.NoOutput, Free: r.Free,
+		Multipliers: r.Multipliers, ImageTokens: r.ImageTokens, NoOutput: r.NoOutput, Free: r.Free,
 		RetiredBy: r.RetiredBy, Successor: r.Successor, Note: r.Note, Source: r.Source,
 	}
 	if !r.RetiredOn.IsZero() {

@@ -118,6 +118,7 @@ func (b *backendView) lines(now time.Time) [][2]string {
 		{"address", b.Address},
 		{"region", cmp.Or(b.Region, "not named")},
 		{"models", modelsOf(b.Backend)},
+		{"limited", b.Limited},
 	}
 	if len(b.Names) > 0 {
 		var named []string

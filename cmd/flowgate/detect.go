@@ -26,6 +26,8 @@ type found struct {
 	// Source names where its credentials come from; Address is where it is, Region where it processes what it is asked.
 	Source, Address, Region string
 	Menu                    ai.Menu
+	// Limited says to which models of its own the menu is limited, and why; empty: to none.
+	Limited string
 }
 
 // skipped says why a process with layer 2 does not use the backend; empty where it does.
@@ -146,7 +148,7 @@ func menu(models []string, names map[string]string, prefixes []string) ai.Menu {
 func (f found) state(prices *pricing.Table, now time.Time) fleet.Backend {
 	return fleet.Backend{
 		Name: f.Name, Skipped: f.skipped(), Source: f.Source, Address: f.Address, Region: f.Region,
-		Models: slices.Sorted(maps.Keys(f.Menu.Only)), Prefixes: f.Menu.Prefixes, Names: f.Menu.Names, Priced: len(f.priced(prices, now)),
+		Models: slices.Sorted(maps.Keys(f.Menu.Only)), Prefixes: f.Menu.Prefixes, Names: f.Menu.Names, Priced: len(f.priced(prices, now)), Limited: f.Limited,
 	}
 }
 

@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"net/url"
 	"strconv"
+	"time"
 
 	"flowgate/configs"
+	"flowgate/messages"
 	"flowgate/pipelines/ai"
+	"flowgate/pipelines/pricing"
 )
 
 // Addresses of the providers themselves.
@@ -54,6 +57,7 @@ func detectBedrock(s configs.Settings, env configs.Lookup) found {
 	region := awsRegion(s, env)
 	f := found{Region: region, Source: awsSource(s, env), Menu: menu(b.Models, b.Names, ai.BedrockPrefixes())}
 	f.Menu.Profiles = true
+	f.onlyPriced(s, b.ServiceTier)
 	anyService, _ := env("AWS_ENDPOINT_URL")
 	if f.Address = cmp.Or(s.AWS.Bedrock.Endpoint, anyService); f.Address == "" {
 		f.Address = "https://bedrock-runtime." + cmp.Or(region, "<region>") + ".amazonaws.com"
@@ -63,6 +67,44 @@ func detectBedrock(s configs.Settings, env configs.Lookup) found {
 	}
 	return f
 }
+
+// onlyPriced leaves those models that have a price in a service tier: what a call in it costs that has none cannot be bounded.
+func (f *found) onlyPriced(s configs.Settings, tier string) {
+	u := messages.Usage{ServiceTier: tier}
+	if (pricing.Row{}).Prices(u) { // it costs what the list says, or less
+		return
+	}
+	prices, err := configs.PricesOf(s)
+	if err != nil {
+		return // whoever needs the prices says what is wrong with them
+	}
+	now := time.Now()
+	priced := func(id string) bool {
+		row, has := prices.Row(id, now)
+		return has && (row.NoOutput || row.Prices(u)) // vectors are asked for without a tier
+	}
+	all := f.Menu
+	f.Menu.Only, f.Menu.Names = map[string]bool{}, map[string]string{}
+	for _, id := range prices.Models() {
+		if there, serves := all.Find(id); serves && there == id && priced(id) {
+			f.Menu.Only[id] = true
+		}
+	}
+	for id, there := range all.Names {
+		if priced(there) {
+			f.Menu.Names[id] = there
+		}
+	}
+	f.Limited = "to models that have a price in the service tier " + tier + " (multipliers." + tier + " of the price file)"
+	if len(f.Menu.Only)+len(f.Menu.Names) == 0 {
+		f.Menu, f.Barred = all, "no model has a price in the service tier "+tier+": add multipliers."+tier+" to the rows of flowgate.prices_file, or leave flowgate.backends.bedrock.service_tier out"
+	} else if len(f.Menu.Only) == 0 {
+		f.Menu.Only[noModel] = true
+	}
+}
+
+// noModel is no id: a menu of it alone has none but its names.
+const noModel = "-"
 
 // bedrockNamed tells whether anything says that Bedrock is meant: keys of AWS, and a region that is AWS's in general, may lie about for
 // other programs.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"flowgate/configs"
+	"flowgate/pipelines/pricing"
 )
 
 // settingsFrom reads settings beside variables, and nothing of the machine's.
@@ -215,4 +216,57 @@ func TestPricedModelsLeaveOutWhatTheBackendRetired(t *testing.T) {
 	if f := all[3]; f.Name != "mlflow" || f.state(prices, now).Skipped == "" {
 		t.Errorf("%+v", f)
 	}
+}
+
+func TestServiceTierWithoutAPriceBarsTheModel(t *testing.T) {
+	prices := func(rows string) string {
+		return written(t, `{"unit":"micro-dollars per million tokens","rows":[`+rows+`]}`, 0o600)
+	}
+	row := func(model, more string) string {
+		return `{"model":"` + model + `","effective_from":"2026-01-01","input":1,` + more + `,"source":"s"}`
+	}
+	const names = `names: {claude-haiku-4-5: eu.anthropic.dear, claude-opus-5: eu.anthropic.plain}`
+	for name, c := range map[string]struct {
+		rows, tier      string
+		serves, refuses []string
+	}{
+		"a multiplier": {
+			row("eu.anthropic.dear", `"output":1,"multipliers":{"priority":175}`) + "," + row("eu.anthropic.plain", `"output":1`), "priority",
+			[]string{"eu.anthropic.dear", "claude-haiku-4-5", "amazon.titan-embed-text-v2:0"},
+			[]string{"eu.anthropic.plain", "claude-opus-5", "anthropic.nobody"},
+		},
+		"a tier that is not dearer": {row("eu.anthropic.plain", `"output":1`), "flex", []string{"eu.anthropic.plain", "claude-opus-5", "anthropic.nobody"}, nil},
+		"no tier":                   {row("eu.anthropic.plain", `"output":1`), "''", []string{"eu.anthropic.plain", "claude-opus-5"}, nil},
+	} {
+		none := variables()
+		s := settingsFrom(t, "aws: {bedrock: {region: eu-west-1}}\nflowgate: {prices_file: "+prices(c.rows)+", backends: {bedrock: {service_tier: "+c.tier+", "+names+"}}}", none)
+		at := slices.IndexFunc(detect(s, none), func(f found) bool { return f.Name == configs.BedrockName })
+		f := detect(s, none)[at]
+		for _, id := range c.serves {
+			if _, serves := f.Menu.Find(id); !serves || f.skipped() != "" {
+				t.Errorf("%s: %s is not served (%q)", name, id, f.skipped())
+			}
+		}
+		for _, id := range c.refuses {
+			if there, serves := f.Menu.Find(id); serves {
+				t.Errorf("%s: %s is served as %s", name, id, there)
+			}
+		}
+		if limited := f.state(mustPrices(t, s), time.Now()).Limited; (limited != "") != (len(c.refuses) > 0) {
+			t.Errorf("%s: it says %q", name, limited)
+		}
+	}
+	f := found{Menu: menu([]string{"anthropic.claude-3-haiku-20240307-v1:0"}, nil, nil)}
+	if f.onlyPriced(settingsFrom(t, "", variables()), "priority"); !strings.Contains(f.Barred, "no model has a price in the service tier priority") {
+		t.Errorf("%+v", f)
+	}
+}
+
+func mustPrices(t *testing.T, s configs.Settings) *pricing.Table {
+	t.Helper()
+	prices, err := configs.PricesOf(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return prices
 }

@@ -222,7 +222,7 @@ func (s *search) ask(b BackendFact, model string, row pricing.Row) bool {
 		s.kept = &Plan{Screened: screened, Refusal: refused, Controls: out.Results}
 		return false
 	}
-	asked := call(s.e, s.r, s.f, seen, model)
+	asked := call(s.e, s.r, s.f, seen, model, row)
 	asked.Means = b.Means
 	s.plan = Plan{Backend: b, Row: row, Call: asked, Screened: screened, Controls: out.Results}
 	return true
@@ -291,7 +291,7 @@ func route(e *messages.Envelope, b BackendFact, now time.Time, p Policy) (string
 		return "", pricing.Row{}, messages.ReasonModelUnknown
 	case row.RetiredAt(b.Name, now):
 		return "", pricing.Row{}, messages.ReasonModelRetired
-	case !known && row.Bound(corporate.InputBound(c, model), int64(c.MaxTokens)) > c.BoundMicroUSD:
+	case !known && row.Bound(corporate.InputBound(c, row), int64(c.MaxTokens)) > c.BoundMicroUSD:
 		return "", pricing.Row{}, messages.ReasonNoBackend // it is dearer than what layer 1, which does not know of it, has reserved
 	}
 	return model, row, ""
@@ -365,12 +365,12 @@ func masked(q messages.Question, texts []string, guard *privacy.Guard) (messages
 	return seen, whole
 }
 
-func call(e *messages.Envelope, r *messages.Request, f Facts, q messages.Question, model string) Call {
+func call(e *messages.Envelope, r *messages.Request, f Facts, q messages.Question, model string, row pricing.Row) Call {
 	c := Call{
 		Key: f.Key, Epoch: e.Epoch, Attempt: NextAttempt(e.History), Kind: e.Kind, Model: model, Question: q,
 		Temperature: e.Corporate.Temperature, DefaultTemperature: defaultTemperature(e.Corporate), MaxTokens: e.Corporate.MaxTokens,
 		TopP: r.TopP, TopK: r.TopK, Seed: r.Seed, Stop: r.Stop,
-		InputBound: corporate.InputBound(e.Corporate, model),
+		InputBound: corporate.InputBound(e.Corporate, row),
 		Metadata:   make(map[string][]byte, len(r.Metadata)),
 	}
 	if own := e.Corporate.Sampling; own != nil { // what settings say counts where the request says nothing

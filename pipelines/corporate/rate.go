@@ -249,7 +249,11 @@ func checkRates(d *Decision, _ *Seen, f Facts, p Policy) (string, string, *refus
 		if routes := d.Section.Routes; len(routes) > 0 {
 			d.Section.Backend = routes[0].Backend
 		}
-		d.Tokens = InputBound(&d.Section, d.Section.Model) + int64(d.Section.MaxTokens)
+		row, found := p.Prices.Row(d.Section.Model, f.Now)
+		if !found {
+			row.Model = d.Section.Model
+		}
+		d.Tokens = InputBound(&d.Section, row) + int64(d.Section.MaxTokens)
 	}
 	for _, rate := range rates(f, p) {
 		for _, w := range Windows() {

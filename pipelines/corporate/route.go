@@ -15,9 +15,9 @@ func open(c *messages.CorporateSection, b Serving) bool {
 		(len(c.AllowedRegions) == 0 || slices.Contains(c.AllowedRegions, b.Region))
 }
 
-// InputBound is how many tokens of a model the request can be.
-func InputBound(c *messages.CorporateSection, model string) int64 {
-	return c.InputBound + int64(c.Images)*pricing.ImageTokens(model)
+// InputBound is how many tokens of the model of a row the request can be.
+func InputBound(c *messages.CorporateSection, row pricing.Row) int64 {
+	return c.InputBound + int64(c.Images)*row.Image()
 }
 
 // checkRoutes finds the backends that may be asked, with what the model is called there, and bounds the cost of a call by the dearest
@@ -34,7 +34,7 @@ func checkRoutes(d *Decision, f Facts, p Policy) *refusal {
 		route := messages.Route{Backend: b.Name, Region: b.Region, Model: model, PriceVersion: row.Version}
 		if found && !row.RetiredAt(b.Name, f.Now) {
 			s.Routes = append(s.Routes, route)
-			s.BoundMicroUSD = max(s.BoundMicroUSD, row.Bound(InputBound(s, model), int64(s.MaxTokens)))
+			s.BoundMicroUSD = max(s.BoundMicroUSD, row.Bound(InputBound(s, row), int64(s.MaxTokens)))
 			continue
 		}
 		s.Facts.Unrouted = append(s.Facts.Unrouted, route)
@@ -59,6 +59,6 @@ func checkRoutes(d *Decision, f Facts, p Policy) *refusal {
 	if !found {
 		return pipelines.Deny(messages.ReasonModelUnknown, "model", "")
 	}
-	s.PriceVersion, s.BoundMicroUSD = row.Version, row.Bound(InputBound(s, s.Model), int64(s.MaxTokens))
+	s.PriceVersion, s.BoundMicroUSD = row.Version, row.Bound(InputBound(s, row), int64(s.MaxTokens))
 	return nil
 }

@@ -3,6 +3,7 @@ package pricing
 import (
 	"math"
 	"math/bits"
+	"slices"
 	"strings"
 
 	"flowgate/messages"
@@ -85,13 +86,32 @@ const (
 	formatOverhead = 512
 )
 
-// ImageTokens is a number of tokens that one image cannot exceed in a model. Anthropic's largest are 4,784, OpenAI's 1,445 at
-// high detail and 3,779 for the models that count patches; gpt-4o-mini counts 2,833 and 5,667 a tile of at most eight.
-func ImageTokens(model string) int64 {
+// Tokens that one image cannot exceed. Anthropic's largest are 4,784, OpenAI's 1,445 at high detail and 3,779 for the models that count
+// patches; gpt-4o-mini counts 2,833 and 5,667 a tile of at most eight, and is the dearest that is known.
+const (
+	imageMost    = 8_000
+	imageDearest = 50_000
+)
+
+// imageTokens is a number of tokens that one image cannot exceed in a model, by its id. One of no known form, such as that of an endpoint, may
+// be any model.
+func imageTokens(model string) int64 {
 	if strings.Contains(model, "gpt-4o-mini") {
-		return 50_000
+		return imageDearest
 	}
-	return 8_000
+	if strings.HasPrefix(model, "arn:") {
+		model = model[strings.LastIndexByte(model, '/')+1:]
+	}
+	_, behind, _ := strings.Cut(model, ".") // the geography of an inference profile
+	begins := func(id string) func(string) bool {
+		return func(known string) bool { return strings.HasPrefix(id, known) }
+	}
+	vendors := []string{"anthropic.claude-", "amazon.nova-"}
+	own := []string{"claude-", "gpt-3", "gpt-4", "gpt-5", "o1", "o3", "o4-", "chatgpt-"}
+	if slices.ContainsFunc(append(own, vendors...), begins(model)) || slices.ContainsFunc(vendors, begins(behind)) {
+		return imageMost
+	}
+	return imageDearest
 }
 
 // tier is the dearest-reaching tier of an input of so many tokens.

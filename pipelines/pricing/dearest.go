@@ -37,7 +37,7 @@ func Dearest(version string) bool { return strings.HasPrefix(version, dearestPre
 
 // highest is the row of the highest prices that hold at a moment.
 func (t *Table) highest(at time.Time) Row {
-	row := Row{EffectiveFrom: at}
+	row := Row{EffectiveFrom: at} // an id without a row is of no known form either: its images are the dearest
 	for model := range t.rows {
 		r, found := t.listed(model, at)
 		if !found {
@@ -47,6 +47,9 @@ func (t *Table) highest(at time.Time) Row {
 			row.Input, row.Output = max(row.Input, p.Input), max(row.Output, p.Output)
 			row.CacheRead = max(row.CacheRead, p.CacheRead)
 			row.CacheWrite5m, row.CacheWrite1h = max(row.CacheWrite5m, p.CacheWrite5m), max(row.CacheWrite1h, p.CacheWrite1h)
+		}
+		if r.Image() > imageDearest {
+			row.ImageTokens = max(row.ImageTokens, r.Image())
 		}
 		m, of := &row.Multipliers, r.Multipliers
 		m.Batch, m.Flex = max(m.Batch, dearer(of.Batch)), max(m.Flex, dearer(of.Flex))

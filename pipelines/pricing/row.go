@@ -14,6 +14,9 @@ import (
 // near it; a number above it is one in the wrong unit.
 const MaxPrice = 1_000_000_000_000
 
+// MaxImageTokens is the highest number of tokens of an image that a row may have.
+const MaxImageTokens = 1_000_000
+
 // Row is what one model costs from one moment on. Prices are in micro-dollars per million tokens: $3 per million is
 // 3000000.
 //
@@ -39,6 +42,8 @@ type Row struct {
 	Tiers []Tier `json:"tiers,omitempty"`
 	// Multipliers are of calls that are not billed as the list says.
 	Multipliers Multipliers `json:"multipliers,omitzero"`
+	// ImageTokens is a number of tokens that one image cannot exceed; 0: that of the models of such ids, and the highest known of other ids.
+	ImageTokens int64 `json:"image_tokens,omitempty"`
 	// NoOutput marks a model that has none, such as one of embeddings. Without it an output price of 0 is a fault.
 	NoOutput bool `json:"no_output,omitempty"`
 	// Free marks a model that costs nothing, such as one that runs on a machine of one's own. Without it a price of 0 is
@@ -108,6 +113,14 @@ func (t Tier) filled() Tier {
 	return t
 }
 
+// Image is a number of tokens that one image cannot exceed.
+func (r Row) Image() int64 {
+	if r.ImageTokens > 0 {
+		return r.ImageTokens
+	}
+	return imageTokens(r.Model)
+}
+
 // version is the first twelve hexadecimal digits of the SHA-256 of what a record depends on: model, first moment and
 // prices, multipliers included. Remarks and retirement do not change it.
 func (r Row) version() string {
@@ -123,6 +136,9 @@ func (r Row) version() string {
 	}
 	if r.NoOutput {
 		b.WriteString(" no output")
+	}
+	if r.ImageTokens > 0 {
+		fmt.Fprintf(&b, " image %d", r.ImageTokens)
 	}
 	sum := sha256.Sum256([]byte(b.String()))
 	return hex.EncodeToString(sum[:6])
@@ -145,6 +161,9 @@ func (r Row) check() error {
 		faults = append(faults, t.check(name, r.Free, r.NoOutput)...)
 	}
 	faults = append(faults, r.Multipliers.check()...)
+	if r.ImageTokens < 0 || r.ImageTokens > MaxImageTokens {
+		faults = append(faults, fmt.Errorf("image_tokens: %d is not from 1 to %d", r.ImageTokens, int64(MaxImageTokens)))
+	}
 	return errors.Join(faults...)
 }
 

@@ -54,15 +54,18 @@ func NewTable(rows []Row) (*Table, error) {
 	return t, nil
 }
 
-// keepPlain keeps a row findable by the version that it had before it got multipliers: records name that one.
+// keepPlain keeps a row findable by the versions that it had before it got multipliers, or the tokens of an image: records name those.
 func (t *Table) keepPlain(r Row) {
-	if r.Multipliers == (Multipliers{}) || r.Version != r.version() {
+	if r.Version != r.version() {
 		return
 	}
-	r.Multipliers = Multipliers{}
-	r.Version = r.version()
-	if key := (modelVersion{r.Model, r.Version}); t.version[key].Model == "" {
-		t.version[key] = r
+	plain, older := r, r
+	plain.Multipliers, plain.ImageTokens, older.ImageTokens = Multipliers{}, 0, 0
+	for _, was := range []Row{older, plain} {
+		was.Version = was.version()
+		if key := (modelVersion{was.Model, was.Version}); t.version[key].Model == "" {
+			t.version[key] = was
+		}
 	}
 }
 

@@ -22,6 +22,8 @@ type Backend struct {
 	Models   []string          `json:"models,omitempty"`
 	Prefixes []string          `json:"prefixes,omitempty"`
 	Names    map[string]string `json:"names,omitempty"`
+	// Limited says to which models it is limited, and why; empty: to none.
+	Limited string `json:"limited,omitempty"`
 	// Priced is how many exact ids that it serves have a price.
 	Priced int `json:"priced_models"`
 
@@ -85,7 +87,7 @@ func (b *Backend) check() error {
 	if len(b.Models) > maxList || len(b.Prefixes) > maxList || len(b.Names) > maxList || len(b.Paces) > maxPaces || len(b.ModelBreakers) > maxPaces {
 		return errors.New("backend_states: a list is too long")
 	}
-	words := []string{b.Skipped, b.Source, b.Address, b.Region, b.Breaker, b.HeldBy}
+	words := []string{b.Skipped, b.Source, b.Address, b.Region, b.Breaker, b.HeldBy, b.Limited}
 	words = append(append(words, b.Models...), b.Prefixes...)
 	for id, name := range b.Names {
 		words = append(words, id, name)

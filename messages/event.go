@@ -32,6 +32,8 @@ const (
 	EventBudgetAlert EventKind = "budget_alert"
 	// EventLimitSet: an operator set or removed a limit on requests and tokens.
 	EventLimitSet EventKind = "limit_set"
+	// EventAgreementChanged: somebody did something with a version of a FLOW agreement.
+	EventAgreementChanged EventKind = "agreement_changed"
 	// EventStreamLost: a recorded stream lost messages that the record may lack: it was made anew, or set back.
 	EventStreamLost EventKind = "stream_lost"
 )
@@ -62,6 +64,8 @@ type Event struct {
 	Alert *AlertNote `json:"alert,omitempty"`
 	// Limit is set for limit_set.
 	Limit *LimitNote `json:"limit,omitempty"`
+	// Agreement is set for agreement_changed.
+	Agreement *AgreementNote `json:"agreement,omitempty"`
 }
 
 // SystemTenant is under whose name an event of the whole deployment is published.
@@ -141,6 +145,20 @@ type LimitNote struct {
 	By     string `json:"by,omitempty"`
 	// Version is the revision of the entry in the control bucket.
 	Version uint64 `json:"version"`
+}
+
+// AgreementNote says what was done with a version of a FLOW agreement.
+type AgreementNote struct {
+	Trigger string `json:"trigger"`
+	Version string `json:"version"`
+	// Act is write, submit, return, approve, suspend, resume, retire or supersede; State is where the version stands from then on:
+	// draft, review, approved, suspended or retired.
+	Act    string `json:"act"`
+	State  string `json:"state"`
+	Reason string `json:"reason"`
+	By     string `json:"by,omitempty"`
+	// Revision is that of the agreements in the database.
+	Revision int64 `json:"revision"`
 }
 
 // DecodeEvent reads an event. Errors are *FieldErrors.

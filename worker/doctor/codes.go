@@ -18,6 +18,7 @@ const (
 	DiskLow           Code = "disk_low"
 	ClockSkew         Code = "clock_skew"
 	AgreementExpired  Code = "agreement_expired"
+	AgreementSeed     Code = "agreement_seed"
 	ServiceNotHealthy Code = "service_not_healthy"
 	AnswerNotBelieved Code = "answer_not_believed"
 	RequestStopped    Code = "request_stopped"
@@ -123,8 +124,14 @@ func Codes() []Info {
 		{
 			AgreementExpired, Warning, "A FLOW agreement has expired",
 			"Requests that name its trigger are denied with `agreement_expired`.",
-			"`valid_until` in the file of flowgate.agreements_file.",
-			"Have its owner renew it, write the new validity, and start the processes anew.",
+			"`flowgate flow show TRIGGER` shows until when it was valid, and who owns it.",
+			"Have its owner renew it: `flowgate flow show TRIGGER --yaml` writes a file of it, `flowgate flow edit FILE` a version with a later `valid_until`, which another person approves.",
+		},
+		{
+			AgreementSeed, Warning, "The file of agreements is not what is in force",
+			"The file of flowgate.agreements_file seeds triggers that nobody has written. This trigger was written since, so the file says nothing of it any more: what somebody changed there has no effect.",
+			"`flowgate flow diff FILE` tells field by field what differs.",
+			"Where the file is right, run `flowgate flow import FILE` and have it approved; where it is not, bring it up to date with `flowgate flow show TRIGGER --yaml`, or take the trigger out.",
 		},
 		{
 			ServiceNotHealthy, Failing, "A service that a gateway uses is not healthy",

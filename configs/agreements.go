@@ -55,7 +55,9 @@ type agreementLimits struct {
 // agreedSum is Dollars, with or without their sign before them.
 type agreedSum struct{ Dollars }
 
-func (s *agreedSum) fromText(text string) error { return s.Dollars.fromText(strings.TrimPrefix(text, "$")) }
+func (s *agreedSum) fromText(text string) error {
+	return s.Dollars.fromText(strings.TrimPrefix(text, "$"))
+}
 
 // LoadAgreements reads agreements.yaml: a list of agreements, complete with threshold and version. An empty path reads the
 // embedded ones. The error names every fault at once. A day in valid_from counts from its beginning and one in valid_until

@@ -83,7 +83,7 @@ func fullEvent() messages.Event {
 		Alert: &messages.AlertNote{
 			Kind: "user", Name: "anna", Window: "day", Scope: "user:acme/anna:day:2026-01-31", Mark: 80, Limit: 5_000_000, Spent: 4_000_001, Reserved: 2,
 		},
-		Limit: &messages.LimitNote{Kind: "user", Name: "u1", RequestsMinute: 60, RequestsHour: 1_000, TokensMinute: 90_000, TokensHour: 900_000, Excess: "wait", Reason: "plan", By: "ops", Version: 18},
+		Limit:     &messages.LimitNote{Kind: "user", Name: "u1", RequestsMinute: 60, RequestsHour: 1_000, TokensMinute: 90_000, TokensHour: 900_000, Excess: "wait", Reason: "plan", By: "ops", Version: 18},
 		Agreement: &messages.AgreementNote{Trigger: "[Cost Analysis]", Version: "0a1b2c3d4e5f", Act: "approve", State: "approved", Reason: "ticket 4711", By: "maria", Revision: 19},
 	}
 }

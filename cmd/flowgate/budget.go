@@ -63,7 +63,7 @@ func (b *budgeting) amounts() (request, day, month int64, err error) {
 }
 
 // budgetKey reads whose budget is meant.
-func (g *globals) budgetKey(args []string) (control.BudgetKey, error) {
+func (g *globals) budgetKey(ctx context.Context, args []string) (control.BudgetKey, error) {
 	k := control.BudgetKey{Tenant: g.tenant, Kind: corporate.BudgetKind(args[0])}
 	if !k.Kind.Known() {
 		return k, fmt.Errorf("%.40q is no kind of budget; use tenant, department, user or agreement", args[0])
@@ -79,7 +79,7 @@ func (g *globals) budgetKey(args []string) (control.BudgetKey, error) {
 	case k.Name == "":
 		return k, fmt.Errorf("say whose %s budget it is, or '*' for each who has none", k.Kind)
 	case k.Kind == corporate.BudgetAgreement && k.Name != control.Everybody:
-		p, err := g.pausable(string(worker.PauseAgreement), k.Name)
+		p, err := g.pausable(ctx, string(worker.PauseAgreement), k.Name)
 		k.Name = p.Name
 		return k, err
 	}
@@ -93,7 +93,7 @@ func newBudgetSet(g *globals) *cobra.Command {
 		Long:    "Sets what a tenant, department, user or agreement may spend. What is left out has no limit of its own. Raises that hold stay.",
 		Example: "  flowgate budget set user anna --day 5 --month 50 --reason \"plan of 2026\"\n  flowgate budget set tenant --day 500 --reason \"plan of 2026\"",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			k, err := g.budgetKey(args)
+			k, err := g.budgetKey(cmd.Context(), args)
 			if err == nil {
 				_, err = g.nameOf(k.Name)
 			}
@@ -127,7 +127,7 @@ func newBudgetRaise(g *globals) *cobra.Command {
 		Use: "raise KIND [NAME]", Short: "Raise a budget for a time, with another person's approval", Args: cobra.RangeArgs(1, 2),
 		Example: "  flowgate budget raise user anna --day 15 --until +48h --approver maria --reason \"end of quarter\"",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			k, err := g.budgetKey(args)
+			k, err := g.budgetKey(cmd.Context(), args)
 			if err != nil {
 				return usageError{err}
 			}
@@ -180,7 +180,7 @@ func newBudgetClear(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "clear KIND [NAME]", Short: "Remove a budget", Args: cobra.RangeArgs(1, 2), Example: "  flowgate budget clear user anna --reason \"left the company\"",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			k, err := g.budgetKey(args)
+			k, err := g.budgetKey(cmd.Context(), args)
 			if err == nil && strings.TrimSpace(b.reason) == "" {
 				err = errors.New("flag --reason is missing: say why")
 			}

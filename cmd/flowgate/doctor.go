@@ -12,6 +12,7 @@ import (
 
 	"flowgate/configs"
 	"flowgate/messages"
+	"flowgate/pipelines/flow"
 	"flowgate/worker/broker"
 	"flowgate/worker/doctor"
 	"flowgate/worker/postgres"
@@ -106,9 +107,12 @@ func readSettings(g *globals) (doctor.Facts, configs.Settings) {
 	}
 	facts.SettingsCount, facts.Warnings = len(settings.Explain()), len(warnings)
 	facts.Cache = g.lookAtCache(settings)
-	facts.Agreements, err = configs.LoadAgreements(settings.Flowgate.AgreementsFile)
+	agreements, err := configs.LoadAgreements(settings.Flowgate.AgreementsFile)
 	if err == nil {
-		_, err = loadControls(settings, facts.Agreements)
+		_, err = loadControls(settings, agreements)
+	}
+	for _, a := range agreements {
+		facts.Agreements = append(facts.Agreements, flow.Entry{Agreement: a, State: flow.StateApproved})
 	}
 	if err != nil {
 		facts.Settings = err.Error()
@@ -146,6 +150,15 @@ func (x *examination) sources(ctx context.Context, g *globals, settings configs.
 	}
 	if c.db, err = g.reachDatabase(ctx, settings); err == nil {
 		s.DB = c.db
+		s.Agreements = func(ctx context.Context) ([]flow.Entry, error) {
+			all, err := c.db.Agreements(ctx)
+			return flow.Governing(all), err
+		}
+		if settings.Flowgate.AgreementsFile != "" { // what ships says nothing that an operator would want to hold
+			for _, e := range facts.Agreements {
+				facts.Seeds = append(facts.Seeds, e.Agreement)
+			}
+		}
 	} else {
 		silent("database", err)
 	}

@@ -275,9 +275,18 @@ func TestDoctorFindsPlantedFaults(t *testing.T) {
 		w.sql(t, "UPDATE flowgate.schema_version SET version = version + 1")
 	})
 	t.Run("expired agreement", func(t *testing.T) {
-		path := w.file("agreements.yaml", []byte("- trigger: \"[Cost Analysis]\"\n  flow_encoding: \"@cost#analysis!measure@spend\"\n  action: cost\n  owner: treasury\n  valid_until: 2025-12-31\n"))
-		settings := w.file("expired.yaml", []byte(quickSettings+"  agreements_file: "+path+"\n"))
-		w.say("doctor", "--config", settings, "--no-request").wants(t, exitFailed, "agreement_expired: [Cost Analysis]", "treasury", "none was sent")
+		until := func(entry string) {
+			t.Helper()
+			w.sql(t, "UPDATE flowgate.agreement SET entry = "+entry+" WHERE trigger = '[Cost Analysis]'")
+		}
+		until(`entry || '{"owner": "treasury", "valid_until": "2025-12-31T00:00:00Z"}'`)
+		w.say("doctor", "--no-request").wants(t, exitFailed, "agreement_expired: [Cost Analysis]", "treasury", "none was sent")
+		until(`entry - 'valid_until' || '{"owner": "finance"}'`)
+	})
+	t.Run("a file of agreements that is not in force", func(t *testing.T) {
+		path := w.file("agreements.yaml", []byte("- trigger: \"[Cost Analysis]\"\n  flow_encoding: \"@cost#analysis!measure@spend\"\n  action: cost\n"))
+		settings := w.file("seeds.yaml", []byte(quickSettings+"  agreements_file: "+path+"\n"))
+		w.say("doctor", "--config", settings, "--no-request").wants(t, exitFailed, "agreement_seed: [Cost Analysis]", "version 1 is approved", "flowgate flow import")
 	})
 	w.healthy(t)
 }

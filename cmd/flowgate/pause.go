@@ -13,6 +13,7 @@ import (
 
 	"flowgate/configs"
 	"flowgate/messages"
+	"flowgate/pipelines/flow"
 	"flowgate/worker"
 	"flowgate/worker/control"
 )
@@ -27,7 +28,7 @@ func newPause(g *globals) *cobra.Command {
 		Example: "  flowgate pause layer ai --reason \"the provider is being changed\"\n" +
 			"  flowgate pause tenant acme --reason \"invoice in dispute\" --by finance",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := g.pausable(args[0], args[1])
+			p, err := g.pausable(cmd.Context(), args[0], args[1])
 			if err != nil {
 				return usageError{err}
 			}
@@ -74,7 +75,7 @@ func newResume(g *globals) *cobra.Command {
 		Long:    "Ends a pause everywhere within a second. What waited goes on: a thousand at once, of more about a thousand a second.",
 		Example: "  flowgate resume layer ai\n  flowgate resume agreement \"[Cost Analysis]\"",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := g.pausable(args[0], args[1])
+			p, err := g.pausable(cmd.Context(), args[0], args[1])
 			if err != nil && !errors.Is(err, errUnknownName) { // what was paused under a name that is gone can be resumed
 				return usageError{err}
 			}
@@ -143,7 +144,7 @@ func newPauses(g *globals) *cobra.Command {
 var errUnknownName = errors.New("nothing has this name")
 
 // pausable reads what to pause; names are checked where they are known.
-func (g *globals) pausable(kind, name string) (p control.Pause, err error) {
+func (g *globals) pausable(ctx context.Context, kind, name string) (p control.Pause, err error) {
 	if p.Kind, err = worker.ParsePauseKind(kind); err != nil {
 		return p, err
 	}
@@ -165,7 +166,7 @@ func (g *globals) pausable(kind, name string) (p control.Pause, err error) {
 	case worker.PauseBackend:
 		known = configs.BackendNames()
 	case worker.PauseAgreement:
-		if known, err = g.triggers(); err != nil {
+		if known, err = g.triggers(ctx); err != nil {
 			return p, err
 		}
 	}
@@ -185,8 +186,20 @@ func (g *globals) pausable(kind, name string) (p control.Pause, err error) {
 	return p, fmt.Errorf("%w: %s %.60q; %s", errUnknownName, kind, name, hint)
 }
 
-// triggers are those of the agreements in the settings.
-func (g *globals) triggers() ([]string, error) {
+// triggerPatience is how long the database is waited for: what must be paused at once is in the file, too, most of the time.
+const triggerPatience = 5 * time.Second
+
+// triggers are those of the agreements in the database, else, where it cannot be reached, of the settings' file.
+func (g *globals) triggers(ctx context.Context) ([]string, error) {
+	var triggers []string
+	asked, cancel := context.WithTimeout(ctx, triggerPatience)
+	defer cancel()
+	if all, err := g.agreements(asked); err == nil {
+		for _, e := range flow.Governing(all) {
+			triggers = append(triggers, e.Trigger)
+		}
+		return triggers, nil
+	}
 	settings, err := g.load()
 	if err != nil {
 		return nil, err
@@ -195,7 +208,6 @@ func (g *globals) triggers() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var triggers []string
 	for _, a := range agreements {
 		triggers = append(triggers, a.Trigger)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"flowgate/messages"
 	"flowgate/pipelines/corporate"
+	"flowgate/pipelines/flow"
 	"flowgate/worker/postgres"
 )
 
@@ -19,7 +20,7 @@ type roleCheck struct{ without bool }
 const (
 	flagWithoutDirectory = "without-directory"
 	// unverified follows the name of who was not looked up.
-	unverified = " (unverified)"
+	unverified = flow.Unverified
 )
 
 func (c *roleCheck) flag(cmd *cobra.Command, whose string) {

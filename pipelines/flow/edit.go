@@ -13,6 +13,8 @@ var (
 	ErrUnknown = errors.New("there is no such agreement")
 	// ErrExists says that the version exists already.
 	ErrExists = errors.New("the version exists already")
+	// ErrWhich says that an act may be about several versions, and none is named.
+	ErrWhich = errors.New("several versions come into question")
 )
 
 // Edit does an act with a version of an agreement, among all versions of all agreements, and returns what is another from then on.
@@ -124,7 +126,7 @@ func pick(all []Entry, trigger, version string, act Act) (Entry, error) {
 	case len(fit) == 1 || len(fit) > 1 && act == ActSubmit:
 		return Newest(fit), nil
 	case len(fit) > 1:
-		return Entry{}, fmt.Errorf("%s has several such versions: say which, one of %s", trigger, versionsOf(fit))
+		return Entry{}, fmt.Errorf("%w: of %s say which, one of %s", ErrWhich, trigger, versionsOf(fit))
 	}
 	return Newest(versions), nil // Move says why not
 }

@@ -123,8 +123,16 @@ func (e Entry) Move(c Change) (Entry, error) {
 	return e, nil
 }
 
-// same tells whether two names are one person's, whatever their letters' case.
-func same(a, b string) bool { return strings.EqualFold(strings.TrimSpace(a), strings.TrimSpace(b)) }
+// Unverified follows the name of somebody whom nobody looked up in the directory of people.
+const Unverified = " (unverified)"
+
+// same tells whether two names are one person's, whatever their letters' case, and whether they were looked up.
+func same(a, b string) bool {
+	bare := func(name string) string {
+		return strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(name), strings.TrimSpace(Unverified)))
+	}
+	return strings.EqualFold(bare(a), bare(b))
+}
 
 func (e Entry) standing() string {
 	if e.State == "" {

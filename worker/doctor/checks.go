@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"flowgate/messages"
+	"flowgate/pipelines/flow"
 	"flowgate/worker/fleet"
 )
 
@@ -39,7 +40,7 @@ func Checks(f Facts, findings []Finding) []Check {
 	}
 	valid := 0
 	for _, a := range f.Agreements {
-		if a.Check(f.Now) == "" {
+		if a.State == flow.StateApproved && a.Check(f.Now) == "" {
 			valid++
 		}
 	}
@@ -109,7 +110,7 @@ func checkOf(code Code) string {
 		return "infrastructure"
 	case NoPullers, StuckConsumer, Paused, OldestAge, ServiceNotHealthy, RequestStopped:
 		return "gateways"
-	case AgreementExpired:
+	case AgreementExpired, AgreementSeed:
 		return "agreements"
 	case Misconfigured:
 		return "configuration"

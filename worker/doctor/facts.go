@@ -41,10 +41,13 @@ type Facts struct {
 	Queues   []Queue
 	Pauses   []worker.Pause
 	// Records are the streams that are recorded.
-	Records    []Record
-	Disks      []Space
-	Clocks     []Clock
-	Agreements []flow.Agreement
+	Records []Record
+	Disks   []Space
+	Clocks  []Clock
+	// Agreements are those that decide about requests, in the versions that the database has; where it was not asked, of the file of
+	// settings. Seeds are those of a file that settings name.
+	Agreements []flow.Entry
+	Seeds      []flow.Agreement
 	Drift      []broker.Difference
 }
 

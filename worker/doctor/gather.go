@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"flowgate/pipelines"
+	"flowgate/pipelines/flow"
 	"flowgate/worker"
 	"flowgate/worker/broker"
 	"flowgate/worker/control"
@@ -34,6 +35,8 @@ type Sources struct {
 	DB Database
 	// Schema tells how far the database is migrated.
 	Schema func(ctx context.Context) (postgres.Status, error)
+	// Agreements are those that decide about requests, as the database has them.
+	Agreements func(ctx context.Context) ([]flow.Entry, error)
 	// Topology is what should be there.
 	Topology broker.Topology
 	// Folder is this machine's state folder; empty: none.
@@ -81,6 +84,9 @@ func Gather(ctx context.Context, s Sources, known Facts) Facts {
 	if s.Schema != nil {
 		ask("schema", g.schema)
 	}
+	if s.Agreements != nil {
+		ask("agreements", g.agreements)
+	}
 	if s.DB != nil && s.JS != nil {
 		ask("record", g.records)
 	}
@@ -126,6 +132,14 @@ func (g *gathering) conclude() {
 func (g *gathering) drift(ctx context.Context) error {
 	found, err := broker.Check(ctx, g.JS, g.Topology)
 	g.add(func(f *Facts) { f.Drift = found })
+	return err
+}
+
+func (g *gathering) agreements(ctx context.Context) error {
+	found, err := g.Agreements(ctx)
+	if err == nil {
+		g.add(func(f *Facts) { f.Agreements = found })
+	}
 	return err
 }
 

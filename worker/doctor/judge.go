@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"flowgate/messages"
+	"flowgate/pipelines/flow"
 	"flowgate/worker/fleet"
 	"flowgate/worker/sessions"
 )
@@ -15,7 +15,7 @@ import (
 func Judge(f Facts, m Marks) []Finding {
 	j := &judge{facts: f, marks: m, findings: []Finding{}}
 	for _, look := range []func(){
-		j.silence, j.settings, j.broker, j.schema, j.drift, j.queues, j.pauses, j.records, j.disks, j.clocks, j.agreements, j.services, j.strangers,
+		j.silence, j.settings, j.broker, j.schema, j.drift, j.queues, j.pauses, j.records, j.disks, j.clocks, j.agreements, j.seeds, j.services, j.strangers,
 	} {
 		look()
 	}
@@ -134,12 +134,25 @@ func direction(off time.Duration) string {
 
 func (j *judge) agreements() {
 	for _, a := range j.facts.Agreements {
-		if a.Check(j.facts.Now) == messages.ReasonAgreementExpired {
+		if a.StateAt(j.facts.Now) == flow.StateExpired {
 			owner := ""
 			if a.Owner != "" {
 				owner = "; its owner is " + a.Owner
 			}
 			j.add(AgreementExpired, a.Trigger, "", "it was valid until %s%s", a.ValidUntil.UTC().Format(time.RFC3339), owner)
+		}
+	}
+}
+
+// seeds finds agreements of the file of settings that are not in force as the file has them.
+func (j *judge) seeds() {
+	for _, s := range j.facts.Seeds {
+		at := slices.IndexFunc(j.facts.Agreements, func(e flow.Entry) bool { return e.Trigger == s.Trigger })
+		if at < 0 {
+			continue // a process seeds it when it starts
+		}
+		if e := j.facts.Agreements[at]; len(flow.Compare(e.Agreement, s)) > 0 {
+			j.add(AgreementSeed, s.Trigger, "", "the file's version %s is not in force; version %s is %s, by %s: %s", s.Version, e.Version, e.StateAt(j.facts.Now), e.Last.By, e.Last.Reason)
 		}
 	}
 }

@@ -27,8 +27,12 @@ func well() doctor.Facts {
 		Now: now(), SettingsCount: 60, Broker: doctor.BrokerFacts{Version: "2.15.2"}, Schema: &postgres.Status{Version: 7, Latest: 7},
 		Fleet: fleet.Fleet{Answers: []fleet.Answer{a}},
 		Disks: []doctor.Space{{What: "state folder /x", Free: 50 << 30, Total: 100 << 30}}, Records: []doctor.Record{{Stream: "FLOWGATE_WORK_0", Lag: time.Second}},
-		Clocks:     []doctor.Clock{{Whose: "broker", Ahead: time.Millisecond}, {Whose: "Postgres", Ahead: -time.Millisecond}},
-		Agreements: []flow.Agreement{{Trigger: "[Cost Analysis]", ValidUntil: now().Add(time.Hour)}},
+		Clocks: []doctor.Clock{{Whose: "broker", Ahead: time.Millisecond}, {Whose: "Postgres", Ahead: -time.Millisecond}},
+		Agreements: []flow.Entry{{
+			Agreement: flow.Agreement{Trigger: "[Cost Analysis]", Version: "2", ValidUntil: now().Add(time.Hour)}, State: flow.StateApproved,
+			Last: flow.Change{Act: flow.ActApprove, By: "maria", Reason: "ticket 4711"},
+		}},
+		Seeds: []flow.Agreement{{Trigger: "[Cost Analysis]", Version: "1", ValidUntil: now().Add(time.Hour)}, {Trigger: "[New]"}},
 	}
 	for i, name := range messages.Layers() {
 		f.Gateways = append(f.Gateways, fleet.Gateway{
@@ -112,7 +116,14 @@ func TestJudge(t *testing.T) {
 		"an old schema": {change: func(f *doctor.Facts) {
 			f.Schema = &postgres.Status{Version: 5, Latest: 6, Pending: []string{"006_rights.sql"}}
 		}, want: "migrations_pending", says: "006_rights.sql"},
-		"an expired agreement": {change: func(f *doctor.Facts) { f.Agreements[0].ValidUntil = now() }, want: "agreement_expired", says: "until 2026-05-01T12:00:00Z"},
+		"an expired agreement": {change: func(f *doctor.Facts) { f.Agreements[0].ValidUntil, f.Seeds = now(), nil }, want: "agreement_expired", says: "until 2026-05-01T12:00:00Z"},
+		"a suspended agreement expired": {change: func(f *doctor.Facts) {
+			f.Agreements[0].State, f.Agreements[0].ValidUntil, f.Seeds = flow.StateSuspended, now(), nil
+		}},
+		"a file that is not in force": {
+			change: func(f *doctor.Facts) { f.Seeds[0].Limits.CallsDay = 10 },
+			want:   "agreement_seed", says: "the file's version 1 is not in force; version 2 is approved, by maria: ticket 4711",
+		},
 		"a changed stream": {change: func(f *doctor.Facts) {
 			f.Drift = []broker.Difference{{Thing: "stream X", Field: "max_bytes", Have: "1", Want: "-1"}}
 		}, want: "topology_drift", says: "max_bytes is 1, must be -1"},

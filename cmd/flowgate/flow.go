@@ -80,11 +80,11 @@ func newFlowList(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the agreements: one line each, or every version in a state", Args: cobra.NoArgs,
 		Long: "Lists the version of each agreement that is in force, or its newest where none is; PENDING has those that are drafts or wait for\n" +
-			"their approval. With --state it lists every version in that state instead.",
-		Example: "  flowgate flow list\n  flowgate flow list --state review\n  flowgate flow list --state expired --json",
+			"their approval. With --in it lists every version in that state instead.",
+		Example: "  flowgate flow list\n  flowgate flow list --in review\n  flowgate flow list --in expired --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if state != "" && !slices.Contains(agreementStates(), flow.State(state)) {
-				return usageError{fmt.Errorf("flag --state: %.40q is no state; use %s", state, listed(agreementStates()))}
+				return usageError{fmt.Errorf("flag --in: %.40q is no state; use %s", state, listed(agreementStates()))}
 			}
 			all, err := g.agreements(cmd.Context())
 			if err != nil {
@@ -116,7 +116,7 @@ func newFlowList(g *globals) *cobra.Command {
 			return table(cmd.OutOrStdout(), "TRIGGER VERSION STATE OWNER APPROVER VALID_UNTIL LIMITS PENDING", rows)
 		},
 	}
-	cmd.Flags().StringVar(&state, "state", "", "every version in a `state`: draft, review, approved, suspended, expired or retired")
+	cmd.Flags().StringVar(&state, "in", "", "every version in a `state`: draft, review, approved, suspended, expired or retired")
 	return cmd
 }
 

@@ -52,7 +52,7 @@ type Flowgate struct {
 	// TransientAttempts is how many transient failures end a request where retry says nothing else; 1 to 100.
 	TransientAttempts int `yaml:"transient_attempts"`
 
-	// AgreementsFile and PricesFile take the place of the agreements that ship with the product, and override its prices.
+	// AgreementsFile seeds agreements that nobody has written, in the place of the one that ships; PricesFile overrides prices.
 	AgreementsFile string `yaml:"agreements_file"`
 	PricesFile     string `yaml:"prices_file"`
 	// ControlsFile takes the place of the controls of compliance that ship with the product; ComplianceLevel says which of its

@@ -218,6 +218,7 @@ func (c *client) publishGoverning(ctx context.Context, changed []flow.Entry) err
 func (c *client) tellAgreement(ctx context.Context, e flow.Entry) error {
 	event := messages.Event{
 		V: messages.Version, Kind: messages.EventAgreementChanged, At: e.Last.At, Worker: e.Last.By,
+		Detail: e.Trigger + " " + e.Version + ": " + string(e.Last.Act),
 		Agreement: &messages.AgreementNote{
 			Trigger: e.Trigger, Version: e.Version, Act: string(e.Last.Act), State: string(e.State), Reason: e.Last.Reason, By: e.Last.By, Revision: e.Revision,
 		},

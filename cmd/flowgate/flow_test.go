@@ -114,7 +114,7 @@ func TestTheLifeOfAnAgreement(t *testing.T) {
 	g.answered(conn, "under-the-next", underCost, func(_ time.Time, r messages.Result) bool {
 		return succeeds(time.Time{}, r) && strings.Contains(g.say("audit", "show", r.ID, "--json").stdout, `"version": "`+next+`"`)
 	})
-	g.historyHas("[Cost Analysis]", "retire retired", "approve approved", "submit review", "write draft", "resume approved", "suspend suspended", "seed approved")
+	g.historyHas("[Cost Analysis]", "supersede retired", "approve approved", "submit review", "write draft", "resume approved", "suspend suspended", "seed approved")
 	g.triggersAreFound()
 	g.rolesAreWanted()
 	up.stop()
@@ -216,7 +216,7 @@ func (g *ground) triggersAreFound() {
 	}
 	g.say("flow", "suspend", "cost analysis and error analysis", "--reason", "x").wants(t, exitUsage, "may mean several", "[Error Analysis]")
 	g.say("flow", "suspend", "[Cost Analyses]", "--reason", "x").wants(t, exitUsage, "there is no such agreement", "[Cost Analysis]")
-	g.say("flow", "show", "[Cost Analysis]", "--version", "none").wants(t, exitUsage, "has no version none")
+	g.say("flow", "show", "[Cost Analysis]", "--version", "none").wants(t, exitUsage, "has no version")
 	g.say("flow", "list", "--in", "gone").wants(t, exitUsage, "no state")
 	g.say("pause", "agreement", "[Board Summary]", "--reason", "x").wants(t, exitUsage, "nothing has this name")
 	g.say("flow", "new", "[Board Summary]").wants(t, exitDone, "written to board-summary.yaml")

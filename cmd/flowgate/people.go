@@ -15,8 +15,8 @@ func newPeople(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "people", Short: "Say who may ask, in which department, at whose cost, and with which roles",
 		Long: "The directory of people of a tenant, in Postgres. A person has the name that requests give in user_id, a department, a cost\n" +
-			"centre, and roles: producer may ask, approver approves raises of budgets, approver and admin activate policies; operator and\n" +
-			"auditor are kept for the record. Who is suspended is refused within a second, everywhere; what was let through before goes on.\n" +
+			"centre, and roles: producer may ask, operator and admin write FLOW agreements, approver and admin approve and suspend them and\n" +
+			"activate policies, approver approves raises of budgets; auditor is kept for the record. Who is suspended is refused within a second, everywhere; what was let through before goes on.\n" +
 			"A tenant whose directory has nothing is governed without one.",
 		Example: "  flowgate people add anna --department research --reason \"joined in May\"\n" +
 			"  flowgate people suspend anna --reason \"ticket 4711\"\n  flowgate people list",

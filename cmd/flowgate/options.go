@@ -62,3 +62,6 @@ func batchPolicy(s configs.Settings, models []string) configs.BatchPolicy {
 	}
 	return s.Batch.Default
 }
+
+// matchTexts tells whether a prompt that names no trigger runs under the FLOW agreement that its text means.
+func matchTexts(s configs.Settings) bool { return s.Flowgate.Admission.MatchTexts }

@@ -87,12 +87,14 @@ func TestEveryDecisionOnRecordIsReproduced(t *testing.T) {
 	g.file("settings.yaml", []byte(strings.Replace(decidingSettings, "min_audit_reason: 5", "min_audit_reason: 2", 1)))
 	up = g.up()
 	up.ready()
-	g.say("submit", "--id", "short-2", "--reason", "no", "--department", "it", "--wait", "Say OK")
-	eventually(t, "the record is complete", func() bool { return g.say("audit", "check").code == exitDone })
+	g.say("submit", "--id", "short-2", "--reason", "no", "--department", "it", "--wait", "Say OK").wants(t, exitDone)
+	eventually(t, "the record is complete", func() bool {
+		return g.say("audit", "show", "short-2").code == exitDone && g.say("audit", "check").code == exitDone
+	})
 	if after := same("after a change of settings"); after.Requests != before.Requests+1 {
 		t.Errorf("%d and then %d", before.Requests, after.Requests)
 	}
-	if n := g.number(`SELECT count(*) FROM flowgate.decision_settings`); n != 3 { // settings twice, one policy
+	if n := g.number(`SELECT count(*) FROM flowgate.decision_settings`); n != 4 { // settings twice, one policy, the terms of one agreement
 		t.Errorf("%d versions are kept", n)
 	}
 	up.stop()

@@ -76,6 +76,7 @@ func proofs() []proof {
 		plain("flowgate.admission.min_audit_reason", "100", seeDecision),
 		plain("flowgate.admission.allow_unknown_user", "false", seeDecision),
 		plain("flowgate.admission.allow_unknown_department", "false", seeDecision),
+		plain("flowgate.admission.match_texts", "true", seeMatching),
 		plain("flowgate.admission.allowed_models", "[some-other]", seeDecision),
 		plain("flowgate.privacy.request.contact", "pass", seePrivacy),
 		plain("flowgate.privacy.answer.payment", "pass", seePrivacy),

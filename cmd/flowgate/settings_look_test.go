@@ -23,6 +23,7 @@ import (
 	"flowgate/messages"
 	"flowgate/pipelines/ai"
 	"flowgate/pipelines/corporate"
+	"flowgate/pipelines/flow"
 	"flowgate/pipelines/privacy"
 	"flowgate/worker"
 	"flowgate/worker/backends"
@@ -167,6 +168,20 @@ func seeDecision(t *testing.T, s configs.Settings) any {
 	d := corporate.Decide(&messages.Request{Prompt: "Say OK", AuditReason: "a test of the settings"}, facts, policy)
 	text, err := json.Marshal(d)
 	return []any{string(text), err}
+}
+
+// seeMatching is under which agreement a text that means one runs.
+func seeMatching(t *testing.T, s configs.Settings) any {
+	n := nodeOf(t, s)
+	if err := n.loadRules(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	book, err := flow.NewBook(n.seeds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	agreed, _ := corporate.Agree(&messages.Request{Prompt: "Please run the cost analysis"}, "default", book, matchTexts(s))
+	return agreed != nil && agreed.Trigger == "[Cost Analysis]"
 }
 
 // seePrivacy is what a backend of a region is asked for a purpose, and what of its answer is given.

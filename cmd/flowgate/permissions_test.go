@@ -162,6 +162,9 @@ func mayNot(t *testing.T, r role, url string) {
 			return err
 		},
 	}
+	if !(roles{r}).database() {
+		tries["approve an agreement"] = publish("$KV." + broker.BucketControl + ".agreement.5a642c9b32d1e10bd6fe1a89a6a342cd")
+	}
 	if r != roleRecorder {
 		tries["purge"] = func(ctx context.Context) error {
 			_, err := js.Conn().RequestWithContext(ctx, "$JS.API.STREAM.PURGE."+broker.WorkStream(0), nil)

@@ -16,6 +16,8 @@ type Duty struct {
 	States []messages.State
 	// Wakes: it takes up waiting requests when money is freed.
 	Wakes bool
+	// Agrees: it reads the FLOW agreements in the database, and tells the others how they stand.
+	Agrees bool
 	// Caches: it answers from the cache that workers share, and keeps answers there.
 	Caches bool
 	// Records: it records the streams, answers for results, and purges what every reader has passed.
@@ -31,8 +33,8 @@ type Permissions struct {
 }
 
 // Permissions are the least that a worker with a duty needs on this topology. It may read how things are made and make none,
-// and writes nothing into the control bucket but the heartbeat. Who records may purge that bucket: it removes old cancellations
-// and what ended pauses leave.
+// and writes nothing into the control bucket but the heartbeat and, where it has the database, how agreements stand. Who records may
+// purge that bucket: it removes old cancellations and what ended pauses leave.
 func (t Topology) Permissions(d Duty) Permissions {
 	p := Permissions{Responses: true}
 	api := func(call string) { p.Publish = append(p.Publish, "$JS.API."+call) }
@@ -73,6 +75,9 @@ func (t Topology) Permissions(d Duty) Permissions {
 	p.Subscribe = append(p.Subscribe, "_INBOX.>", "flowgate.fleet.report")
 	if d.Wakes {
 		p.Subscribe = append(p.Subscribe, messages.EventSubject("*", messages.EventFreed))
+	}
+	if d.Agrees {
+		p.Publish = append(p.Publish, "$KV."+BucketControl+".agreement.*")
 	}
 	if d.Caches {
 		t.cache(&p)

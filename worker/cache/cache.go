@@ -294,6 +294,13 @@ func (c *Cache) leave(p parcel) bool {
 	case c.behind <- p:
 		return true
 	default:
+	}
+	room := time.NewTimer(patience)
+	defer room.Stop()
+	select {
+	case c.behind <- p:
+		return true
+	case <-room.C:
 		return false
 	}
 }
@@ -327,8 +334,10 @@ func (c *Cache) write(ctx context.Context) {
 
 // Bounds of what runs beside the requests.
 const (
-	// mostBehind is how many files may wait to be written; who finds no room writes its own.
+	// mostBehind is how many files may wait to be written. Who finds no room waits for it for a while, about as long as a file takes, for
+	// two that write in one folder are no faster; then it writes its own.
 	mostBehind = 64
+	patience   = 2 * time.Millisecond
 	flushEvery = 2 * time.Second
 	lookEvery  = 5 * time.Minute
 )

@@ -200,6 +200,14 @@ func TestLinksAreNotFollowed(t *testing.T) {
 			t.Errorf("written through the link: %v", err)
 		}
 	})
+	t.Run("of where files are written", func(t *testing.T) {
+		dir, elsewhere := t.TempDir(), t.TempDir()
+		must(t, os.Mkdir(filepath.Join(dir, family), 0o700))
+		must(t, os.Symlink(elsewhere, filepath.Join(dir, ".writing")))
+		c := open(t, dir, onDisk)
+		c.Put(t.Context(), answer("a", time.Now()))
+		wantMiss(t, c, "a")
+	})
 	t.Run("and pipes hold nobody up", func(t *testing.T) {
 		dir := t.TempDir()
 		must(t, os.Mkdir(filepath.Join(dir, family), 0o700))

@@ -171,15 +171,20 @@ func TestKilledWriterLeavesWholeAnswersAlone(t *testing.T) {
 		}
 	}
 	// What the killed writers left unfinished goes once nobody can be writing it any more.
-	old := filepath.Join(dir, family, "."+keyOf("x")+".json.gz.abandoned.tmp")
-	must(t, os.WriteFile(old, []byte("half"), 0o600))
+	folders := []string{family, ".writing"} // older versions wrote beside the answers
+	for _, folder := range folders {
+		old := filepath.Join(dir, folder, "."+keyOf("x")+".json.gz.abandoned.tmp")
+		must(t, os.WriteFile(old, []byte("half"), 0o600))
+	}
 	_, _, err := cache.Prune(t.Context(), dir, "", time.Now().Add(11*time.Minute))
 	must(t, err)
-	entries, err := os.ReadDir(filepath.Join(dir, family))
-	must(t, err)
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") {
-			t.Errorf("%s is still there", e.Name())
+	for _, folder := range folders {
+		entries, err := os.ReadDir(filepath.Join(dir, folder))
+		must(t, err)
+		for _, e := range entries {
+			if strings.HasPrefix(e.Name(), ".") {
+				t.Errorf("%s is still there", e.Name())
+			}
 		}
 	}
 }

@@ -15,7 +15,9 @@ import (
 
 // files are the entries on the disk of this machine: <dir>/<family>/<key>.json.gz, for their owner only. Every look goes by path, so
 // that the folder may be deleted at any time; every write is a file of its own that is renamed when it is whole, so that several
-// processes may use one folder. Nothing is flushed: what a loss of power leaves behind is read as a miss.
+// processes may use one folder. It becomes whole in a folder beside those of the families: a folder is locked while a file is made in it,
+// which is slow where many were removed a while ago, and whoever looks for an answer would wait for that. Nothing is flushed: what a loss of
+// power leaves behind is read as a miss.
 type files struct {
 	dir string
 }
@@ -23,6 +25,8 @@ type files struct {
 const (
 	suffix    = ".json.gz"
 	temporary = ".tmp"
+	// folderWriting has the files that are being written. No family has its name.
+	folderWriting = ".writing"
 	// mostFile bounds what is read of a file: an entry that does not compress, with every header.
 	mostFile = MaxEntryBytes + MaxEntryBytes/64 + 4096
 )
@@ -98,19 +102,26 @@ func (f files) write(family, key string, data []byte, now time.Time) (os.FileInf
 }
 
 func (f files) make(family string) error {
-	return os.MkdirAll(f.family(family), 0o700)
+	return errors.Join(os.MkdirAll(f.family(family), 0o700), os.MkdirAll(f.family(folderWriting), 0o700))
 }
 
 func (f files) replace(family, key string, data []byte, now time.Time) (os.FileInfo, error) {
-	if err := f.plain(family); err != nil {
-		return nil, err
+	for _, folder := range []string{family, folderWriting} {
+		if err := f.plain(folder); err != nil {
+			return nil, err
+		}
 	}
-	return replace(f.path(family, key), data, now)
+	return replaceFrom(f.family(folderWriting), f.path(family, key), data, now)
 }
 
-// replace writes a whole file and renames it.
+// replace writes a whole file beside the one that there may be, and renames it.
 func replace(path string, data []byte, now time.Time) (info os.FileInfo, err error) {
-	dir, name := filepath.Split(path)
+	return replaceFrom(filepath.Dir(path), path, data, now)
+}
+
+// replaceFrom writes a whole file in a folder of the same disk, and renames it.
+func replaceFrom(dir, path string, data []byte, now time.Time) (info os.FileInfo, err error) {
+	name := filepath.Base(path)
 	temp := filepath.Join(dir, "."+name+"."+rand.Text()+temporary)
 	file, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600) //nolint:gosec // named by a family's form and a digest
 	if err != nil {
@@ -187,8 +198,14 @@ const (
 	abandoned = 10 * time.Minute
 )
 
-// list lists the files of a family, in no order, and removes what writers that were killed have left.
+// list lists the files of a family, in no order, and removes what writers that were killed have left, there and where files are written.
 func (f files) list(family string, now time.Time) ([]found, error) {
+	_, unfinished := f.walk(folderWriting, now)
+	all, err := f.walk(family, now)
+	return all, errors.Join(err, unfinished)
+}
+
+func (f files) walk(family string, now time.Time) ([]found, error) {
 	if err := f.plain(family); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, nil

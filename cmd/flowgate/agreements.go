@@ -65,3 +65,12 @@ func publishAgreements(ctx context.Context, db *postgres.DB, js jetstream.JetStr
 	}
 	return errors.Join(faults...)
 }
+
+// told are the agreements as this process knows them; nil where nobody has told of any yet, although there are some.
+func (n *node) told() (*flow.Book, error) {
+	book, err := n.control.Agreements()
+	if err == nil && len(n.seeds) > 0 && len(book.Triggers()) == 0 {
+		return nil, nil
+	}
+	return book, err
+}

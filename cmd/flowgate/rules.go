@@ -92,7 +92,7 @@ func (n *node) corporate(ctx context.Context) (worker.Layer, error) {
 		Ledger: n.db, Admissions: n.db, Dead: deadLetters{n.db}, Bodies: n.bodies(), Leader: n.leader,
 		Policy: func() corporate.Policy { return rules }, Rules: n.keptRules(), Budgets: n.budget,
 		Rates: n.rate, Serving: serving(n.detected(), n.roles.layer(messages.LayerAI)), Directory: n.people.Tenant,
-		Agreements: n.control.Agreements, KeepTerms: n.keptTerms(), MatchTexts: matchTexts(n.settings),
+		Agreements: n.told, KeepTerms: n.keptTerms(), MatchTexts: matchTexts(n.settings),
 		Ingress: ingress.Incarnation(), Partitions: 1,
 		Now: time.Now, Probe: n.probe, Control: n.control, LongestPark: longestPark(n.settings.Flowgate.Hold),
 	}, nil

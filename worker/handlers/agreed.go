@@ -2,11 +2,15 @@ package handlers
 
 import (
 	"context"
+	"errors"
 
 	"flowgate/messages"
 	"flowgate/pipelines/corporate"
 	"flowgate/worker"
 )
+
+// errUntold keeps requests with triggers waiting at the first start of a deployment.
+var errUntold = errors.New("nobody has told of agreements yet: a process that has the database does")
 
 // agree finds the agreement that a request runs under. One that was admitted runs on under the agreement that it was admitted under,
 // as it stands now.
@@ -15,6 +19,9 @@ func (c *Corporate) agree(ctx context.Context, t *worker.Task, e *messages.Envel
 		return nil
 	}
 	book, err := c.Agreements()
+	if err == nil && book == nil && (r.Trigger != "" || c.MatchTexts) {
+		err = errUntold
+	}
 	if err != nil {
 		return err
 	}

@@ -382,7 +382,7 @@ func TestInterruptedWaitsSayHowToGoOn(t *testing.T) {
 	waiting := g.begin(g.command("submit", "--id", "slow", "--wait", "-f", g.file("slow.json", []byte(sound))), "")
 	<-gate.Arrived()
 	waiting.signal(syscall.SIGINT)
-	waiting.ended().wants(t, exitFailed, "slow is still", "flowgate result slow")
+	waiting.ended().wants(t, exitFailed, "slow is pending", "flowgate result slow --wait")
 	gate.Release()
 	if r := g.result("slow"); r.Status != messages.StatusSuccess {
 		t.Errorf("it ended as %+v", r)

@@ -2,12 +2,14 @@ package private
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,7 +32,20 @@ func TestMain(m *testing.M) {
 		fmt.Println(err)
 		os.Exit(0)
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if kept.dir != "" {
+			_ = os.RemoveAll(kept.dir) // a folder for temporary files
+		}
+		os.Exit(code)
+	}))
+}
+
+// kept is the folder with the template of servers whose initdb is not what a test is about.
+var kept struct {
+	sync.Once
+
+	dir string
+	err error
 }
 
 // withoutNamespaces plays a machine that forbids them.
@@ -115,9 +130,12 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// run starts a server for the length of the test.
+// run starts a server for the length of the test, with data copied from a template where the test has none of its own.
 func run(t *testing.T, opts Options) *Server {
 	t.Helper()
+	kept.Do(func() { kept.dir, kept.err = os.MkdirTemp("", "flowgate-templates-") }) //nolint:usetesting // it outlives the test
+	must(t, kept.err)
+	opts.Templates = cmp.Or(opts.Templates, kept.dir)
 	server, err := Start(t.Context(), opts)
 	must(t, err)
 	t.Cleanup(func() { _ = server.Stop() })

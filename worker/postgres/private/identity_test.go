@@ -28,6 +28,7 @@ func namespaces(t *testing.T) {
 }
 
 func TestRoot(t *testing.T) {
+	t.Parallel()
 	asRoot(t)
 	t.Run("keeps its files in a namespace", func(t *testing.T) {
 		namespaces(t)
@@ -78,6 +79,7 @@ func TestRoot(t *testing.T) {
 
 // TestOrdinaryUser runs tests of this file's neighbours again as somebody else.
 func TestOrdinaryUser(t *testing.T) {
+	t.Parallel()
 	asRoot(t)
 	for _, user := range []struct {
 		name  string

@@ -53,6 +53,7 @@ func readyPID(place folder) int {
 }
 
 func TestLeftovers(t *testing.T) {
+	t.Parallel()
 	t.Run("of a killed initdb are removed", func(t *testing.T) {
 		dir := reach(t)
 		must(t, os.MkdirAll(filepath.Join(dir, "data.new", "base"), 0o700))
@@ -93,6 +94,7 @@ func TestLeftovers(t *testing.T) {
 }
 
 func TestStalePID(t *testing.T) {
+	t.Parallel()
 	stranger := exec.Command("sleep", "600")
 	must(t, stranger.Start())
 	t.Cleanup(func() {
@@ -130,6 +132,7 @@ func TestStalePID(t *testing.T) {
 
 // TestKill kills the parent, the postmaster, or both, in the middle of writing, as often as FLOWGATE_KILLS says.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	rounds := 5
 	if text := os.Getenv("FLOWGATE_KILLS"); text != "" {
 		var err error

@@ -12,12 +12,18 @@ import (
 )
 
 func TestStart(t *testing.T) {
+	t.Parallel()
 	t.Run("cold makes a cluster, warm finds its rows", func(t *testing.T) {
 		dir := filepath.Join(reach(t), "pg")
 		for _, durable := range []bool{true, false} {
 			began := time.Now()
-			cold := run(t, Options{Dir: filepath.Join(dir, map[bool]string{true: "d", false: "v"}[durable]), Durable: durable})
+			cold, err := Start(t.Context(), Options{Dir: filepath.Join(dir, map[bool]string{true: "d", false: "v"}[durable]), Durable: durable})
+			must(t, err)
+			t.Cleanup(func() { _ = cold.Stop() })
 			coldTook := time.Since(began)
+			if !ranInitdb(t, cold) {
+				t.Error("no initdb ran")
+			}
 			ask(t, cold, "create table kept as select 'row' as v")
 			must(t, cold.Stop())
 			began = time.Now()
@@ -98,6 +104,7 @@ func TestStart(t *testing.T) {
 }
 
 func TestStartCancelled(t *testing.T) {
+	t.Parallel()
 	t.Run("before it begins", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -148,6 +155,7 @@ func TestStartCancelled(t *testing.T) {
 }
 
 func TestLongPathMovesTheSocket(t *testing.T) {
+	t.Parallel()
 	for name, dir := range map[string]string{
 		"too long":     filepath.Join(reach(t), strings.Repeat("long-", 30)),
 		"with a comma": filepath.Join(reach(t), "a,b"),
@@ -186,6 +194,7 @@ func TestLongPathMovesTheSocket(t *testing.T) {
 }
 
 func TestLogIsBounded(t *testing.T) {
+	t.Parallel()
 	dir := reach(t)
 	path := filepath.Join(dir, "log", "postgres.log")
 	must(t, os.Mkdir(filepath.Dir(path), 0o700))

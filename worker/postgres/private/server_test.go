@@ -10,6 +10,7 @@ import (
 )
 
 func TestStop(t *testing.T) {
+	t.Parallel()
 	t.Run("waits, with clients connected, and may be repeated", func(t *testing.T) {
 		server := run(t, Options{Dir: reach(t)})
 		conn, err := pgx.Connect(t.Context(), server.URL(""))

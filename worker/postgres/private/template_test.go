@@ -32,6 +32,7 @@ func ranInitdb(t *testing.T, s *Server) bool {
 }
 
 func TestTemplates(t *testing.T) {
+	t.Parallel()
 	dir, list := templates(t)
 	t.Run("the first start makes one, the next copies it", func(t *testing.T) {
 		first := run(t, Options{Dir: reach(t), Templates: dir})

@@ -97,7 +97,13 @@ func (g *ground) begin(cmd *exec.Cmd, input string) *process {
 		_ = cmd.Wait() // its code is read later
 		close(p.done)
 	}()
-	g.t.Cleanup(func() { p.signal(syscall.SIGKILL); <-p.done })
+	g.t.Cleanup(func() {
+		p.signal(syscall.SIGKILL)
+		if <-p.done; g.t.Failed() {
+			said := p.err.String()
+			g.t.Logf("%v ended with code %d and said last:\n%s", cmd.Args[1:], cmd.ProcessState.ExitCode(), said[max(len(said)-4000, 0):])
+		}
+	})
 	return p
 }
 

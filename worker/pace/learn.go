@@ -34,7 +34,8 @@ func (l *limit) refused(now, sent time.Time, retryAfter time.Duration, spare, un
 	l.advance(now)
 	surprise := l.Settled && !l.probing(sent) && (l.long(retryAfter) || l.level > spare+5+0.1*through)
 	once := surprise && l.Early == 0 && through >= fewCalls // perhaps something else than the limit: it teaches nothing yet
-	if l.again > 1 || l.again == 0 && !once {
+	nothing := l.Known && through < 1 // of what nothing comes through no rate can be learnt: the longer blocks alone count
+	if !nothing && (l.again > 1 || l.again == 0 && !once) {
 		l.learn(interval{through, max(sent.Sub(l.mark).Seconds(), 0.001), l.blocked}, sent)
 		l.Rate = min(max(l.Rate, slowest), fastest)
 		if !l.long(retryAfter) {
@@ -63,7 +64,7 @@ func (i interval) most() float64  { return i.through / i.open() }
 
 // learn takes a refusal of a call that was sent then.
 func (l *limit) learn(i interval, sent time.Time) {
-	probed, was := l.probing(sent), l.Rate
+	probed, was, known := l.probing(sent), l.Rate, l.Known
 	if l.Early++; probed || i.through >= perRefusal/2 {
 		l.Early = 0
 	}
@@ -84,6 +85,9 @@ func (l *limit) learn(i interval, sent time.Time) {
 		l.Rate = min(l.Rate, was)
 	}
 	l.Rate = min(l.Rate, (i.through+3)/i.open()) // what came in since the block came through, and was all
+	if known {                                   // where nothing came through at all that is no rate
+		l.Rate = max(l.Rate, was/4)
+	}
 	l.Delivered = i.least()
 	l.Burst = max(l.Burst, 1)
 }
@@ -92,6 +96,9 @@ func (l *limit) learn(i interval, sent time.Time) {
 func (l *limit) first(i interval) {
 	l.First, l.Took = i.through, i.took
 	tried := l.Rate
+	if i.through < 1 {
+		i.through = tried / 4
+	}
 	l.Rate = min(max(i.through/(i.took+min(i.took, 1)), 1.1*l.Held, tried/64), max(tried, 1.1*l.Held))
 	if l.Held > 0 && i.through < 4*fewCalls { // it was not lifted after all
 		l.Rate = 1.05 * l.Held

@@ -132,7 +132,8 @@ func (l *limit) probing(now time.Time) bool {
 }
 
 // extra is how many calls a second are sent beyond the rate in a probe: about one is then sent too many.
-func (l *limit) extra() float64 { return min(l.Rate, 1/max(l.Delay, 0.001)) }
+// It is at least one a second, so that a rate which was taken for far too low is found out.
+func (l *limit) extra() float64 { return min(max(l.Rate, 1), 1/max(l.Delay, 0.001)) }
 
 // doubted is how many calls beyond the picture may be its mistake.
 func (l *limit) doubted() float64 {

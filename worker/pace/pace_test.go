@@ -214,3 +214,30 @@ func TestThroughputIsFullWhenTheNamedTimeHasPassed(t *testing.T) {
 		}
 	}
 }
+
+// TestAProviderThatRefusedAllIsAskedAgain: it refuses everything for a while and does not say for how long. That no call came through
+// says nothing of how many will.
+func TestAProviderThatRefusedAllIsAskedAgain(t *testing.T) {
+	for _, workers := range []int{1, 3} {
+		for _, after := range []time.Duration{0, time.Second, 10 * time.Second} {
+			t.Run(fmt.Sprintf("%d workers, after %s", workers, after), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					p := kinds()[2].provider()
+					ctx, cancel := context.WithCancel(t.Context())
+					var all sync.WaitGroup
+					c := newCrowd(p, 1_000_000, (&bus{}).join(ctx, &all, workers)...)
+					all.Go(func() { c.run(ctx, 64) })
+					defer all.Wait()
+					defer cancel()
+					time.Sleep(after)
+					p.close(4 * time.Second)
+					time.Sleep(14 * time.Second)
+					now := time.Now()
+					if got := p.answered(now.Add(-3*time.Second), now); got < 12 {
+						t.Errorf("ten seconds after it takes calls again %.1f a second are answered", got)
+					}
+				})
+			})
+		}
+	}
+}

@@ -2,11 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
 
 	"flowgate/pipelines/flow"
 	"flowgate/worker/control"
@@ -22,13 +23,19 @@ func (n *node) seedAgreements(ctx context.Context) error {
 	if n.db == nil {
 		return nil
 	}
-	for _, a := range n.seeds {
-		_, err := n.db.EditAgreements(ctx, func(all []flow.Entry, now time.Time) ([]flow.Entry, error) {
-			return flow.Seed(all, a, flow.Change{Act: flow.ActSeed, By: seeder, Reason: "the deployment's own file", At: now.UTC()})
-		})
-		if err != nil {
-			return environmentError{fmt.Errorf("seeding the agreement %s: %w", a.Trigger, err)}
+	_, err := n.db.EditAgreements(ctx, func(all []flow.Entry, now time.Time) (changed []flow.Entry, err error) {
+		for _, a := range n.seeds {
+			c := flow.Change{Act: flow.ActSeed, By: seeder, Reason: "the deployment's own file", At: now.UTC()}
+			some, err := flow.Seed(slices.Concat(all, changed), a, c)
+			if err != nil { // the others hold, and whoever has written agreements since has the say
+				n.log.Warn("an agreement of the settings' file is not put in force", zap.String("trigger", a.Trigger), zap.Error(err))
+			}
+			changed = append(changed, some...)
 		}
+		return changed, nil
+	})
+	if err != nil {
+		return environmentError{fmt.Errorf("seeding agreements: %w", err)}
 	}
 	if err := publishAgreements(ctx, n.db, n.js); err != nil {
 		return environmentError{err}
@@ -37,13 +44,22 @@ func (n *node) seedAgreements(ctx context.Context) error {
 }
 
 // publishAgreements is the chore that tells every process of agreements whose change was recorded and not told: whoever changed them may
-// have died in between.
+// have died in between, the bucket may have been made anew, or the database may be an older one than the bucket has heard of.
 func (n *node) publishAgreements() func(context.Context) error {
 	told := int64(-1)
 	return func(ctx context.Context) error {
 		revision, err := n.db.AgreementRevision(ctx)
-		if err != nil || revision == told {
+		if err != nil {
 			return err
+		}
+		complete, newest := n.control.Told()
+		if newest > revision {
+			if revision, err = n.db.RaiseAgreements(ctx, newest); err != nil {
+				return err
+			}
+		}
+		if complete && revision == told {
+			return nil
 		}
 		if err := publishAgreements(ctx, n.db, n.js); err != nil {
 			return err
@@ -55,22 +71,21 @@ func (n *node) publishAgreements() func(context.Context) error {
 
 // publishAgreements writes every agreement, as it stands in the database, to the control bucket.
 func publishAgreements(ctx context.Context, db *postgres.DB, js jetstream.JetStream) error {
+	revision, err := db.AgreementRevision(ctx) // before the rest: what is written meanwhile is not taken for gone
+	if err != nil {
+		return err
+	}
 	all, err := db.Agreements(ctx)
 	if err != nil {
 		return err
 	}
-	var faults []error
-	for _, e := range flow.Governing(all) {
-		faults = append(faults, control.PublishAgreement(ctx, js, e))
-	}
-	return errors.Join(faults...)
+	return control.PublishAgreements(ctx, js, flow.Governing(all), revision)
 }
 
-// told are the agreements as this process knows them; nil where nobody has told of any yet, although there are some.
+// told are the agreements as this process knows them; nil where not all have been told yet.
 func (n *node) told() (*flow.Book, error) {
-	book, err := n.control.Agreements()
-	if err == nil && len(n.seeds) > 0 && len(book.Triggers()) == 0 {
+	if complete, _ := n.control.Told(); !complete {
 		return nil, nil
 	}
-	return book, err
+	return n.control.Agreements()
 }

@@ -121,7 +121,7 @@ func (n *node) keptRules() func(context.Context) (*policy.Policy, error) {
 
 // known are the agreements as this process knows them now; nil where one of them cannot be used: requests under agreements wait then.
 func (n *node) known() *flow.Book {
-	book, err := n.control.Agreements()
+	book, err := n.told()
 	if err != nil {
 		return nil
 	}

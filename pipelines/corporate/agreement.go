@@ -26,10 +26,10 @@ func Agree(r *messages.Request, tenant string, book *flow.Book, texts bool) (agr
 		if e, found := book.Find(r.Trigger); found {
 			return &Agreed{Entry: e, By: AgreedByTrigger}, nil
 		}
-		return nil, near(book.Match(r.Trigger))
+		return nil, near(book.MatchFor(tenant, r.Trigger))
 	}
 	if texts && r.Kind().AsksModel() {
-		m := book.Match(lastSaid(r))
+		m := book.MatchFor(tenant, lastSaid(r))
 		if e, found := book.Find(m.Trigger); found {
 			return &Agreed{Entry: e, By: AgreedByText, Confidence: m.Confidence}, nil
 		}
@@ -91,6 +91,9 @@ func checkAgreement(d *Decision, s *Seen, f Facts, p Policy) (string, string, *r
 		a.note(&d.Section)
 	}
 	if reason := a.Refuses(f.Tenant, f.Now); reason != "" {
+		if a.By == "" {
+			return fail, a.Version, pipelines.Deny(reason, "trigger", "")
+		}
 		return deny(reason, a.Version)
 	}
 	if allowed := a.Allowed.Purposes; len(allowed) > 0 && !slices.Contains(allowed, d.Section.Purpose) {

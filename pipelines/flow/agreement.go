@@ -20,6 +20,9 @@ const DefaultConfidence = 0.8
 // MaxLimit bounds each of limits: a million dollars, or as many calls.
 const MaxLimit = 1_000_000_000_000
 
+// maxVersion bounds the name of a version, in bytes.
+const maxVersion = 128
+
 // MaxSLASeconds bounds sla_seconds: a year.
 const MaxSLASeconds = 366 * 24 * 3600
 
@@ -162,6 +165,9 @@ func (a Agreement) fault() error {
 		add("trigger: must be one line without spaces around it")
 	case len(a.Trigger) > messages.MaxTextBytes:
 		add("trigger: must be at most %d bytes", messages.MaxTextBytes)
+	}
+	if err := messages.CheckWord("version", a.Version, maxVersion); err != nil {
+		faults = append(faults, err)
 	}
 	if _, err := ParseEncoding(a.FlowEncoding); err != nil {
 		faults = append(faults, fmt.Errorf("flow_encoding: %w", err))

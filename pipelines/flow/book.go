@@ -42,12 +42,15 @@ func Bind(entries []Entry) (*Book, error) {
 		e.Agreement = e.Complete()
 		b.byTrigger[e.Trigger] = e
 		b.order = append(b.order, e.Trigger)
+		if !e.InForce() { // what nobody has approved is nobody's default
+			continue
+		}
 		for _, tenant := range e.DefaultFor {
-			if other, taken := b.defaults[tenant]; taken && e.State == StateApproved && b.byTrigger[other].State == StateApproved {
+			if other, taken := b.defaults[tenant]; taken {
 				faults = append(faults, fmt.Errorf("agreement %d (%s): default_for: %s has %s as its default already", i+1, e.Trigger, tenant, other))
-			} else if !taken || e.State == StateApproved {
-				b.defaults[tenant] = e.Trigger
+				continue
 			}
+			b.defaults[tenant] = e.Trigger
 		}
 	}
 	if err := errors.Join(faults...); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Errors of edits.
@@ -38,6 +39,10 @@ func Edit(all []Entry, trigger, version string, c Change) (changed []Entry, err 
 	for _, old := range all {
 		if old.Trigger != trigger || old.Version == now.Version || !old.InForce() {
 			continue
+		}
+		if c.At.Before(now.ValidFrom) {
+			return nil, fmt.Errorf("%w: %s %s is valid from %s and would take %s out of force now; approve it then",
+				ErrState, trigger, now.Version, now.ValidFrom.UTC().Format(time.RFC3339), old.Version)
 		}
 		old, err = old.Move(Change{Act: ActSupersede, By: c.By, Reason: "version " + now.Version + ": " + c.Reason, At: c.At})
 		if err != nil {

@@ -129,7 +129,13 @@ const Unverified = " (unverified)"
 // same tells whether two names are one person's, whatever their letters' case, and whether they were looked up.
 func same(a, b string) bool {
 	bare := func(name string) string {
-		return strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(name), strings.TrimSpace(Unverified)))
+		for {
+			shorter := strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(name), strings.TrimSpace(Unverified)))
+			if shorter == name {
+				return name
+			}
+			name = shorter
+		}
 	}
 	return strings.EqualFold(bare(a), bare(b))
 }
@@ -159,6 +165,11 @@ func (e Entry) Ref() messages.AgreementRef {
 	return ref
 }
 
+// isFor tells whether requests of a tenant may run under it.
+func (e Entry) isFor(tenant string) bool {
+	return len(e.Tenants) == 0 || slices.Contains(e.Tenants, tenant)
+}
+
 // Refuses tells why a request of a tenant may not run under the version at a moment; empty where it may.
 func (e Entry) Refuses(tenant string, now time.Time) messages.Reason {
 	switch {
@@ -166,7 +177,7 @@ func (e Entry) Refuses(tenant string, now time.Time) messages.Reason {
 		return messages.ReasonAgreementSuspended
 	case e.State != StateApproved:
 		return messages.ReasonAgreementNotApproved
-	case len(e.Tenants) > 0 && !slices.Contains(e.Tenants, tenant):
+	case !e.isFor(tenant):
 		return messages.ReasonAgreementNotAllowed
 	}
 	return e.Check(now)

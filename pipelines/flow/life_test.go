@@ -263,3 +263,45 @@ func TestBoundsOfAnAgreementAreChecked(t *testing.T) {
 		t.Error("a default out of nothing")
 	}
 }
+
+func TestWhatNobodyApprovedGovernsNobody(t *testing.T) {
+	draft, other := Entry{Agreement: versioned("1"), State: StateDraft}, Entry{Agreement: cost(), State: StateApproved}
+	draft.DefaultFor, other.Trigger, other.DefaultFor = []string{"acme"}, "[Everybody's]", []string{Everybody}
+	neighbours := Entry{Agreement: cost(), State: StateApproved}
+	neighbours.Trigger, neighbours.Tenants = "[Error Analysis]", []string{"other"}
+	b, err := Bind([]Entry{draft, other, neighbours})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, _ := b.Default("acme"); e.Trigger != "[Everybody's]" {
+		t.Errorf("the default is %s", e.Trigger)
+	}
+	for _, text := range []string{"[Cost Analysis]", "run the error analysis"} {
+		if m := b.MatchFor("acme", text); m.Trigger != "" || m.Ambiguous || len(m.Candidates) != 0 {
+			t.Errorf("%s: %+v", text, m)
+		}
+		if m := b.Match(text); m.Trigger == "" {
+			t.Errorf("%s: %+v", text, m)
+		}
+	}
+	if m := b.MatchFor("other", "run the error analysis"); m.Trigger != "[Error Analysis]" {
+		t.Errorf("got %+v", m)
+	}
+}
+
+func TestAVersionThatIsValidLaterTakesNoneOutOfForce(t *testing.T) {
+	s, later := &shelf{}, versioned("2")
+	later.ValidFrom = moment.Add(time.Hour)
+	for _, a := range []Agreement{versioned("1"), later} {
+		if err := s.write(a, "ann"); err != nil {
+			t.Fatal(err)
+		}
+		s.must(t, "submit ann")
+		if err := s.do(ActApprove, "bob"); (err != nil) != (a.Version == "2") {
+			t.Errorf("%s: %v", a.Version, err)
+		}
+	}
+	if got := s.states(); got != "1 approved, 2 review" {
+		t.Errorf("got %s", got)
+	}
+}

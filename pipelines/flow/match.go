@@ -64,7 +64,15 @@ type Match struct {
 // Match finds the agreement that a text means: exactly its trigger; a text that has the trigger's words, whole and one after the other;
 // or one with similar words. Of two that reach their thresholds an exact one wins, and one whose words hold the other's; else nothing is
 // meant. Letters' case, brackets and punctuation do not count.
-func (b *Book) Match(text string) Match {
+func (b *Book) Match(text string) Match { return b.match(text, func(Entry) bool { return true }) }
+
+// MatchFor is Match among the agreements that are in force and for a tenant's requests: what nobody approved, and what is another's, means
+// nothing in its texts.
+func (b *Book) MatchFor(tenant, text string) Match {
+	return b.match(text, func(e Entry) bool { return e.InForce() && e.isFor(tenant) })
+}
+
+func (b *Book) match(text string, fits func(Entry) bool) Match {
 	if b == nil {
 		return Match{Candidates: []Candidate{}}
 	}
@@ -72,6 +80,9 @@ func (b *Book) Match(text string) Match {
 	said := words(text)
 	var all []Candidate
 	for _, trigger := range b.order {
+		if !fits(b.byTrigger[trigger]) {
+			continue
+		}
 		c := candidate(text, said, trigger)
 		c.Threshold = b.byTrigger[trigger].confidence()
 		if c.Confidence >= leastShown {

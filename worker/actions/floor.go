@@ -44,8 +44,8 @@ type Function func(ctx context.Context, o Order) (Measured, error)
 
 // History has what was measured before.
 type History interface {
-	// NewestExecution is the newest real execution of an agreement's action in a tenant that has ended, or worker.ErrNotFound.
-	NewestExecution(ctx context.Context, tenant, trigger, action string) (messages.Execution, error)
+	// NewestExecution is the newest real execution of an agreement's action in a tenant that has ended since, or worker.ErrNotFound.
+	NewestExecution(ctx context.Context, tenant, trigger, action string, since time.Time) (messages.Execution, error)
 }
 
 // Options are what a floor needs.
@@ -153,7 +153,7 @@ func (f *Floor) Execute(key messages.Key, epoch int, by flow.Asker, a flow.Agree
 			Action: a.Action, Version: a.Version, Mode: messages.ExecutionDenied,
 			Because: fmt.Sprintf("the action %.60q is none of %s", a.Action, strings.Join(f.Actions(), ", ")),
 		}, nil
-	case f.ctx.Err() != nil || len(f.runs) >= most:
+	case f.ctx.Err() != nil || f.running() >= most:
 		return nil, f.ctx.Done() // later, or elsewhere
 	}
 	r = &run{done: make(chan struct{})}
@@ -166,6 +166,17 @@ func (f *Floor) Execute(key messages.Key, epoch int, by flow.Asker, a flow.Agree
 		close(r.done)
 	})
 	return nil, r.done
+}
+
+// running counts what has not ended.
+func (f *Floor) running() int {
+	n := 0
+	for _, r := range f.runs {
+		if r.ended.IsZero() {
+			n++
+		}
+	}
+	return n
 }
 
 // sweep forgets what ended a while ago.
@@ -181,12 +192,10 @@ func (f *Floor) sweep() {
 // carryOut waits for a slot and lets the function measure; where it does not, the fallback stands in.
 func (f *Floor) carryOut(o Order, function Function) messages.Execution {
 	a := o.Agreement
-	ctx, cancel := context.WithTimeout(f.ctx, f.bound(a))
-	defer cancel()
 	began := f.opts.Now()
 	o.Now = began
 	x := messages.Execution{Action: a.Action, Version: a.Version, Mode: messages.ExecutionReal}
-	result, m, err := f.measure(ctx, o, function)
+	result, m, err := f.measure(o, function)
 	now := f.opts.Now()
 	x.Seconds = now.Sub(began).Seconds()
 	if err == nil {
@@ -205,17 +214,26 @@ func (f *Floor) bound(a flow.Agreement) time.Duration {
 	return f.opts.Longest
 }
 
+// longestQueue bounds the wait of an action for those before it.
+const longestQueue = 15 * time.Minute
+
 // MaxResultBytes bounds the document of a result.
 const MaxResultBytes = 64 << 10
 
 // measure calls the function in a goroutine of its own, and checks what comes of it. One that does not end after its time is left to
 // itself: it holds its slot until it does.
-func (f *Floor) measure(ctx context.Context, o Order, function Function) (json.RawMessage, Measured, error) {
+func (f *Floor) measure(o Order, function Function) (json.RawMessage, Measured, error) {
+	queue := time.NewTimer(longestQueue)
+	defer queue.Stop()
 	select {
 	case f.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, Measured{}, errors.New("it did not begin in its time: others are being carried out")
+	case <-queue.C:
+		return nil, Measured{}, fmt.Errorf("it did not begin within %s: others are being carried out", longestQueue)
+	case <-f.ctx.Done():
+		return nil, Measured{}, errors.New("the process ends")
 	}
+	ctx, cancel := context.WithTimeout(f.ctx, f.bound(o.Agreement))
+	defer cancel()
 	type outcome struct {
 		m   Measured
 		err error
@@ -277,10 +295,10 @@ func (f *Floor) fallback(x messages.Execution, tenant string, a flow.Agreement, 
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), 5*time.Second)
 	defer cancel()
-	old, err := f.opts.History.NewestExecution(ctx, tenant, a.Trigger, a.Action)
+	old, err := f.opts.History.NewestExecution(ctx, tenant, a.Trigger, a.Action, now.Add(-time.Duration(a.FallbackAgeSeconds*float64(time.Second))))
 	switch {
 	case errors.Is(err, worker.ErrNotFound):
-		return failed("nothing was measured before")
+		return failed("nothing was measured that is young enough to stand in")
 	case err != nil:
 		return failed("what was measured before cannot be read")
 	}

@@ -27,7 +27,7 @@ type past struct {
 	err error
 }
 
-func (p past) NewestExecution(context.Context, string, string, string) (messages.Execution, error) {
+func (p past) NewestExecution(context.Context, string, string, string, time.Time) (messages.Execution, error) {
 	return p.x, p.err
 }
 
@@ -64,7 +64,7 @@ func TestAnActionHasARealResultOrSaysWhyNot(t *testing.T) {
 		"it measures": {good(map[string]int{"n": 3}), nothing, 0, messages.ExecutionReal, ""},
 		"it fails": {func(context.Context, actions.Order) (actions.Measured, error) {
 			return actions.Measured{}, errors.New("no ground")
-		}, nothing, 60, messages.ExecutionFailed, "no ground; nothing was measured before"},
+		}, nothing, 60, messages.ExecutionFailed, "no ground; nothing was measured that is young"},
 		"it panics":                 {func(context.Context, actions.Order) (actions.Measured, error) { panic("secret") }, nothing, 60, messages.ExecutionFailed, "it panicked"},
 		"it measures nothing":       {good(nil), nothing, 60, messages.ExecutionFailed, "it measured nothing"},
 		"its result is no document": {good(math.Inf(1)), nothing, 60, messages.ExecutionFailed, "encoding its result"},

@@ -109,6 +109,25 @@ func TestPerformanceFindsALatencyThatIsKnown(t *testing.T) {
 	})
 }
 
+func TestALoadKeepsToItsAgreement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for because, change := range map[string]func(*flow.Agreement){
+			"cost more than the agreement's limit of 10": func(a *flow.Agreement) { a.Limits.DayMicroUSD = 10 },
+			"must be one of the agreement's: cheap":      func(a *flow.Agreement) { a.Allowed.Models = []string{"cheap"} },
+			"only some backends or regions":              func(a *flow.Agreement) { a.Allowed.Regions = []string{"eu"} },
+		} {
+			s := newServer(1, time.Second)
+			f := actions.New(actions.Options{Functions: map[string]actions.Function{"x": actions.PerformanceTest(s)}})
+			a := flow.Agreement{Trigger: "[X]", Action: "x", SLASeconds: 3600}
+			change(&a)
+			if x := executed(t, f, a); x.Mode != messages.ExecutionFailed || !strings.Contains(x.Because, because) || len(s.asked) > 8 {
+				t.Errorf("%s: %+v after %d", because, x, len(s.asked))
+			}
+			f.Close()
+		}
+	})
+}
+
 func TestScalabilityFindsTheKnee(t *testing.T) {
 	for name, c := range map[string]struct {
 		server     *server

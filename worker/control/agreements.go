@@ -30,6 +30,9 @@ func agreementKey(trigger string) string {
 	return agreementPrefix + hex.EncodeToString(sum[:16])
 }
 
+// completeKey marks that every agreement has been told at least once since the bucket was made.
+const completeKey = agreementPrefix + "complete"
+
 // agreementValue is what stands in the bucket.
 type agreementValue struct {
 	V     int        `json:"v"`
@@ -103,10 +106,66 @@ func (w *Watch) Agreements() (*flow.Book, error) {
 	return book, err
 }
 
+// Told tells whether every agreement has been told, and the newest revision that was.
+func (w *Watch) Told() (complete bool, newest int64) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.complete, w.newest
+}
+
+// PublishAgreements tells every process how all agreements stand, as of a revision, and removes those that the bucket has of an earlier
+// one and that are no more.
+func PublishAgreements(ctx context.Context, js jetstream.JetStream, all []flow.Entry, revision int64) error {
+	kv, err := open(ctx, js)
+	if err != nil {
+		return err
+	}
+	there := map[string]bool{completeKey: true}
+	for _, e := range all {
+		if err := PublishAgreement(ctx, js, e); err != nil {
+			return err
+		}
+		there[agreementKey(e.Trigger)] = true
+	}
+	keys, err := kv.ListKeysFiltered(ctx, allAgreements)
+	if err != nil {
+		return fmt.Errorf("listing the agreements in the bucket %s: %w", Bucket, err)
+	}
+	complete := false
+	for key := range keys.Keys() {
+		complete = complete || key == completeKey
+		if there[key] {
+			continue
+		}
+		entry, err := kv.Get(ctx, key)
+		if err != nil {
+			return fmt.Errorf("reading an agreement in the bucket %s: %w", Bucket, err)
+		}
+		if k := decodeAgreement(entry); k.err == nil && k.Revision <= revision {
+			if err := kv.Delete(ctx, key, jetstream.LastRevision(entry.Revision())); err != nil {
+				return fmt.Errorf("removing an agreement from the bucket %s: %w", Bucket, err)
+			}
+		}
+	}
+	if complete {
+		return nil
+	}
+	if _, err := kv.PutString(ctx, completeKey, fmt.Sprintf(`{"v":%d,"revision":%d}`, version, revision)); err != nil {
+		return fmt.Errorf("writing to the bucket %s: %w", Bucket, err)
+	}
+	return nil
+}
+
 // bind makes the book of what is known. It is called with the lock held.
 func (w *Watch) bind() {
 	entries := make([]flow.Entry, 0, len(w.agreements))
-	for _, k := range w.agreements {
+	_, w.complete = w.agreements[completeKey]
+	w.newest = 0
+	for key, k := range w.agreements {
+		if key == completeKey {
+			continue
+		}
+		w.newest = max(w.newest, k.Revision)
 		if k.err != nil {
 			w.book, w.bookErr = nil, k.err
 			return
@@ -120,6 +179,10 @@ func (w *Watch) bind() {
 func (w *Watch) putAgreement(into said, entry jetstream.KeyValueEntry) {
 	if entry.Operation() != jetstream.KeyValuePut {
 		delete(into.agreements, entry.Key())
+		return
+	}
+	if entry.Key() == completeKey {
+		into.agreements[completeKey] = knownAgreement{}
 		return
 	}
 	k := decodeAgreement(entry)

@@ -8,6 +8,7 @@ import (
 
 	"flowgate/pipelines/flow"
 	"flowgate/worker/control"
+	"flowgate/worker/workertest"
 )
 
 func entry(trigger string, state flow.State, revision int64) flow.Entry {
@@ -73,4 +74,33 @@ func TestAnAgreementThatCannotBeReadStopsDecisions(t *testing.T) {
 		publish(t, js, entry("[A]", flow.StateApproved, 1))
 		until(t, "published again", func() bool { b, err := w.Agreements(); return err == nil && len(b.Triggers()) == 1 })
 	}
+}
+
+func TestAllAgreementsAreToldBeforeAnythingIsDecidedByThem(t *testing.T) {
+	t.Parallel()
+	js := setup(t)
+	w := watch(t, js)
+	publish(t, js, entry("[Gone]", flow.StateApproved, 1))
+	publish(t, js, entry("[New]", flow.StateApproved, 9))
+	until(t, "both are heard of", func() bool { b, err := w.Agreements(); return err == nil && len(b.Triggers()) == 2 })
+	if complete, newest := w.Told(); complete || newest != 9 {
+		t.Errorf("complete %v, newest %d", complete, newest)
+	}
+	for range 2 {
+		if err := control.PublishAgreements(t.Context(), js, []flow.Entry{entry("[A]", flow.StateApproved, 2)}, 3); err != nil {
+			t.Fatal(err)
+		}
+		until(t, "all are told, what is no more is gone, and what is newer stays", func() bool {
+			complete, _ := w.Told()
+			b, err := w.Agreements()
+			return complete && err == nil && strings.Join(b.Triggers(), " ") == "[A] [New]"
+		})
+	}
+	late := watch(t, js)
+	until(t, "known from the start", func() bool { complete, newest := late.Told(); return complete && newest == 9 })
+	if err := js.DeleteKeyValue(t.Context(), control.Bucket); err != nil {
+		t.Fatal(err)
+	}
+	workertest.Topology(t, js, nil)
+	until(t, "a bucket that was made anew has told nothing", func() bool { complete, _ := w.Told(); return !complete })
 }

@@ -41,6 +41,9 @@ type Watch struct {
 	// book is made of what was said of agreements; bookErr is why it cannot be used.
 	book    *flow.Book
 	bookErr error
+	// complete tells that all agreements have been told, newest is the newest revision that was.
+	complete bool
+	newest   int64
 	// over is set where the bucket has more than is kept: nobody may act then.
 	over    bool
 	version uint64

@@ -9,7 +9,8 @@ import (
 	"flowgate/worker"
 )
 
-// errUntold keeps requests with triggers waiting at the first start of a deployment.
+// errUntold keeps requests waiting until it is known under which agreement they run: at the first start of a deployment, and where the
+// control bucket was lost.
 var errUntold = errors.New("nobody has told of agreements yet: a process that has the database does")
 
 // agree finds the agreement that a request runs under. One that was admitted runs on under the agreement that it was admitted under,
@@ -19,7 +20,7 @@ func (c *Corporate) agree(ctx context.Context, t *worker.Task, e *messages.Envel
 		return nil
 	}
 	book, err := c.Agreements()
-	if err == nil && book == nil && (r.Trigger != "" || c.MatchTexts) {
+	if err == nil && book == nil {
 		err = errUntold
 	}
 	if err != nil {

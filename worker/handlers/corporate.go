@@ -47,8 +47,8 @@ type Corporate struct {
 	Directory func(ctx context.Context, tenant string) (*corporate.Directory, error)
 	// Rates tells how much somebody may ask now; may be nil. An error keeps the request from being decided on.
 	Rates func(tenant string, kind corporate.RateKind, name string) (corporate.RateLimits, bool, error)
-	// Agreements are those of the deployment now; an error keeps the layer from deciding, nil from deciding about triggers: nobody has told
-	// of any yet. May be nil itself.
+	// Agreements are those of the deployment now; an error keeps the layer from deciding, and so does a nil book: not all have been told
+	// yet. May be nil itself.
 	Agreements func() (*flow.Book, error)
 	// KeepTerms keeps the terms of an agreement, by their version, before anything is decided by them; may be nil.
 	KeepTerms func(ctx context.Context, version string, body []byte) error

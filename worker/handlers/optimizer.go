@@ -55,7 +55,7 @@ func (o *Optimizer) Handle(ctx context.Context, tasks []*worker.Task) []worker.V
 }
 
 // followAction is when a request is looked at again whose action is being carried out, if nobody told.
-const followAction = 20 * time.Second
+const followAction = 10 * time.Minute
 
 // execute lets the action of a request's agreement be carried out; done is not nil where it has not ended.
 func (o *Optimizer) execute(t *worker.Task, f *optimizer.Facts, p optimizer.Policy) (done <-chan struct{}) {

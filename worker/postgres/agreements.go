@@ -114,3 +114,27 @@ WHERE $1 = '' OR trigger = $1 ORDER BY revision DESC, trigger, version LIMIT $2`
 	}
 	return append([]flow.Entry{}, all...), nil
 }
+
+// RaiseAgreements makes every version newer than a revision that others have heard of, and returns the revision from then on: the
+// database is an older one than they knew, and has the say all the same.
+func (db *DB) RaiseAgreements(ctx context.Context, above int64) (revision int64, err error) {
+	err = withRetries(ctx, func() error {
+		return db.pool.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+			return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+				if err := tx.QueryRow(ctx, "SELECT revision FROM agreement_revision FOR UPDATE").Scan(&revision); err != nil || revision > above {
+					return err
+				}
+				revision = above + 1
+				if _, err := tx.Exec(ctx, "UPDATE agreement SET revision = $1", revision); err != nil {
+					return err
+				}
+				_, err := tx.Exec(ctx, "UPDATE agreement_revision SET revision = $1", revision)
+				return err
+			})
+		})
+	})
+	if err != nil {
+		return 0, fmt.Errorf("raising the agreements' revision: %w", err)
+	}
+	return revision, nil
+}

@@ -76,6 +76,17 @@ func TestAgreementsKeepEveryVersionAndEveryAct(t *testing.T) {
 	if revision, err := b.AgreementRevision(t.Context()); err != nil || revision != 6 {
 		t.Errorf("revision %d: %v", revision, err)
 	}
+	for _, above := range []int64{40, 3} { // others have heard of more
+		if revision, err := b.RaiseAgreements(t.Context(), above); err != nil || revision != 41 {
+			t.Errorf("raised above %d it is %d: %v", above, revision, err)
+		}
+	}
+	if all, err := b.Agreements(t.Context()); err != nil || all[0].Revision != 41 || all[1].Revision != 41 {
+		t.Errorf("%v: %+v", err, all)
+	}
+	if changed := b.mustAct(t, flow.ActSuspend, "bob"); changed[0].Revision != 42 {
+		t.Errorf("got %+v", changed)
+	}
 }
 
 func TestOfManyApprovalsAtOnceOneCounts(t *testing.T) {

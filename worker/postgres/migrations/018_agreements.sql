@@ -36,6 +36,10 @@ COMMENT ON TABLE flowgate.agreement_change IS 'every act on an agreement, with t
 CREATE TRIGGER agreement_change_added BEFORE UPDATE OR DELETE OR TRUNCATE ON flowgate.agreement_change
     FOR EACH STATEMENT EXECUTE FUNCTION flowgate.refuse_change();
 
+-- What actions of agreements read.
+CREATE INDEX outcome_action ON flowgate.outcome (tenant, stored_at) WHERE kind = 'action';
+CREATE INDEX attempt_at ON flowgate.attempt USING brin (at) WITH (pages_per_range = 16);
+
 -- The terms of agreements by which decisions were made are kept as settings and policies are.
 ALTER TABLE flowgate.decision_settings DROP CONSTRAINT decision_settings_kind_check,
     ADD CONSTRAINT decision_settings_kind_check CHECK (kind IN ('settings', 'policy', 'agreement'));

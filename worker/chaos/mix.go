@@ -72,7 +72,7 @@ func kinds() []kind {
 		{Slow, 8, ok, func(ask provider.Ask) provider.Reply {
 			return provider.Reply{Outcome: provider.Success, Fill: true, After: 10 * latency(ask)}
 		}},
-		{Limited, 5, ok, first(provider.Reply{Outcome: provider.RateLimited, RetryAfter: 200 * time.Millisecond})},
+		{Limited, 3, ok, first(provider.Reply{Outcome: provider.RateLimited, RetryAfter: 200 * time.Millisecond})},
 		{Shaky, 5, ok, first(provider.Reply{Outcome: provider.Failed})},
 		{Broken, 3, failure(messages.ReasonBackendUnavailable), always(provider.Failed)},
 		{Wrong, 4, failure(messages.ReasonBackendInvalid), always(provider.Invalid)},
@@ -196,11 +196,14 @@ func (r Request) Document(now time.Time) map[string]any {
 }
 
 // limitedModels are those of requests that are refused with 429 first. Workers pace a model by its refusals, and these have nothing
-// to do with how many calls there are: all of one model would go by seconds, and the drill take minutes. None costs more than the
-// model of the others.
+// to do with how many calls there are: a model of which a few calls were made and refused would go by minutes, and the drill take as
+// long. So there are about as many models as such requests. None costs more than the model of the others.
 func limitedModels() []string {
 	return []string{
-		"claude-haiku-5-5", "gpt-4o-mini", "gpt-5-nano", "gpt-5.4-nano", "gpt-5.6-luna", "gpt-6-luna", "amazon.nova-lite-v1:0", "amazon.nova-micro-v1:0",
+		"claude-haiku-5-5", "us.anthropic.claude-haiku-5-5", "eu.anthropic.claude-haiku-5-5", "global.anthropic.claude-haiku-5-5",
+		"gpt-4o-mini", "gpt-5-nano", "gpt-5.4-nano", "gpt-5.6-luna", "gpt-6-luna", "amazon.nova-lite-v1:0", "amazon.nova-micro-v1:0",
+		"amazon.titan-text-express-v1", "meta.llama3-1-8b-instruct-v1:0", "us.meta.llama4-scout-17b-instruct-v1:0",
+		"us.meta.llama4-maverick-17b-instruct-v1:0",
 	}
 }
 

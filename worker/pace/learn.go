@@ -34,7 +34,7 @@ func (l *limit) refused(now, sent time.Time, retryAfter time.Duration, spare, un
 	l.advance(now)
 	surprise := l.Settled && !l.probing(sent) && (l.long(retryAfter) || l.level > spare+5+0.1*through)
 	once := surprise && l.Early == 0 && through >= fewCalls // perhaps something else than the limit: it teaches nothing yet
-	nothing := l.Known && through < 1 // of what nothing comes through no rate can be learnt: the longer blocks alone count
+	nothing := l.Known && through < 1                       // of what nothing comes through no rate can be learnt: the longer blocks alone count
 	if !nothing && (l.again > 1 || l.again == 0 && !once) {
 		l.learn(interval{through, max(sent.Sub(l.mark).Seconds(), 0.001), l.blocked}, sent)
 		l.Rate = min(max(l.Rate, slowest), fastest)

@@ -181,7 +181,9 @@ func TestCallsWaitInsteadOfBeingRefused(t *testing.T) {
 	}{
 		{"headers tell", true, 1}, {"only refusals tell", false, 1}, {"only refusals tell, three workers", false, 3},
 	} {
-		if c.workers > 1 || c.tells || long() { // one worker alone is held in simulated time
+		// Where refusals alone tell, the first seconds decide of 500 requests, and on a busy machine its scheduler does: one worker and
+		// three are held to the bound in simulated time, and here over 10,000.
+		if c.tells || long() {
 			t.Run(c.name, func(t *testing.T) { callsWait(t, c.tells, c.workers) })
 		}
 	}

@@ -71,11 +71,11 @@ func (l *limit) learn(i interval, sent time.Time) {
 	switch {
 	case !l.Known:
 		l.first(i)
-	case !l.Settled:
-		l.second(i, probed)
 	case l.Early > 1: // again too soon: not the bucket is small, the rate is lower
 		l.Rate = math.Sqrt(i.least() * max(min(i.most(), l.Rate), i.least()))
 		l.Burst = max(i.through-l.Rate*i.open(), min(l.Burst, l.Rate*i.blocked))
+	case !l.Settled:
+		l.second(i, probed)
 	case l.full.IsZero():
 		l.exact(i)
 	default:
@@ -96,7 +96,7 @@ func (l *limit) learn(i interval, sent time.Time) {
 func (l *limit) first(i interval) {
 	l.First, l.Took = i.through, i.took
 	tried := l.Rate
-	if i.through < 1 {
+	if i.through < 1 && l.Held == 0 {
 		i.through = tried / 4
 	}
 	l.Rate = min(max(i.through/(i.took+min(i.took, 1)), 1.1*l.Held, tried/64), max(tried, 1.1*l.Held))

@@ -93,6 +93,9 @@ func team(t *testing.T, n int) (all []*pace.Pace) {
 // the limit is used is held in simulated time: a machine that has other work to do is late, and sends no more for that.
 func TestThreeWorkersShareOneLimitOverNATS(t *testing.T) {
 	for _, k := range []kind{kinds()[0], kinds()[3]} {
+		if k.headers == "" && !long() { // the first seconds decide of 500 calls, and a busy machine's scheduler of those: TestThreeWorkersShareOneLimit
+			continue
+		}
 		t.Run(k.name, func(t *testing.T) {
 			t.Parallel()
 			workers, p := team(t, 3), k.provider()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -215,6 +216,9 @@ func TestAnonymousProducersAreKeptForOneTenantAlone(t *testing.T) {
 	up.stop()
 }
 
+// aSeed is the secret of a credential; a public key can have its first letters anywhere, and is shorter.
+var aSeed = regexp.MustCompile(`SU[A-Z2-7]{56}`)
+
 func TestTenantsRefuseWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	g := newGround(t, quickSettings)
@@ -234,7 +238,7 @@ func TestTenantsRefuseWhatIsWrong(t *testing.T) {
 		t.Errorf("%+v: %v", b, err)
 	}
 	data, err := os.ReadFile(filepath.Join(g.state, "tenants.json"))
-	if err != nil || !json.Valid(data) || strings.Contains(string(data), "SU") {
+	if err != nil || !json.Valid(data) || aSeed.Match(data) {
 		t.Errorf("%s: %v", data, err)
 	}
 	if err := os.WriteFile(filepath.Join(g.state, "tenants.json"), []byte("{"), 0o600); err != nil {

@@ -25,6 +25,7 @@ import (
 	"flowgate/messages"
 	"flowgate/worker/broker"
 	"flowgate/worker/console"
+	"flowgate/worker/link"
 	"flowgate/worker/postgres/private"
 	"flowgate/worker/results"
 	"flowgate/worker/sessions"
@@ -68,7 +69,7 @@ func (g *composeGround) startNATS() {
 		fmt.Fprintf(&lines, "%s_password: %q\n", user, g.passwords[user])
 	}
 	const servers = 3
-	ports, err := freePorts(3 * servers)
+	ports, err := link.FreePorts(3 * servers)
 	if err != nil {
 		g.t.Fatal(err)
 	}

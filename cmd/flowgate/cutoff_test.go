@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"flowgate/messages"
 	"flowgate/worker"
 	"flowgate/worker/broker"
+	"flowgate/worker/link"
 )
 
 // TestALeaderThatIsCutOffCountsWhatItProposed shows why "already there" is no acceptance: a leader without its followers
@@ -104,13 +104,12 @@ func threeServers(t *testing.T) map[string]string {
 	t.Helper()
 	folder, files := t.TempDir(), map[string]string{}
 	routes := make([]string, 3)
-	for i := range routes {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close() //nolint:gocritic // all are held until all are known
-		routes[i] = "nats-route://" + l.Addr().String()
+	ports, err := link.FreePorts(len(routes))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, port := range ports {
+		routes[i] = fmt.Sprintf("nats-route://127.0.0.1:%d", port)
 	}
 	for i, route := range routes {
 		name := fmt.Sprintf("s%d", i)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
 
+	"flowgate/worker/link"
 	"flowgate/worker/postgres"
 	"flowgate/worker/postgres/private"
 )
@@ -143,7 +143,7 @@ func (d *deployment) beginPostgres(ctx context.Context) (err error) {
 
 // startBrokers starts the NATS servers and waits until they have found one another.
 func (d *deployment) startBrokers(ctx context.Context) error {
-	ports, err := freePorts(2 * d.servers)
+	ports, err := link.FreePorts(2 * d.servers)
 	if err != nil {
 		return environmentError{err}
 	}
@@ -219,24 +219,6 @@ func brokerConfig(name, store string, port, routePort int, routes []string, stri
 		text += " }\n"
 	}
 	return text
-}
-
-// freePorts finds free ports of loopback. Another program may take one before it is used; that is an error then.
-func freePorts(n int) ([]int, error) {
-	ports := make([]int, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it does not wait
-		if err != nil {
-			return nil, fmt.Errorf("looking for a free port: %w", err)
-		}
-		defer func() { _ = l.Close() }() // nobody was served
-		address, ok := l.Addr().(*net.TCPAddr)
-		if !ok {
-			return nil, fmt.Errorf("looking for a free port: %s is no TCP address", l.Addr())
-		}
-		ports[i] = address.Port
-	}
-	return ports, nil
 }
 
 // settingsFile is that of every process.

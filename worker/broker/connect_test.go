@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"flowgate/worker/broker"
+	"flowgate/worker/link"
 	"flowgate/worker/workertest"
 )
 
@@ -220,7 +221,7 @@ func TestConnectEndsInTime(t *testing.T) {
 
 func TestABrokerThatIsStartingIsWaitedFor(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := link.Listen("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}

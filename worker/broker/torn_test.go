@@ -4,7 +4,6 @@ package broker_test
 
 import (
 	"fmt"
-	"net"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	"flowgate/messages"
 	"flowgate/worker"
 	"flowgate/worker/broker"
+	"flowgate/worker/link"
 	"flowgate/worker/workertest"
 )
 
@@ -135,7 +135,7 @@ func each(t *testing.T, js jetstream.JetStream, pubs []*worker.Publication, rece
 // freeAddress is a loopback address that nobody listens on.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := link.Listen("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}

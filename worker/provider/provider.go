@@ -16,6 +16,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"flowgate/worker/link"
 )
 
 // Options are the choices of a provider.
@@ -67,14 +69,14 @@ type Server struct {
 
 // New takes the address; nobody is answered before Run.
 func New(o Options) (*Server, error) {
-	host, _, err := net.SplitHostPort(o.Listen)
+	host, port, err := net.SplitHostPort(o.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen: must be host:port: %w", err)
 	}
 	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
 		return nil, fmt.Errorf("listen: must be an address of loopback, such as 127.0.0.1:0, is %q", host)
 	}
-	listener, err := net.Listen("tcp", o.Listen) //nolint:noctx // it does not wait
+	listener, err := listen(host, port)
 	if err != nil {
 		return nil, fmt.Errorf("listening: %w", err)
 	}
@@ -97,6 +99,15 @@ func New(o Options) (*Server, error) {
 	s.now = state{rate: o.Rate, burst: o.Burst}
 	s.handler = s.routes()
 	return s, nil
+}
+
+// listen takes an address that a provider that was dead can take again: a port that is ours to choose is one that no connection that
+// leaves is given meanwhile.
+func listen(host, port string) (net.Listener, error) {
+	if port == "0" {
+		return link.Listen(host)
+	}
+	return net.Listen("tcp", net.JoinHostPort(host, port))
 }
 
 // SetScript replaces the script; nil: every call succeeds at once.

@@ -40,6 +40,8 @@ func (r *Request) checkKind() error {
 		return &FieldError{Field: "workflow", Rule: "is required beside options"}
 	case r.Parameters != nil && r.Trigger == "":
 		return &FieldError{Field: "trigger", Rule: "is required beside parameters"}
+	case r.PartOf != nil && (r.Trigger == "" || !r.Kind().AsksModel()):
+		return &FieldError{Field: "part_of", Rule: "is written by actions alone, beside a trigger and a question"}
 	case asks == 0 && r.Trigger == "":
 		return &FieldError{Field: "prompt", Rule: "one of prompt, messages, input, workflow and trigger is required"}
 	case r.Workflow != nil && r.Operation == "":

@@ -26,6 +26,8 @@ type Execution struct {
 	Mode    ExecutionMode `json:"execution_mode"`
 	// Because says why it is not real.
 	Because string `json:"because,omitempty"`
+	// Reason is the code of why its agreement let it go no further.
+	Reason Reason `json:"reason,omitempty"`
 	// Samples are what the result rests on, Confidence says how far, from 0 to 1: see flow.Confidence.
 	Samples    int64   `json:"samples"`
 	Confidence float64 `json:"confidence"`

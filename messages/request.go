@@ -89,6 +89,8 @@ type Request struct {
 	Trigger string `json:"trigger,omitempty"`
 	// Parameters are those of the agreement's action.
 	Parameters map[string]json.RawMessage `json:"parameters,omitempty"`
+	// PartOf names the request whose action asks this one, under the same trigger. flowgate alone writes it.
+	PartOf *PartOf `json:"part_of,omitempty"`
 
 	// AuditReason says why the model is asked. An auditor reads it.
 	AuditReason string `json:"audit_reason"`

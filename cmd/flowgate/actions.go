@@ -24,7 +24,7 @@ func (n *node) actions() handlers.Actions {
 			actions.ScalabilityTestAction: actions.ScalabilityTest(ownChain{n}),
 			actions.IntegrationTestAction: actions.IntegrationTest(n.probeAll, ownChain{n}),
 		},
-		History: n.db, Location: n.settings.Flowgate.Location(), Logger: n.log,
+		History: n.db, Seal: n.seal(), Location: n.settings.Flowgate.Location(), Logger: n.log,
 	})
 	n.down.push("ending the actions of agreements", func() error { floor.Close(); return nil })
 	return floor

@@ -92,7 +92,7 @@ func (n *node) corporate(ctx context.Context) (worker.Layer, error) {
 		Ledger: n.db, Admissions: n.db, Dead: deadLetters{n.db}, Bodies: n.bodies(), Leader: n.leader,
 		Policy: func() corporate.Policy { return rules }, Rules: n.keptRules(), Budgets: n.budget,
 		Rates: n.rate, Serving: serving(n.detected(), n.roles.layer(messages.LayerAI)), Directory: n.people.Tenant,
-		Agreements: n.told, KeepTerms: n.keptTerms(), MatchTexts: matchTexts(n.settings),
+		Agreements: n.told, KeepTerms: n.keptTerms(), MatchTexts: matchTexts(n.settings), Seal: n.seal(),
 		Ingress: ingress.Incarnation(), Partitions: 1,
 		Now: time.Now, Probe: n.probe, Control: n.control, LongestPark: longestPark(n.settings.Flowgate.Hold),
 	}, nil
@@ -140,6 +140,21 @@ func (n *node) keptTerms() func(context.Context, string, []byte) error {
 		}
 		kept.Store(version, true)
 		return nil
+	}
+}
+
+// seal is what actions prove with that they ask a request; it is read once.
+func (n *node) seal() func(context.Context) (flow.Seal, error) {
+	var known atomic.Pointer[flow.Seal]
+	return func(ctx context.Context) (flow.Seal, error) {
+		if s := known.Load(); s != nil {
+			return *s, nil
+		}
+		s, err := n.db.Seal(ctx)
+		if err == nil {
+			known.Store(&s)
+		}
+		return s, err
 	}
 }
 

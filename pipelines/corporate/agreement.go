@@ -106,6 +106,8 @@ func checkAgreement(d *Decision, s *Seen, f Facts, p Policy) (string, string, *r
 		detail = fmt.Sprintf("%s, by its text, confidence %.2f", a.Version, a.Confidence)
 	case AgreedByDefault:
 		detail += ", its tenant's default"
+	case AgreedByExecution:
+		detail += ", asked by its action"
 	case AgreedByTrigger:
 	}
 	return pass, detail, nil
@@ -158,10 +160,11 @@ func ReadTerms(body []byte) (flow.Agreement, error) {
 // TermsVersion names what is kept of the agreement.
 func (a *Agreed) TermsVersion() string { return VersionOf(TermsBody(a.Agreement)) }
 
-// checkCalls lets the ledger count the request among those of its agreement's day.
+// checkCalls lets the ledger count the request among those of its agreement's day. What an action asks was counted with the request
+// whose action it is.
 func checkCalls(d *Decision, f Facts, p Policy) {
 	a := f.Agreement
-	if a == nil || a.Limits.CallsDay == 0 {
+	if a == nil || a.Limits.CallsDay == 0 || a.By == AgreedByExecution {
 		return
 	}
 	day := f.Now.In(p.Location)

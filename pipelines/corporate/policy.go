@@ -115,11 +115,13 @@ type Agreed struct {
 // AgreedBy says how a request came to its agreement.
 type AgreedBy string
 
-// The ways: it names the trigger, its text does, or it is its tenant's default.
+// The ways: it names the trigger, its text does, it is its tenant's default, or an action under it asks.
 const (
 	AgreedByTrigger AgreedBy = "trigger"
 	AgreedByText    AgreedBy = "text"
 	AgreedByDefault AgreedBy = "default"
+	// AgreedByExecution is of requests that are no calls of the agreement by themselves: the one whose action asks them is.
+	AgreedByExecution AgreedBy = "execution"
 )
 
 // UnknownName stands for a user or department that nobody named.

@@ -26,7 +26,9 @@ type Seen struct {
 	// Model, Trigger, Temperature, MaxTokens and the times are as the request has them; nil and empty where it says nothing.
 	Model, Trigger string
 	// ToldTrigger is the trigger for the record. It is no agreement's where the trigger is none for the record.
-	ToldTrigger         string
+	ToldTrigger string
+	// PartOf is the request whose action asks.
+	PartOf              *messages.PartOf
 	Temperature         *float64
 	MaxTokens           *int
 	NotBefore, NotAfter *time.Time
@@ -50,6 +52,9 @@ func Read(r *messages.Request, at messages.Address, guard *privacy.Guard) Seen {
 		ReasonLength: utf8.RuneCountInString(strings.TrimSpace(r.AuditReason)), Priority: r.Priority,
 		Model: r.Model, Trigger: r.Trigger, ToldTrigger: toldTrigger(r.Trigger, guard), Temperature: r.Temperature, MaxTokens: r.MaxTokens,
 		NotBefore: r.NotBefore, NotAfter: r.NotAfter,
+	}
+	if r.PartOf != nil {
+		s.PartOf = &messages.PartOf{ID: r.PartOf.ID, Epoch: r.PartOf.Epoch}
 	}
 	errors.As(r.CheckAgainst(at), &s.Stranger)
 	if !s.Kind.AsksModel() {

@@ -2,6 +2,7 @@
 package optimizer
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -113,7 +114,7 @@ func executed(s *messages.OptimizerSection, f Facts, note func(name, state, deta
 		return &pipelines.Refusal{Status: messages.StatusPartial, Reason: messages.ReasonActionFallback, Detail: x.Because}
 	case messages.ExecutionDenied:
 		note("operation", "fail", x.Because)
-		return pipelines.Deny(messages.ReasonActionUnknown, "trigger", x.Because)
+		return pipelines.Deny(cmp.Or(x.Reason, messages.ReasonActionUnknown), "trigger", x.Because)
 	case messages.ExecutionFailed:
 	}
 	note("operation", "fail", x.Because)

@@ -28,6 +28,8 @@ type Order struct {
 	// Now is when it is carried out, Location the time zone of days.
 	Now      time.Time
 	Location *time.Location
+
+	seal flow.Seal
 }
 
 // Measured is what a function found.
@@ -53,6 +55,8 @@ type Options struct {
 	// Functions are by the name that agreements' actions have.
 	Functions map[string]Function
 	History   History
+	// Seal is what proves to layer 1 that an action asks.
+	Seal func(ctx context.Context) (flow.Seal, error)
 	// AtOnce bounds those that are carried out at the same time (default 2): they are load.
 	AtOnce int
 	// Longest bounds each whose agreement names no SLA (default 5 m).
@@ -203,6 +207,10 @@ func (f *Floor) carryOut(o Order, function Function) messages.Execution {
 		return x
 	}
 	f.opts.Logger.Warn("carrying out an action", zap.String("action", a.Action), zap.String("trigger", a.Trigger), zap.Error(err))
+	if refused, is := errors.AsType[*refusedError](err); is {
+		x.Mode, x.Because, x.Reason = messages.ExecutionDenied, err.Error(), refused.reason
+		return x
+	}
 	return f.fallback(x, o.Tenant, a, err, now)
 }
 
@@ -234,6 +242,10 @@ func (f *Floor) measure(o Order, function Function) (json.RawMessage, Measured, 
 	}
 	ctx, cancel := context.WithTimeout(f.ctx, f.bound(o.Agreement))
 	defer cancel()
+	if err := f.sealed(ctx, &o); err != nil {
+		<-f.slots
+		return nil, Measured{}, err
+	}
 	type outcome struct {
 		m   Measured
 		err error
@@ -254,6 +266,18 @@ func (f *Floor) measure(o Order, function Function) (json.RawMessage, Measured, 
 	case <-ctx.Done():
 		return nil, Measured{}, fmt.Errorf("it did not end within %s", f.bound(o.Agreement))
 	}
+}
+
+// sealed gives an order what its questions prove with; without it layer 1 refuses them.
+func (f *Floor) sealed(ctx context.Context, o *Order) (err error) {
+	if f.opts.Seal == nil {
+		return nil
+	}
+	if o.seal, err = f.opts.Seal(ctx); err != nil {
+		f.opts.Logger.Warn("reading the seal of actions", zap.Error(err))
+		return errors.New("the seal of actions cannot be read")
+	}
+	return nil
 }
 
 // guarded turns a panic into an error; its stack goes to no result.

@@ -64,7 +64,7 @@ const chainPatience = 20 * time.Second
 
 // throughChain sends one request through the chain.
 func throughChain(ctx context.Context, c Chain, o Order) (Component, error) {
-	body, err := question(o)
+	document, err := question(o)
 	if err != nil {
 		return Component{}, err
 	}
@@ -72,7 +72,7 @@ func throughChain(ctx context.Context, c Chain, o Order) (Component, error) {
 	ctx, cancel := context.WithTimeout(ctx, chainPatience)
 	defer cancel()
 	began := time.Now()
-	r, err := c.Ask(ctx, messages.Key{Tenant: o.Tenant, ID: o.base() + "-chain"}, body)
+	r, err := o.ask(ctx, c, "chain", document)
 	out.Seconds = time.Since(began).Seconds()
 	switch {
 	case err != nil:

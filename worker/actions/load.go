@@ -2,14 +2,9 @@ package actions
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -52,12 +47,10 @@ type Step struct {
 	Backends []string `json:"backends,omitempty"`
 }
 
-// load asks the same question many times, so many at once, each without the cache: requests of the tenant like any other, in the name of
-// who ordered the action, and outside of its agreement. Their ids are made of the order's, so that a run that is repeated after a crash
-// asks and pays for none twice.
+// load asks the same question many times, so many at once, each without the cache.
 func load(ctx context.Context, c Chain, o Order, name string, requests, atOnce int) (Step, error) {
 	s := Step{AtOnce: atOnce, Requests: requests, Reasons: make(map[messages.Reason]int)}
-	body, err := question(o)
+	document, err := question(o)
 	if err != nil {
 		return s, err
 	}
@@ -72,10 +65,11 @@ func load(ctx context.Context, c Chain, o Order, name string, requests, atOnce i
 	for range min(atOnce, requests) {
 		going.Go(func() {
 			for i := range next {
-				r, err := c.Ask(ctx, messages.Key{Tenant: o.Tenant, ID: fmt.Sprintf("%s-%s-%d", o.base(), name, i)}, body)
+				r, err := o.ask(ctx, c, fmt.Sprintf("%s-%d", name, i), document)
 				mu.Lock()
 				if err != nil {
 					faults = append(faults, err)
+					cancel()
 				} else {
 					s.add(r, &latency, &model)
 					if first.IsZero() || r.SubmittedAt.Before(first) {
@@ -85,8 +79,8 @@ func load(ctx context.Context, c Chain, o Order, name string, requests, atOnce i
 						last = r.FinishedAt
 					}
 				}
-				if most := o.mostMoney(); most > 0 && s.CostMicroUSD > most {
-					faults = append(faults, fmt.Errorf("it cost more than the agreement's limit of %d micro-dollars", most))
+				if most := o.Agreement.Limits.RequestMicroUSD; most > 0 && s.CostMicroUSD > most {
+					faults = append(faults, fmt.Errorf("it cost more than the agreement's limit of %d micro-dollars a request", most))
 					cancel()
 				}
 				mu.Unlock()
@@ -137,65 +131,21 @@ func (s *Step) add(r messages.Result, latency, model *[]float64) {
 	}
 }
 
-// base begins the ids of the requests that an order makes.
-func (o Order) base() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%d", o.Key, o.Epoch))
-	return "action-" + hex.EncodeToString(sum[:8])
-}
-
-// mostMoney is what an order may cost by its agreement, in micro-dollars; 0: it does not say.
-func (o Order) mostMoney() int64 {
-	l := o.Agreement.Limits
-	most := l.RequestMicroUSD
-	for _, limit := range []int64{l.DayMicroUSD, l.MonthMicroUSD} {
-		if limit > 0 && (most == 0 || limit < most) {
-			most = limit
-		}
-	}
-	return most
-}
-
-// allowed refuses a load that its agreement's lists do not let through: its requests run outside of the agreement.
-func (o Order) allowed(model string) error {
-	lists := o.Agreement.Allowed
-	switch {
-	case len(lists.Models) > 0 && !slices.Contains(lists.Models, model):
-		return fmt.Errorf("parameter model must be one of the agreement's: %s", strings.Join(lists.Models, ", "))
-	case len(lists.Backends)+len(lists.Regions) > 0:
-		return errors.New("the agreement allows only some backends or regions, which a load cannot promise")
-	}
-	return nil
-}
-
 // question is the document that loads ask: parameters prompt, model and max_tokens.
-func question(o Order) ([]byte, error) {
-	prompt, model := "Say OK.", ""
-	for name, into := range map[string]*string{"prompt": &prompt, "model": &model} {
+func question(o Order) (messages.Request, error) {
+	r := messages.Request{Prompt: "Say OK.", Cache: &messages.CacheControl{NoCache: true, NoStore: true}}
+	for name, into := range map[string]*string{"prompt": &r.Prompt, "model": &r.Model} {
 		switch said := o.Agreement.Parameters[name].(type) {
 		case nil:
 		case string:
 			*into = said
 		default:
-			return nil, fmt.Errorf("parameter %s must be a text", name)
+			return r, fmt.Errorf("parameter %s must be a text", name)
 		}
-	}
-	if err := o.allowed(model); err != nil {
-		return nil, err
 	}
 	tokens, err := o.number("max_tokens", 16, 1, 1000)
-	if err != nil {
-		return nil, err
-	}
-	document := map[string]any{
-		"prompt": prompt, "max_tokens": tokens, "audit_reason": fmt.Sprintf("measured by %s, request %s", o.Agreement.Trigger, o.ID),
-		"cache": messages.CacheControl{NoCache: true, NoStore: true},
-	}
-	for name, text := range map[string]string{"model": model, "user_id": o.UserID, "department": o.Department, "purpose": o.Purpose} {
-		if text != "" {
-			document[name] = text
-		}
-	}
-	return json.Marshal(document)
+	r.MaxTokens = &tokens
+	return r, err
 }
 
 // number is a whole number among an agreement's parameters.

@@ -39,6 +39,9 @@ func (c *Corporate) agree(ctx context.Context, t *worker.Task, e *messages.Envel
 	if a == nil {
 		return nil
 	}
+	if r.PartOf != nil {
+		a.By = corporate.AgreedByExecution
+	}
 	if r.Purpose == "" {
 		r.Purpose = a.Purpose
 	}
@@ -46,4 +49,21 @@ func (c *Corporate) agree(ctx context.Context, t *worker.Task, e *messages.Envel
 		return nil
 	}
 	return c.KeepTerms(ctx, a.TermsVersion(), corporate.TermsBody(a.Agreement))
+}
+
+// forged is what is wrong with a request that says that an action asks it, and has no proof of that.
+func (c *Corporate) forged(ctx context.Context, key messages.Key, r *messages.Request) (*messages.FieldError, error) {
+	if r.PartOf == nil {
+		return nil, nil
+	}
+	if c.Seal != nil {
+		seal, err := c.Seal(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if seal.Proves(key, r.Trigger, *r.PartOf) {
+			return nil, nil
+		}
+	}
+	return &messages.FieldError{Field: "part_of", Rule: "is written by actions of this deployment alone: leave it out", Reason: messages.ReasonMalformed}, nil
 }

@@ -52,6 +52,8 @@ type Corporate struct {
 	Agreements func() (*flow.Book, error)
 	// KeepTerms keeps the terms of an agreement, by their version, before anything is decided by them; may be nil.
 	KeepTerms func(ctx context.Context, version string, body []byte) error
+	// Seal is what proves that an action asks a request; nil: nothing does. An error keeps the request from being decided on.
+	Seal func(ctx context.Context) (flow.Seal, error)
 	// MatchTexts lets requests that name no trigger run under the agreement that their text means.
 	MatchTexts bool
 	// Serving are the backends by the settings, in the order in which they are tried.
@@ -252,6 +254,11 @@ func (c *Corporate) judge(ctx context.Context, t *worker.Task, e *messages.Envel
 	}
 	corporate.Fill(r, &f, p)
 	seen := corporate.Read(r, t.Address, p.Privacy)
+	if seen.Stranger == nil {
+		if seen.Stranger, err = c.forged(ctx, t.Key, r); err != nil {
+			return d, err
+		}
+	}
 	f.Paused = c.paused(t, &seen, f.Agreement)
 	if f.Budgets, err = c.budgets(t, &seen, f.Agreement); err != nil {
 		return d, err

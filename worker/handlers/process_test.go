@@ -275,7 +275,7 @@ func (s *stage) layers(
 		messages.LayerCorporate: &handlers.Corporate{
 			Ledger: p.db, Admissions: p.db, Dead: dead{p.db}, Bodies: bodies, Leader: leader, Ingress: bounds.Incarnation(), Partitions: 1,
 			Policy: func() corporate.Policy { return rules }, Now: time.Now, Probe: probe, Control: s.control,
-			LongestPark: s.longestPark, Agreements: func() (*flow.Book, error) { return known(messages.LayerCorporate), nil },
+			LongestPark: s.longestPark, Seal: p.db.Seal, Agreements: func() (*flow.Book, error) { return known(messages.LayerCorporate), nil },
 			KeepTerms: func(ctx context.Context, version string, body []byte) error {
 				return p.db.KeepSettings(ctx, postgres.KeptAgreement, version, body)
 			},

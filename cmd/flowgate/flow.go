@@ -26,7 +26,8 @@ func newFlow(g *globals) *cobra.Command {
 		Example: "  flowgate flow list\n  flowgate flow new \"[Board Summary]\"\n  flowgate flow import board-summary.yaml --submit --reason \"plan of 2026\"\n" +
 			"  flowgate flow approve \"[Board Summary]\" --reason \"ticket 4711\" --by maria",
 	}
-	cmd.AddCommand(newFlowList(g), newFlowShow(g), newFlowMatch(g), newFlowDiff(g), newFlowHistory(g), newFlowNew(g), newFlowImport(g), newFlowEdit(g))
+	cmd.AddCommand(newFlowList(g), newFlowShow(g), newFlowMatch(g), newFlowDiff(g), newFlowHistory(g), newFlowNew(g), newFlowImport(g), newFlowEdit(g),
+		newFlowRun(g))
 	for _, a := range flowActs() {
 		cmd.AddCommand(newFlowAct(g, a))
 	}

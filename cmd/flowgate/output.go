@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -45,6 +46,40 @@ func table(w io.Writer, header string, rows [][]string) error {
 		}
 	}
 	return tw.Flush()
+}
+
+// tableWidth is how wide tables with notes are, in cells of a terminal.
+const tableWidth = 100
+
+// notedTable writes a table whose rows each have a note, which may be long or empty: it stands behind its row where there is room, else
+// below it.
+func notedTable(w io.Writer, header string, rows [][]string, noted string, notes []string) error {
+	var text strings.Builder
+	if err := table(&text, header, rows); err != nil {
+		return err
+	}
+	lines := strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n")
+	widest := 0
+	for _, line := range lines {
+		widest = max(widest, cellsOf(line))
+	}
+	out := &bytes.Buffer{}
+	for i, line := range lines {
+		note := noted
+		if i > 0 {
+			note = printable(notes[i-1])
+		}
+		switch room := tableWidth - widest - 2; {
+		case note == "":
+			fmt.Fprintln(out, strings.TrimRight(line, " "))
+		case cellsOf(note) <= room:
+			fmt.Fprintf(out, "%s%s%s\n", line, strings.Repeat(" ", widest-cellsOf(line)+2), note)
+		default:
+			fmt.Fprintf(out, "%s\n    %s\n", strings.TrimRight(line, " "), strings.Join(wrapped([]string{note}, tableWidth-4), "\n    "))
+		}
+	}
+	_, err := w.Write(out.Bytes())
+	return err
 }
 
 // printable keeps control characters of strangers away from the terminal, on one line.

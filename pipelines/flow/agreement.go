@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -120,6 +121,26 @@ func (a Agreement) Complete() Agreement {
 	if a.Version == "" {
 		a.Version = a.contentVersion()
 	}
+	return a
+}
+
+// With is the agreement with parameters that a request gives in the place of its own. A value that is no JSON is left to the action to refuse.
+func (a Agreement) With(given map[string]json.RawMessage) Agreement {
+	if len(given) == 0 {
+		return a
+	}
+	all := maps.Clone(a.Parameters)
+	if all == nil {
+		all = make(map[string]any, len(given))
+	}
+	for name, raw := range given {
+		var value any
+		if json.Unmarshal(raw, &value) != nil {
+			value = raw
+		}
+		all[name] = value
+	}
+	a.Parameters = all
 	return a
 }
 

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"flowgate/messages"
@@ -43,8 +44,8 @@ func (o *Optimizer) Handle(ctx context.Context, tasks []*worker.Task) []worker.V
 			continue
 		}
 		facts := optimizer.Facts{Address: t.Address, Now: o.Now()}
-		if done := o.execute(t, &facts, policy); done != nil {
-			verdicts[i] = worker.Verdict{Action: worker.ActionFollow, Told: done, Until: o.Now().Add(followAction)}
+		if v, before := o.execute(ctx, t, &facts, policy); before {
+			verdicts[i] = v
 			continue
 		}
 		optimizer.Decide(t.Envelope, facts, policy)
@@ -57,20 +58,33 @@ func (o *Optimizer) Handle(ctx context.Context, tasks []*worker.Task) []worker.V
 // followAction is when a request is looked at again whose action is being carried out, if nobody told.
 const followAction = 10 * time.Minute
 
-// execute lets the action of a request's agreement be carried out; done is not nil where it has not ended.
-func (o *Optimizer) execute(t *worker.Task, f *optimizer.Facts, p optimizer.Policy) (done <-chan struct{}) {
+// execute lets the action of a request's agreement be carried out, with the parameters that the request gives in the place of the
+// agreement's own; before tells that the verdict stands: it has not ended, or cannot begin.
+func (o *Optimizer) execute(ctx context.Context, t *worker.Task, f *optimizer.Facts, p optimizer.Policy) (v worker.Verdict, before bool) {
 	a, executes := optimizer.Executes(t.Envelope, *f, p)
 	if !executes || o.Actions == nil {
-		return nil
+		return v, false
 	}
-	if f.Execution, done = o.Actions.Execute(t.Key, t.Envelope.Epoch, askerOf(t.Envelope.Corporate), a); f.Execution != nil {
-		return nil
+	r, err := o.Bodies.request(ctx, t.Envelope)
+	var field *messages.FieldError
+	switch {
+	case err == nil:
+	case errors.As(err, &field):
+		return o.End(ctx, t, pipelines.Invalid(err)), true
+	case gone(err, t):
+		return o.End(ctx, t, pipelines.Fail(messages.ReasonClaimMissing, "")), true
+	default:
+		return worker.Park(o.Now().Add(time.Second), err), true
+	}
+	x, done := o.Actions.Execute(t.Key, t.Envelope.Epoch, askerOf(t.Envelope.Corporate), a.With(r.Parameters))
+	if f.Execution = x; x != nil {
+		return v, false
 	}
 	if expired := pipelines.Expired(t.Envelope, f.Now); expired != nil { // its deadline goes before the action's own
 		f.Execution = &messages.Execution{Action: a.Action, Version: a.Version, Mode: messages.ExecutionFailed, Because: "the request's deadline passed before it ended"}
-		return nil
+		return v, false
 	}
-	return done
+	return worker.Verdict{Action: worker.ActionFollow, Told: done, Until: o.Now().Add(followAction)}, true
 }
 
 // askerOf is in whose name the action of a request is carried out.

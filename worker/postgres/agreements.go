@@ -101,18 +101,35 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 	return changed, nil
 }
 
-// AgreementHistory lists acts on agreements with what they made of the version, the newest first, of one agreement where a trigger is
-// given; limit 0 is 100.
-func (db *DB) AgreementHistory(ctx context.Context, trigger string, limit int) ([]flow.Entry, error) {
-	if limit <= 0 {
-		limit = defaultLimit
+// ChangeFilter chooses acts on agreements; zero fields choose everything.
+type ChangeFilter struct {
+	Trigger, By string
+	// Since and Until bound the time of the act: Since <= t < Until.
+	Since, Until time.Time
+	// Limit is the most acts. 0: 100.
+	Limit int
+}
+
+// AgreementHistory lists acts on agreements with what they made of the version, the newest first.
+func (db *DB) AgreementHistory(ctx context.Context, f ChangeFilter) ([]flow.Entry, error) {
+	if f.Limit <= 0 {
+		f.Limit = defaultLimit
 	}
 	all, err := collect(ctx, db, scanAgreement, `SELECT entry, revision FROM agreement_change
-WHERE $1 = '' OR trigger = $1 ORDER BY revision DESC, trigger, version LIMIT $2`, trigger, limit)
+WHERE ($1 = '' OR trigger = $1) AND ($2 = '' OR changed_by = $2) AND ($3::timestamptz IS NULL OR changed_at >= $3) AND ($4::timestamptz IS NULL OR changed_at < $4)
+ORDER BY revision DESC, trigger, version LIMIT $5`, f.Trigger, f.By, bound(f.Since), bound(f.Until), f.Limit)
 	if err != nil {
 		return nil, fmt.Errorf("reading the history of agreements: %w", err)
 	}
 	return append([]flow.Entry{}, all...), nil
+}
+
+// bound is a bound of time; nil: none is set.
+func bound(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }
 
 // RaiseAgreements makes every version newer than a revision that others have heard of, and returns the revision from then on: the

@@ -12,6 +12,7 @@ import (
 
 	"flowgate/messages"
 	"flowgate/pipelines/flow"
+	"flowgate/worker/postgres"
 )
 
 func written(trigger, version string) flow.Agreement {
@@ -56,7 +57,7 @@ func TestAgreementsKeepEveryVersionAndEveryAct(t *testing.T) {
 	if got := all[1].Agreement; got.Approver != "bob" || !reflect.DeepEqual(got.Parameters, want.Parameters) || got.Limits != want.Limits || !got.ValidUntil.Equal(want.ValidUntil) || all[1].Revision != 6 {
 		t.Errorf("got %+v", all[1])
 	}
-	history, err := b.AgreementHistory(t.Context(), "[A]", 0)
+	history, err := b.AgreementHistory(t.Context(), postgres.ChangeFilter{Trigger: "[A]"})
 	if err != nil || len(history) != 7 {
 		t.Fatalf("%v: %d acts", err, len(history))
 	}
@@ -67,8 +68,17 @@ func TestAgreementsKeepEveryVersionAndEveryAct(t *testing.T) {
 	if got := fmt.Sprint(acts); got != "[supersede approve submit write approve submit write]" {
 		t.Errorf("acts %s", got)
 	}
-	if none, err := b.AgreementHistory(t.Context(), "[B]", 0); err != nil || len(none) != 0 {
-		t.Errorf("%v, %v", none, err)
+	for name, c := range map[string]struct {
+		filter postgres.ChangeFilter
+		want   int
+	}{
+		"another": {postgres.ChangeFilter{Trigger: "[B]"}, 0}, "by bob": {postgres.ChangeFilter{By: "bob"}, 3}, "limit": {postgres.ChangeFilter{Limit: 2}, 2},
+		"later": {postgres.ChangeFilter{Since: time.Now().Add(time.Hour)}, 0}, "earlier": {postgres.ChangeFilter{Until: time.Now().Add(-time.Hour)}, 0},
+		"window": {postgres.ChangeFilter{Trigger: "[A]", Since: time.Now().Add(-time.Hour), Until: time.Now().Add(time.Hour)}, 7},
+	} {
+		if some, err := b.AgreementHistory(t.Context(), c.filter); err != nil || len(some) != c.want {
+			t.Errorf("%s: %v: %d acts", name, err, len(some))
+		}
 	}
 	if _, err := b.raw.Exec(t.Context(), "DELETE FROM flowgate.agreement_change"); err == nil {
 		t.Error("an act was taken back")

@@ -77,7 +77,7 @@ func TestFaultsOfTheCallerAreNamed(t *testing.T) {
 		{"an unknown model", submit(append(reason, "--wait", "--model", "gpt-0", "x")...), exitFailed, []string{"denied (model_unknown)", "field     model"}},
 		{"a deadline that has passed", submit(append(reason, "--wait", "--not-after", "2020-01-01T00:00:00Z", "x")...), exitFailed, []string{"timeout (deadline_passed)", "not_after"}},
 		{"a time that is none", submit(append(reason, "--not-after", "tomorrow", "x")...), exitUsage, []string{"--not-after", "+10m"}},
-		{"too dear", submit(append(reason, "--wait", "--model", "claude-sonnet-4-5", "--max-tokens", "200000", "x")...), exitFailed, []string{"denied (limit_request)", "max_tokens"}},
+		{"too dear", submit(append(reason, "--wait", "--model", "claude-sonnet-4-6", "--max-tokens", "200000", "x")...), exitFailed, []string{"denied (limit_request)", "max_tokens"}},
 		{"a prompt of 5 MB", submit("-f", g.file("large.json", sized(t, 5<<20))), exitUsage, []string{"field prompt", strconv.Itoa(messages.MaxRequestBytes)}},
 		{"one byte too many", submit("-f", g.file("over.json", sized(t, messages.MaxRequestBytes+1))), exitUsage, []string{"field prompt", strconv.Itoa(messages.MaxRequestBytes)}},
 		{"too large with a flag", submit("--user", "bob", "-f", g.file("full.json", sized(t, messages.MaxRequestBytes))), exitUsage, []string{"field prompt"}},

@@ -152,11 +152,11 @@ func (d *demo) load() error {
 	d.sent = append(
 		d.sent,
 		demoLine{d.key(demoDead), messages.ClassStd, []byte(`{"prompt":"Summarise the incident report of last night in two sentences.",
-			"audit_reason":"sabotage: the backend fails in the first epoch","model":"claude-sonnet-4-5","max_tokens":128,
+			"audit_reason":"sabotage: the backend fails in the first epoch","model":"claude-sonnet-4-6","max_tokens":128,
 			"metadata":{"offline_faults":[{"class":"transient","epoch":0}]}}`)},
 		demoLine{d.key(demoMalformed), messages.ClassStd, []byte(`{"prompt":"Translate the imprint.","audit_reason":"sabotage: a number as text","max_tokens":"many"}`)},
 		demoLine{d.key(demoTooDear), messages.ClassStd, []byte(`{"prompt":"Write a very long report.","audit_reason":"sabotage: could cost more than one dollar",
-			"model":"claude-sonnet-4-5","max_tokens":200000}`)},
+			"model":"claude-sonnet-4-6","max_tokens":200000}`)},
 		// The first request once more, in another class.
 		demoLine{d.sent[0].key, messages.ClassRT, d.sent[0].document},
 	)

@@ -73,7 +73,7 @@ func kinds() []kind {
 		{"good", good, messages.StatusSuccess, messages.ReasonOK, 1},
 		{"shaky", map[string]any{"metadata": faults("transient", 1)}, messages.StatusSuccess, messages.ReasonOK, 2},
 		{"wrong", map[string]any{"metadata": faults("invalid", 0)}, messages.StatusFailure, messages.ReasonBackendInvalid, 1},
-		{"dear", map[string]any{"model": "claude-sonnet-4-5", "max_tokens": 200_000}, messages.StatusDenied, messages.ReasonLimitRequest, 0},
+		{"dear", map[string]any{"model": "claude-sonnet-4-6", "max_tokens": 200_000}, messages.StatusDenied, messages.ReasonLimitRequest, 0},
 		{"long", map[string]any{"prompt": strings.Repeat("seventy thousand bytes ", 70_000/23)}, messages.StatusSuccess, messages.ReasonOK, 1},
 		{"quick", map[string]any{"priority": "high", "max_tokens": 16}, messages.StatusSuccess, messages.ReasonOK, 1},
 		{"patient", map[string]any{"priority": "low", "metadata": map[string]any{"offline_latency_ms": 400}}, messages.StatusSuccess, messages.ReasonOK, 1},

@@ -55,7 +55,7 @@ func document() func(id string) []byte {
 	const mark = "@"
 	tokens := 16
 	data, err := json.Marshal(messages.Request{
-		Prompt: mark, Model: "claude-sonnet-4-5", MaxTokens: &tokens, AuditReason: "Measuring the throughput of this installation",
+		Prompt: mark, Model: "claude-sonnet-4-6", MaxTokens: &tokens, AuditReason: "Measuring the throughput of this installation",
 	})
 	if err != nil {
 		panic(err) // the document is a constant

@@ -179,7 +179,7 @@ func (r Request) Document(now time.Time) map[string]any {
 	}
 	switch r.Kind { //nolint:exhaustive // the others are plain documents
 	case Dear:
-		doc["model"], doc["max_tokens"] = "claude-sonnet-4-5", 200_000
+		doc["model"], doc["max_tokens"] = "claude-sonnet-4-6", 200_000
 	case Limited:
 		limited := limitedModels()
 		doc["model"] = limited[r.N%len(limited)]

@@ -83,6 +83,7 @@ func (d *demo) run(ctx context.Context) error {
 	settings := configs.Default()
 	settings.Flowgate.Listen, settings.Flowgate.HTTP = "127.0.0.1:0", ""
 	settings.Flowgate.Backends.Allowed = []string{"offline"}
+	settings.AWS.Bedrock.ModelMapping["claude-sonnet-4-5"] = "claude-sonnet-4-6" // requests of users' own may name it; it is retired since
 	d.say("Starting broker, database and three layers in %s. The offline backend answers: it is no model.", d.dir)
 	var err error
 	if d.node, err = startNode(ctx, everything(d.dir, settings, d.g.logger())); err != nil {

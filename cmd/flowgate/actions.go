@@ -11,9 +11,9 @@ import (
 	"flowgate/worker/sessions"
 )
 
-// actions carries out the actions of agreements in a process that has layer 3 and the record; others deny them.
+// actions carries out the actions of agreements in a process that has that role; others deny them.
 func (n *node) actions() handlers.Actions {
-	if n.db == nil {
+	if !n.roles.has(roleActions) {
 		return nil
 	}
 	floor := actions.New(actions.Options{

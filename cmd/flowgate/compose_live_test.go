@@ -60,7 +60,11 @@ func (g *composeGround) startNATS() {
 	g.passwords = map[string]string{}
 	var lines, routes strings.Builder
 	for _, layer := range layerWords() {
-		rights := flowgate(g.t, g.dir, "topology", "plan", "--permissions", "--layer", layer)
+		roles := layer
+		if layer == "optimizer" { // as README's commands have it
+			roles = "optimizer,actions"
+		}
+		rights := flowgate(g.t, g.dir, "topology", "plan", "--permissions", "--layer", roles)
 		rights.wants(g.t, exitDone)
 		g.write("rights_"+layer+".conf", rights.stdout)
 	}
@@ -288,7 +292,24 @@ func TestComposeDeploymentWorksAndEachUserMayDoItsOwnOnly(t *testing.T) {
 			t.Fatalf("%+v: %v", result, err)
 		}
 	}
+	g.measures(ctx, producer)
 	g.mayNot(ctx)
+}
+
+// measures asks for actions, which layer 3 carries out with rights of its own.
+func (g *composeGround) measures(ctx context.Context, producer *nats.Conn) {
+	g.t.Helper()
+	for id, trigger := range map[string]string{"integration": "[Integration Test]", "performance": "[Performance Test]"} {
+		key := messages.Key{Tenant: "default", ID: id}
+		request := fmt.Appendf(nil, `{"trigger":%q,"audit_reason":"a rehearsal of compose"}`, trigger)
+		if _, err := producer.RequestWithContext(ctx, messages.RequestSubject(messages.ClassStd, key), request); err != nil {
+			g.t.Fatal(err)
+		}
+		result, err := results.Wait(ctx, producer, key, 0)
+		if err != nil || result.Execution == nil || result.Execution.Mode != messages.ExecutionReal {
+			g.t.Errorf("%s: %+v, %+v: %v", trigger, result, result.Execution, err)
+		}
+	}
 }
 
 // mayNot tries what is above the rights of a worker and of a producer.

@@ -13,6 +13,7 @@ import (
 
 	"flowgate/configs"
 	"flowgate/messages"
+	"flowgate/pipelines"
 	"flowgate/pipelines/flow"
 	"flowgate/worker"
 	"flowgate/worker/control"
@@ -154,11 +155,11 @@ func (g *globals) pausable(ctx context.Context, kind, name string) (p control.Pa
 	case worker.PauseTenant:
 		return p, messages.CheckTenant(name)
 	case worker.PauseLayer:
-		if r, found := roleNames()[strings.ToLower(name)]; found && r != roleRecorder {
+		if r, found := roleNames()[strings.ToLower(name)]; found && r != roleRecorder && r != roleActions {
 			p.Name = string(r)
 			return p, nil
 		}
-		known = shortRoles()[:len(shortRoles())-1]
+		known = shortRoles()[:len(pipelines.Chain())]
 	case worker.PauseClass:
 		for _, c := range messages.Classes() {
 			known = append(known, string(c))

@@ -23,7 +23,10 @@ func (n *node) report(began time.Time) fleet.Report {
 		r.BackendStates = n.backendStates(time.Now())
 	}
 	if n.roles.has(roleRecorder) {
-		r.Parts = []string{string(roleRecorder)}
+		r.Parts = append(r.Parts, string(roleRecorder))
+	}
+	if n.roles.has(roleActions) {
+		r.Parts = append(r.Parts, string(roleActions))
 	}
 	var err error
 	if r.Host, err = os.Hostname(); err != nil {

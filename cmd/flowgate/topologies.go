@@ -228,7 +228,11 @@ func (g *globals) planPermissions(w io.Writer, layers []string) error {
 		sets = append(sets, chosen)
 	} else {
 		for _, r := range allRoles() {
-			sets = append(sets, roles{r})
+			alone, err := parseRoles([]string{string(r)})
+			if err != nil {
+				return err
+			}
+			sets = append(sets, alone)
 		}
 	}
 	byName := make(map[string]broker.Permissions, len(sets))

@@ -111,7 +111,7 @@ func queuesOf(layer pipelines.Layer) []broker.LayerQueue {
 // duty is what the broker must permit to a process with these roles. A layer reads its queues, and publishes their states
 // again (retries), every later one, and hold, for what a purge has overtaken; calls are announced by the layer that makes them.
 func (rs roles) duty() broker.Duty {
-	d := broker.Duty{Records: rs.has(roleRecorder), Wakes: rs.layer(messages.LayerCorporate), Agrees: rs.database(), Caches: rs.layer(messages.LayerAI)}
+	d := broker.Duty{Records: rs.has(roleRecorder), Wakes: rs.layer(messages.LayerCorporate), Agrees: rs.database(), Caches: rs.layer(messages.LayerAI), Submits: rs.has(roleActions)}
 	for _, layer := range pipelines.Chain() {
 		if !rs.layer(layer.Name) {
 			continue

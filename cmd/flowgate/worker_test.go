@@ -94,11 +94,11 @@ func TestWorkersSayWhatTheyMiss(t *testing.T) {
 }
 
 func TestRolesAreThoseOfTheChain(t *testing.T) {
-	got, err := parseRoles([]string{"recorder", "optimizer", "corporate_llm", "AI", "ai"})
+	got, err := parseRoles([]string{"recorder", "actions", "corporate_llm", "AI", "ai"})
 	if err != nil || !slices.Equal(got, allRoles()) {
 		t.Errorf("got %v, %v", got, err)
 	}
-	for list, want := range map[string]bool{"ai": false, "ai,optimizer": false, "corporate": true, "recorder": true} {
+	for list, want := range map[string]bool{"ai": false, "ai,optimizer": false, "actions": true, "corporate": true, "recorder": true} {
 		got, err := parseRoles(strings.Split(list, ","))
 		if err != nil || got.database() != want {
 			t.Errorf("%s needs a database: %t, %v", list, got.database(), err)

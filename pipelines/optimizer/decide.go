@@ -101,8 +101,9 @@ func Executes(e *messages.Envelope, f Facts, p Policy) (flow.Agreement, bool) {
 func executed(s *messages.OptimizerSection, f Facts, note func(name, state, detail string)) *pipelines.Refusal {
 	x := f.Execution
 	if x == nil {
-		note("operation", "fail", "not available yet")
-		return pipelines.Deny(messages.ReasonNotAvailableYet, "", "it does not execute actions of agreements")
+		why := "this worker of layer 3 carries out no actions: start all of them with --layer optimizer,actions"
+		note("operation", "fail", why)
+		return pipelines.Deny(messages.ReasonActionUnknown, "trigger", why)
 	}
 	s.Execution = x
 	switch x.Mode {

@@ -18,6 +18,8 @@ type Duty struct {
 	Wakes bool
 	// Agrees: it reads the FLOW agreements in the database, and tells the others how they stand.
 	Agrees bool
+	// Submits: actions of agreements ask the chain, as requests of the class std, and read their results.
+	Submits bool
 	// Caches: it answers from the cache that workers share, and keeps answers there.
 	Caches bool
 	// Records: it records the streams, answers for results, and purges what every reader has passed.
@@ -78,6 +80,11 @@ func (t Topology) Permissions(d Duty) Permissions {
 	}
 	if d.Agrees {
 		p.Publish = append(p.Publish, "$KV."+BucketControl+".agreement.*")
+	}
+	if d.Submits {
+		all := messages.Key{Tenant: "*", ID: "*"}
+		p.Publish = append(p.Publish, messages.RequestSubject(messages.ClassStd, all), messages.GetResultSubject(all))
+		p.Subscribe = append(p.Subscribe, messages.ResultSubject(all))
 	}
 	if d.Caches {
 		t.cache(&p)

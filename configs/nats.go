@@ -19,6 +19,8 @@ type NATS struct {
 	// CertFile and KeyFile are the client's own certificate. NATS_CERT and NATS_KEY win over them.
 	CertFile string `yaml:"cert_file"`
 	KeyFile  string `yaml:"key_file"`
+	// ServerConfig is the configuration file of that server, where it lies on this machine: the action security_test reads who is let in.
+	ServerConfig string `yaml:"server_config"`
 	// ConnectWait is how long a start waits for a broker that is not there yet; 0s to 10m.
 	ConnectWait time.Duration `yaml:"connect_wait"`
 }

@@ -150,5 +150,27 @@ func (s Settings) secrets() map[string]string {
 	return found
 }
 
+// Secrets are the secrets that are set, by key.
+func (s Settings) Secrets() map[string]Secret {
+	all := map[string]Secret{}
+	for key, text := range s.secrets() {
+		if text != "" {
+			all[key] = NewSecret(text)
+		}
+	}
+	return all
+}
+
+// SecretFiles are the files that secrets came from, by key.
+func (l Loaded) SecretFiles() map[string]string {
+	all := map[string]string{}
+	for key, origin := range l.given {
+		if origin.SecretFile != "" {
+			all[key] = origin.SecretFile
+		}
+	}
+	return all
+}
+
 // ReadDefaults are the settings where there is neither a file nor a variable.
 func ReadDefaults() Loaded { return Loaded{Settings: Default()} }

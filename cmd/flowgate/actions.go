@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"flowgate/messages"
 	"flowgate/worker/actions"
@@ -16,6 +17,7 @@ func (n *node) actions() handlers.Actions {
 	if !n.roles.has(roleActions) {
 		return nil
 	}
+	audit := n.audit(os.LookupEnv)
 	floor := actions.New(actions.Options{
 		Functions: map[string]actions.Function{
 			actions.CostAnalysisAction:    actions.CostAnalysis(n.db, n.prices),
@@ -23,6 +25,7 @@ func (n *node) actions() handlers.Actions {
 			actions.PerformanceTestAction: actions.PerformanceTest(ownChain{n}),
 			actions.ScalabilityTestAction: actions.ScalabilityTest(ownChain{n}),
 			actions.IntegrationTestAction: actions.IntegrationTest(n.probeAll, ownChain{n}),
+			actions.SecurityTestAction:    actions.SecurityTest(audit.looks(), audit.tells),
 		},
 		History: n.db, Seal: n.seal(), Location: n.settings.Flowgate.Location(), Logger: n.log,
 	})

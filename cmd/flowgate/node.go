@@ -41,6 +41,8 @@ type launch struct {
 	// dir is the state root. A process with servers of its own has it for itself; a worker takes a free folder in it.
 	dir   string
 	roles roles
+	// config is the settings file; empty: there is none.
+	config string
 	// own lets the process start a broker and a Postgres of its own where settings name none, and make there what is
 	// missing. Without it both are an administrator's: what is missing there is told, not made.
 	own bool
@@ -62,6 +64,7 @@ type node struct {
 	settings configs.Settings
 	root     string // the state root: this process's folder is it, or lies in it
 	roles    roles
+	config   string // the settings file; empty: there is none
 	own      bool
 	seeds    []flow.Agreement // those of the settings' file
 	controls *compliance.Book
@@ -122,7 +125,7 @@ type node struct {
 // startNode starts storage, broker and the parts of the worker that the roles ask for. What was begun is undone when
 // something fails.
 func startNode(ctx context.Context, l launch) (n *node, err error) {
-	n = &node{settings: l.settings, root: l.dir, roles: l.roles, own: l.own, log: l.log, probe: l.probe, pulse: &worker.Pulse{}, broken: make(chan error, 16)}
+	n = &node{settings: l.settings, root: l.dir, roles: l.roles, config: l.config, own: l.own, log: l.log, probe: l.probe, pulse: &worker.Pulse{}, broken: make(chan error, 16)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.down.run())

@@ -37,7 +37,7 @@ func newUp(g *globals) *cobra.Command {
 				return err
 			}
 			l := everything(dir, settings, nil)
-			l.reset = reset
+			l.reset, l.config = reset, g.config
 			return serve(cmd, g, l)
 		},
 	}

@@ -28,7 +28,7 @@ func newWorker(g *globals) *cobra.Command {
 			if err != nil {
 				return environmentError{err}
 			}
-			return serve(cmd, g, launch{settings: settings, dir: dir, roles: chosen})
+			return serve(cmd, g, launch{settings: settings, dir: dir, roles: chosen, config: g.config})
 		},
 	}
 	cmd.Flags().StringSliceVar(&layers, "layer", nil, "`layers` to run: "+strings.Join(shortRoles(), ", ")+" (the layers' full names do too)")

@@ -22,6 +22,16 @@ type Credentials struct {
 // Source names where they came from.
 func (c *Credentials) Source() string { return c.source }
 
+// Ends is when the newest of them end, as the source says; zero: they do not, or nobody says. They are renewed before that.
+func (c *Credentials) Ends() time.Time {
+	if c.renewal == nil {
+		return time.Time{}
+	}
+	c.renewal.mu.Lock()
+	defer c.renewal.mu.Unlock()
+	return c.renewal.expires
+}
+
 // Ready looks for keys that hold, within ctx, so that a call can be signed. The error is for a person and holds no secret.
 func (c *Credentials) Ready(ctx context.Context) error {
 	if c.keys == nil {

@@ -95,7 +95,7 @@ func (l *Look) judge(f File, info fs.FileInfo) {
 		l.Find(High, subject, says("everybody on this machine can change it"), mend)
 	case secret && mode&othersRead != 0:
 		l.Find(High, subject, says("everybody on this machine can read the secret in it"), mend+", and change the secret")
-	case mode&groupWrite != 0 && !(owner(info) == 0 && group(info) == 0):
+	case mode&groupWrite != 0 && !ofRoot(info):
 		l.Find(Medium, subject, says("its group can change it"), mend)
 	case secret && mode&groupRead != 0 && (!f.Mounted || owner(info) != 0):
 		l.Find(Medium, subject, says("its group can read the secret in it"), mend)
@@ -122,7 +122,7 @@ func (l *Look) folders(dir string, seen map[string]bool) {
 		case info.Mode()&fs.ModeSticky != 0:
 		case mode&othersWrite != 0:
 			l.Find(High, subject, fmt.Sprintf("has mode %04o: everybody on this machine can put other files in the place of those in it", mode), "chmod o-w "+dir)
-		case direct && mode&groupWrite != 0 && !(owner(info) == 0 && group(info) == 0):
+		case direct && mode&groupWrite != 0 && !ofRoot(info):
 			l.Find(Low, subject, fmt.Sprintf("has mode %04o: its group can put other files in the place of those in it", mode), "chmod g-w "+dir)
 		}
 		dir = filepath.Dir(dir)
@@ -208,3 +208,6 @@ func group(info fs.FileInfo) int {
 	}
 	return -1
 }
+
+// ofRoot tells whether a file's group is that of root, who may everything anyway.
+func ofRoot(info fs.FileInfo) bool { return owner(info) == 0 && group(info) == 0 }

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"flowgate/messages"
 	"flowgate/worker/actions"
 	"flowgate/worker/broker"
+	"flowgate/worker/link"
 	"flowgate/worker/security"
 	"flowgate/worker/state"
 )
@@ -51,14 +51,13 @@ type guarded struct {
 func newGuarded(t *testing.T, g *ground, accounts string) *guarded {
 	t.Helper()
 	s := &guarded{t: t}
-	s.text = fmt.Sprintf("listen: \"127.0.0.1:-1\"\njetstream { store_dir: %q }\n%s", t.TempDir(), accounts)
-	s.file = g.file("nats.conf", []byte(s.text))
-	s.start()
-	at, err := url.Parse(s.member.URL())
+	ports, err := link.FreePorts(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.text = strings.Replace(s.text, "127.0.0.1:-1", at.Host, 1)
+	s.text = fmt.Sprintf("listen: \"127.0.0.1:%d\"\njetstream { store_dir: %q }\n%s", ports[0], t.TempDir(), accounts)
+	s.file = g.file("nats.conf", []byte(s.text))
+	s.start()
 	t.Cleanup(func() { s.member.Shutdown() })
 	return s
 }

@@ -20,6 +20,7 @@ type fakeOptions struct {
 	latency   time.Duration
 	rate      float64
 	burst     int
+	atOnce    int
 	faults    []string
 	seed      uint64
 	deadAfter time.Duration
@@ -41,7 +42,7 @@ func newFakeProvider(g *globals) *cobra.Command {
 			"tokens by a fixed rule, and makes trouble as often as it is told. It prints the variables that lead every backend to it, and serves\n" +
 			"until it is interrupted.\n\n" +
 			"Under /fake/ is a control door: GET /fake/calls[?request=TENANT/ID] counts calls, GET and PUT /fake/script shows and changes latency,\n" +
-			"faults, seed, rate, burst and dead_for, POST /fake/reset forgets the calls.\n\n" +
+			"faults, seed, rate, burst, at_once and dead_for, POST /fake/reset forgets the calls.\n\n" +
 			"Faults: " + wrapNames(provider.FaultNames(), 130) + ".",
 		Example: "  flowgate fake-provider --latency 200ms --rate 50 --burst 10 --fault rate_limited=0.05 --fault half=0.01\n" +
 			"  flowgate fake-provider --dead-after 20s --dead-for 30s\n" +
@@ -53,6 +54,7 @@ func newFakeProvider(g *globals) *cobra.Command {
 	flags.DurationVar(&o.latency, "latency", 200*time.Millisecond, "how long an answer takes")
 	flags.Float64Var(&o.rate, "rate", 0, "calls a second that each model takes before it answers 429 (0: without limit)")
 	flags.IntVar(&o.burst, "burst", 0, "calls that it takes at once (default: a fifth of the rate)")
+	flags.IntVar(&o.atOnce, "at-once", 0, "calls that it works on at once; those beyond wait for their turn (0: without limit)")
 	flags.StringArrayVar(&o.faults, "fault", nil, "trouble and its probability, such as `failed=0.1`; may be repeated")
 	flags.Uint64Var(&o.seed, "seed", 1, "decides which calls meet which trouble")
 	flags.DurationVar(&o.deadFor, "dead-for", 0, "refuse all connections for that long, once")
@@ -132,7 +134,7 @@ func (o *fakeOptions) run(ctx context.Context, out io.Writer, asJSON bool) error
 	if err != nil {
 		return fakeFault(err)
 	}
-	if err := s.Rehearse(r, o.rate, o.burst); err != nil {
+	if err := s.Rehearse(r, o.rate, o.burst, o.atOnce); err != nil {
 		return usageError{fmt.Errorf("%w; see `flowgate fake-provider --help`", err)}
 	}
 	served := make(chan error, 1)

@@ -91,6 +91,7 @@ func TestFakeProviderRefusesWhatItCannotDo(t *testing.T) {
 		{"--fault failed=0.7 --fault half=0.7", exitUsage, "together"},
 		{"--rate -1", exitUsage, "rate is -1"},
 		{"--rate 1 --burst -1", exitUsage, "burst is -1"},
+		{"--at-once -1", exitUsage, "at_once is -1"},
 		{"--latency -1s", exitUsage, "latency is -1s"},
 		{"--dead-after 1s", exitUsage, "needs --dead-for"},
 		{"--dead-for 100h", exitUsage, "--dead-for is 100h"},

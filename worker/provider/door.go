@@ -18,32 +18,36 @@ type Orders struct {
 	Seed    *uint64              `json:"seed,omitempty"`
 	Rate    *float64             `json:"rate,omitempty"` // 0 lifts the limit
 	Burst   *int                 `json:"burst,omitempty"`
+	AtOnce  *int                 `json:"at_once,omitempty"` // those beyond wait; 0 lifts the limit
 	// DeadFor refuses all connections for that long, the door's own among them.
 	DeadFor *string `json:"dead_for,omitempty"`
 }
 
-// MaxRate and MaxDead bound what may be ordered.
+// MaxRate, MaxAtOnce and MaxDead bound what may be ordered.
 const (
-	MaxRate = 1e6
-	MaxDead = time.Hour
+	MaxRate   = 1e6
+	MaxAtOnce = 100_000
+	MaxDead   = time.Hour
 )
 
 // state is what a rehearsal runs on at the moment.
 type state struct {
 	Rehearsal
 
-	rate  float64
-	burst int
+	rate   float64
+	burst  int
+	atOnce int
 }
 
-// Rehearse runs on numbers from now on: those of a Rehearsal in place of the script, and a limit of rate calls a second.
-func (s *Server) Rehearse(r Rehearsal, rate float64, burst int) error {
-	if err := errors.Join(r.Validate(), checkRate(rate, burst)); err != nil {
+// Rehearse runs on numbers from now on: those of a Rehearsal in place of the script, a limit of rate calls a second, and one of so many at
+// once; 0: without limit.
+func (s *Server) Rehearse(r Rehearsal, rate float64, burst, atOnce int) error {
+	if err := errors.Join(r.Validate(), checkRate(rate, burst), checkAtOnce(atOnce)); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.rehearse(state{r, rate, burst})
+	s.rehearse(state{r, rate, burst, atOnce})
 	return nil
 }
 
@@ -51,6 +55,14 @@ func (s *Server) rehearse(now state) {
 	s.now = now
 	s.SetScript(now.Script())
 	s.SetLimit(now.rate, now.burst)
+	s.SetAtOnce(now.atOnce)
+}
+
+func checkAtOnce(n int) error {
+	if n < 0 || n > MaxAtOnce {
+		return fmt.Errorf("at_once is %d, must be 0 (no limit) to %d calls", n, MaxAtOnce)
+	}
+	return nil
 }
 
 func checkRate(rate float64, burst int) error {
@@ -104,7 +116,7 @@ func (s state) orders() Orders {
 	if faults == nil {
 		faults = map[Outcome]float64{}
 	}
-	return Orders{Latency: &latency, Faults: &faults, Seed: &s.Seed, Rate: &s.rate, Burst: &s.burst}
+	return Orders{Latency: &latency, Faults: &faults, Seed: &s.Seed, Rate: &s.rate, Burst: &s.burst, AtOnce: &s.atOnce}
 }
 
 const maxOrders = 64 << 10
@@ -114,7 +126,7 @@ func (s *Server) order(w http.ResponseWriter, r *http.Request) {
 	in := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxOrders))
 	in.DisallowUnknownFields()
 	if err := in.Decode(&o); err != nil {
-		known := "latency, faults, seed, rate, burst, dead_for"
+		known := "latency, faults, seed, rate, burst, at_once, dead_for"
 		writeJSON(w, http.StatusBadRequest, map[string]string{"error": "the body must be a JSON object with some of " + known + ": " + plain(err)})
 		return
 	}
@@ -155,10 +167,13 @@ func (s state) with(o Orders) (state, time.Duration, error) {
 	if o.Burst != nil {
 		s.burst = *o.Burst
 	}
+	if o.AtOnce != nil {
+		s.atOnce = *o.AtOnce
+	}
 	if dead < 0 || dead > MaxDead {
 		err2 = fmt.Errorf("dead_for is %s, must be 0 to %s", dead, MaxDead)
 	}
-	return s, dead, errors.Join(err1, err2, s.Validate(), checkRate(s.rate, s.burst))
+	return s, dead, errors.Join(err1, err2, s.Validate(), checkRate(s.rate, s.burst), checkAtOnce(s.atOnce))
 }
 
 func duration(field string, text *string, otherwise time.Duration) (time.Duration, error) {

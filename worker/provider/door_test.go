@@ -32,13 +32,13 @@ func knock(t *testing.T, s *Server, method, path, body string, origin string) (i
 
 func TestTheDoorChangesWhatIsNamedAndNothingElse(t *testing.T) {
 	s := begin(t, Options{Door: true})
-	if err := s.Rehearse(Rehearsal{Seed: 7}, 0, 0); err != nil {
+	if err := s.Rehearse(Rehearsal{Seed: 7}, 0, 0, 0); err != nil {
 		t.Fatal(err)
 	}
 	for _, step := range []struct{ order, state string }{
-		{`{"faults":{"failed":1}}`, `{"latency":"0s","faults":{"failed":1},"seed":7,"rate":0,"burst":0}`},
-		{`{"rate":2.5,"burst":3}`, `{"latency":"0s","faults":{"failed":1},"seed":7,"rate":2.5,"burst":3}`},
-		{`{"latency":"5ms","seed":8}`, `{"latency":"5ms","faults":{"failed":1},"seed":8,"rate":2.5,"burst":3}`},
+		{`{"faults":{"failed":1}}`, `{"latency":"0s","faults":{"failed":1},"seed":7,"rate":0,"burst":0,"at_once":0}`},
+		{`{"rate":2.5,"burst":3}`, `{"latency":"0s","faults":{"failed":1},"seed":7,"rate":2.5,"burst":3,"at_once":0}`},
+		{`{"latency":"5ms","seed":8,"at_once":2}`, `{"latency":"5ms","faults":{"failed":1},"seed":8,"rate":2.5,"burst":3,"at_once":2}`},
 	} {
 		if status, said := knock(t, s, http.MethodPut, "/fake/script", step.order, ""); status != 200 || said != step.state {
 			t.Errorf("%s: %d %s", step.order, status, said)
@@ -67,6 +67,7 @@ func TestTheDoorRefusesWhatItDoesNotUnderstand(t *testing.T) {
 		`{"rates":1}`:                        "unknown field",
 		`{"rate":-1}`:                        "rate is -1",
 		`{"burst":-1}`:                       "burst is -1",
+		`{"at_once":-1}`:                     "at_once is -1",
 		`{"latency":"fast"}`:                 "must be a duration",
 		`{"latency":"-1s"}`:                  "latency is -1s",
 		`{"dead_for":"99h"}`:                 "dead_for is 99h",

@@ -36,6 +36,8 @@ type Options struct {
 	// Rate is how many calls a second a model takes, Burst how many at once; Rate 0: without limit.
 	Rate  float64
 	Burst int
+	// AtOnce is how many calls are worked on at once, of all models together; those beyond wait; 0: without limit.
+	AtOnce int
 	// MaxCalls is how many calls the books keep one by one, the newest; 0: MaxCalls. Totals count all.
 	MaxCalls int
 	// Door opens the control door under /fake/, for whoever can reach the port.
@@ -51,6 +53,7 @@ type Server struct {
 	handler http.Handler
 	books   *books
 	limits  limiter
+	seats   seats
 	keys    keyring
 	script  atomic.Pointer[func(Ask) Reply]
 	seq     atomic.Uint64
@@ -94,9 +97,10 @@ func New(o Options) (*Server, error) {
 		gates: make(map[string]*Gate), reset: make(map[string]bool),
 	}
 	s.SetLimit(o.Rate, o.Burst)
+	s.SetAtOnce(o.AtOnce)
 	s.keys.set(o.Key, o.AWS)
 	s.SetScript(o.Script)
-	s.now = state{rate: o.Rate, burst: o.Burst}
+	s.now = state{rate: o.Rate, burst: o.Burst, atOnce: o.AtOnce}
 	s.handler = s.routes()
 	return s, nil
 }
@@ -121,6 +125,9 @@ func (s *Server) SetScript(script func(Ask) Reply) {
 // SetLimit changes how many calls a second each model takes, and how many at once (0: a fifth of the rate); rate 0 lifts the
 // limit.
 func (s *Server) SetLimit(rate float64, burst int) { s.limits.set(rate, burstOf(rate, burst)) }
+
+// SetAtOnce changes how many calls are worked on at once; those beyond wait for their turn. 0 lifts the limit.
+func (s *Server) SetAtOnce(n int) { s.seats.set(n) }
 
 // TellLimit says whether the headers of answers tell how a limit stands, as they do from the start. Without them only the
 // Retry-After of a refused call does.

@@ -112,6 +112,11 @@ func (s *Server) reply(w http.ResponseWriter, r *http.Request, d dialect, q *que
 	if gate := s.gate(c.RequestID); gate != nil {
 		gate.wait(r.Context())
 	}
+	up, ok := s.seats.take(r.Context())
+	if !ok {
+		return
+	}
+	defer up()
 	if reply.After > 0 && !pause(r.Context(), reply.After) {
 		return
 	}

@@ -281,7 +281,7 @@ type AISection struct {
 	// CostMicroUSD is computed from Usage and the price row of PriceVersion.
 	CostMicroUSD int64  `json:"cost_microusd"`
 	PriceVersion string `json:"price_version,omitempty"`
-	// ProcessingSeconds is the time of the call that answered.
+	// ProcessingSeconds is the time of the call that answered, alone.
 	ProcessingSeconds float64 `json:"processing_seconds"`
 	Attempts          int     `json:"attempts"`
 	// Findings are of what the backend was asked.
@@ -352,6 +352,10 @@ type Attempt struct {
 	DurationMS int64     `json:"duration_ms"`
 	// Tries counts the calls of this attempt: quick retries need no state of their own where nothing was billed.
 	Tries int `json:"tries,omitempty"`
+	// Retried counts by class the faults after which the attempt went on with a quick retry; that which ended it is not among them.
+	Retried map[string]int `json:"retried,omitempty"`
+	// CallMS is how long the last call took, without waits and quick retries before it.
+	CallMS int64 `json:"call_ms,omitempty"`
 	// Repeats counts further attempts like this one that were folded into it (waiting for a busy backend).
 	Repeats int `json:"repeats,omitempty"`
 	// Billing decides what CostMicroUSD is: 0, the cost, or the bound.

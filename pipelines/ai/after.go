@@ -3,6 +3,7 @@ package ai
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -191,11 +192,24 @@ func Append(history []messages.Attempt, a messages.Attempt) []messages.Attempt {
 			a.StartedAt = last.StartedAt
 			a.DurationMS += last.DurationMS
 			a.Tries += last.Tries
+			a.Retried = sum(a.Retried, last.Retried)
 			history = slices.Concat(history[:i], history[i+1:])
 			break
 		}
 	}
 	return append(slices.Clip(history), a)
+}
+
+// sum adds up two counts, both left as they are.
+func sum(a, b map[string]int) map[string]int {
+	if len(b) == 0 {
+		return a
+	}
+	both := maps.Clone(b)
+	for class, n := range a {
+		both[class] += n
+	}
+	return both
 }
 
 // waited tells whether an attempt only waited for a busy backend: as many of those as the deadline allows may follow.

@@ -23,7 +23,7 @@ func (a *AI) answered(ctx context.Context, x *turn, attempt messages.Attempt, an
 	s := a.section(x.Task, messages.VerdictProcessed, messages.ReasonOK)
 	s.Backend, s.Model, s.Region = x.plan.Backend.Name, x.plan.Call.Model, x.plan.Backend.Region
 	s.CostMicroUSD, s.PriceVersion = attempt.CostMicroUSD, x.plan.Row.Version
-	s.ProcessingSeconds = float64(attempt.DurationMS) / 1000
+	s.ProcessingSeconds = float64(attempt.CallMS) / 1000
 	refused := a.conclude(x, s, answer)
 	if refused == nil {
 		a.keep(ctx, x, s, answer, attempt)

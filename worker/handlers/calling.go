@@ -100,7 +100,7 @@ func (a *AI) try(ctx context.Context, x *turn, attempt *messages.Attempt) (answe
 			return answer, nil, &lost
 		}
 	}
-	answer, fault, attempt.Tries = a.call(ctx, x, attempt.StartedAt, p)
+	answer, fault = a.call(ctx, x, attempt, p)
 	a.Probe.At(worker.StepCalled, "ai", x.Key)
 	return answer, fault, nil
 }
@@ -133,10 +133,11 @@ func (a *AI) announce(ctx context.Context, x *turn, attempt messages.Attempt) (w
 	return worker.Park(a.Now().Add(time.Second), fmt.Errorf("announcing a call: %w", receipt.Err)), true
 }
 
-// call asks the backend, with quick retries where nothing was billed.
-func (a *AI) call(ctx context.Context, x *turn, since time.Time, p *pass) (ai.Answer, *ai.Fault, int) {
+// call asks the backend, with quick retries where nothing was billed, and notes in the attempt what it took.
+func (a *AI) call(ctx context.Context, x *turn, attempt *messages.Attempt, p *pass) (ai.Answer, *ai.Fault) {
+	since := attempt.StartedAt
 	if x.Open != nil && a.Now().Sub(since) > announcedFor && !a.mine(ctx, x) {
-		return ai.Answer{}, &ai.Fault{Class: ai.ClassDrained, Code: "overtaken", Detail: "too long after it was announced, so that another may have taken over; nothing was sent"}, 0
+		return ai.Answer{}, &ai.Fault{Class: ai.ClassDrained, Code: "overtaken", Detail: "too long after it was announced, so that another may have taken over; nothing was sent"}
 	}
 	if !x.Envelope.NotAfter.IsZero() {
 		var cancel context.CancelFunc
@@ -147,9 +148,10 @@ func (a *AI) call(ctx context.Context, x *turn, since time.Time, p *pass) (ai.An
 	for tries := 1; ; tries++ {
 		p.sent = a.Now()
 		answer, err := a.backend(x.plan.Backend.Name).Call(ctx, x.plan.Call)
+		attempt.Tries, attempt.CallMS = tries, a.Now().Sub(p.sent).Milliseconds()
 		if err == nil {
 			p.came(nil, answer.Quota)
-			return answer, nil, tries
+			return answer, nil
 		}
 		var fault *ai.Fault
 		if !errors.As(err, &fault) {
@@ -158,13 +160,17 @@ func (a *AI) call(ctx context.Context, x *turn, since time.Time, p *pass) (ai.An
 		p.came(a.blamed(x, fault), fault.Quota)
 		step, _ := ai.Next(nil, fault, tries, a.Now().Sub(since), 1, ai.Retry{Attempts: 1})
 		if step != ai.StepQuick || !quick().Pause(ctx, tries) || a.cancelled(x.Task) != nil || x.Open != nil && !a.mine(ctx, x) {
-			return ai.Answer{}, fault, tries
+			return ai.Answer{}, fault
 		}
 		next, _ := a.enter(ctx, x, quickPatience)
 		if next == nil {
-			return ai.Answer{}, fault, tries
+			return ai.Answer{}, fault
 		}
 		p = next
+		if attempt.Retried == nil {
+			attempt.Retried = make(map[string]int)
+		}
+		attempt.Retried[string(fault.Class)]++
 	}
 }
 

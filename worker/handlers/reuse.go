@@ -145,6 +145,6 @@ func (a *AI) keep(ctx context.Context, x *turn, s *messages.AISection, answer ai
 	a.Cache.Put(ctx, cache.Entry{
 		Key: use.Key, Family: use.Family, Created: now, Expires: now.Add(use.TTL), Model: s.Model, Backend: s.Backend, Region: s.Region,
 		Maker: x.ID, Request: asked, Response: response, Usage: answer.Usage,
-		Seconds: float64(attempt.DurationMS) / 1000, CostMicroUSD: attempt.CostMicroUSD,
+		Seconds: float64(attempt.CallMS) / 1000, CostMicroUSD: attempt.CostMicroUSD,
 	})
 }

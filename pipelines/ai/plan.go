@@ -348,7 +348,7 @@ func Validate(e *messages.Envelope, book *flow.Book, tenant string, now time.Tim
 		reason = messages.ReasonAgreementExpired
 	}
 	if reason != "" {
-		return pipelines.Deny(reason, "trigger", a.Version)
+		return pipelines.Deny(reason, "trigger", a.Named())
 	}
 	return nil
 }

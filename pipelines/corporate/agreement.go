@@ -94,7 +94,7 @@ func checkAgreement(d *Decision, s *Seen, f Facts, p Policy) (string, string, *r
 		if a.By == "" {
 			return fail, a.Version, pipelines.Deny(reason, "trigger", "")
 		}
-		return deny(reason, a.Version)
+		return fail, a.Version, pipelines.Deny(reason, "trigger", a.Named())
 	}
 	if allowed := a.Allowed.Purposes; len(allowed) > 0 && !slices.Contains(allowed, d.Section.Purpose) {
 		detail := "the agreement is for " + strings.Join(allowed, ", ")

@@ -74,6 +74,9 @@ type Agreement struct {
 	SLASeconds float64 `json:"sla_seconds,omitempty"`
 }
 
+// Named says in words which version of which agreement it is.
+func (a Agreement) Named() string { return a.Trigger + " version " + a.Version }
+
 // Everybody stands for all tenants in default_for.
 const Everybody = "*"
 

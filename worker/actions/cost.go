@@ -1,8 +1,10 @@
 package actions
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"flowgate/pipelines/flow"
@@ -16,6 +18,7 @@ const CostAnalysisAction = "cost_analysis"
 // Spending is where costs are on record.
 type Spending interface {
 	CostGroups(ctx context.Context, tenant string, since, until time.Time, zone string) ([]postgres.CostGroup, error)
+	Usages(ctx context.Context, tenant string, since, until time.Time) ([]postgres.UsageGroup, error)
 	PaidAgain(ctx context.Context, tenant string, since, until time.Time) (postgres.Repeated, error)
 }
 
@@ -65,7 +68,7 @@ type CostSavings struct {
 }
 
 // CheaperModel says what the answers of one model would have cost by the prices of another one that answered in the same window at
-// least as reliably.
+// least as large a part of what it was asked. Each answer is priced on its own, as its bill would be. Requests are those answers.
 type CheaperModel struct {
 	Model        string `json:"model"`
 	Instead      string `json:"instead"`
@@ -86,15 +89,14 @@ func CostAnalysis(spending Spending, prices *pricing.Table) Function {
 		if err != nil {
 			return Measured{}, err
 		}
-		groups, err := spending.CostGroups(ctx, o.Tenant, w.Since, w.Until, o.Location.String())
-		if err != nil {
+		groups, err1 := spending.CostGroups(ctx, o.Tenant, w.Since, w.Until, o.Location.String())
+		usages, err2 := spending.Usages(ctx, o.Tenant, w.Since, w.Until)
+		again, err3 := spending.PaidAgain(ctx, o.Tenant, w.Since, w.Until)
+		if errors.Join(err1, err2, err3) != nil {
 			return Measured{}, errors.New("the costs on record cannot be read")
 		}
-		again, err := spending.PaidAgain(ctx, o.Tenant, w.Since, w.Until)
-		if err != nil {
-			return Measured{}, errors.New("the costs on record cannot be read")
-		}
-		r := reportCosts(w, groups, again, prices, o.Now)
+		r := reportCosts(w, groups, again)
+		r.Savings.CheaperModels = cheaperModels(groups, usages, prices, o.Now)
 		return Measured{Document: r, Samples: r.Requests, Confidence: flow.Confidence(r.Requests, r.MeanMicroUSD, r.SpreadMicroUSD)}, nil
 	}
 }
@@ -113,7 +115,7 @@ func lastDays(o Order) (Window, error) {
 	return Window{Since: o.Now.AddDate(0, 0, -days).UTC(), Until: o.Now.UTC()}, nil
 }
 
-func reportCosts(w Window, groups []postgres.CostGroup, again postgres.Repeated, prices *pricing.Table, now time.Time) *CostReport {
+func reportCosts(w Window, groups []postgres.CostGroup, again postgres.Repeated) *CostReport {
 	r := &CostReport{
 		Window: w, ByModel: []CostShare{}, ByUser: []CostShare{}, ByDepartment: []CostShare{}, ByDay: []CostShare{},
 		Savings: CostSavings{PaidAgainRequests: again.Requests, PaidAgainMicroUSD: again.CostMicroUSD, CheaperModels: []CheaperModel{}, Note: cheaperNote},
@@ -124,11 +126,10 @@ func reportCosts(w Window, groups []postgres.CostGroup, again postgres.Repeated,
 			r.Savings.CachedRequests, r.Savings.CachedMicroUSD = g.ReusedRequests, g.SavedMicroUSD
 		}
 	}
-	var models []postgres.CostGroup
 	into := map[string]*[]CostShare{"model": &r.ByModel, "user": &r.ByUser, "department": &r.ByDepartment, "day": &r.ByDay}
 	for _, g := range groups {
 		shares, known := into[g.By]
-		if !known {
+		if !known || g.Requests == 0 {
 			continue
 		}
 		share := CostShare{Name: g.Name, Requests: g.Requests, CostMicroUSD: g.CostMicroUSD, TokensIn: g.Usage.Input(), TokensOut: g.Usage.Output}
@@ -136,39 +137,52 @@ func reportCosts(w Window, groups []postgres.CostGroup, again postgres.Repeated,
 			share.Share = float64(g.CostMicroUSD) / float64(r.CostMicroUSD)
 		}
 		*shares = append(*shares, share)
-		if g.By == "model" {
-			models = append(models, g)
-		}
-	}
-	for _, m := range models {
-		if c, found := cheaper(m, models, prices, now); found {
-			r.Savings.CheaperModels = append(r.Savings.CheaperModels, c)
-		}
 	}
 	return r
 }
 
-// cheaper finds the cheapest model by whose prices a model's answers would have cost less, of those that answered at least as large a
-// part of what they were asked.
-func cheaper(m postgres.CostGroup, models []postgres.CostGroup, prices *pricing.Table, now time.Time) (best CheaperModel, found bool) {
-	own, has := prices.Row(m.Name, now)
-	if !has || m.Requests == 0 {
-		return best, false
-	}
-	cost := own.Cost(m.Usage)
-	for _, other := range models {
-		row, has := prices.Row(other.Name, now)
-		if other.Name == m.Name || !has || other.Answered*m.Requests < m.Answered*other.Requests {
-			continue
+// cheaperModels finds for each model the one by whose prices its answers would have cost least, where that is less: what saves most first.
+func cheaperModels(groups []postgres.CostGroup, usages []postgres.UsageGroup, prices *pricing.Table, now time.Time) []CheaperModel {
+	models := slices.DeleteFunc(slices.Clone(groups), func(g postgres.CostGroup) bool { return g.By != "model" || g.Answered == 0 })
+	all := []CheaperModel{}
+	for _, m := range models {
+		own := slices.DeleteFunc(slices.Clone(usages), func(u postgres.UsageGroup) bool { return u.Model != m.Name })
+		var best CheaperModel
+		for _, other := range models {
+			if other.Name == m.Name || other.Answered*(m.Answered+m.Failed) < m.Answered*(other.Answered+other.Failed) {
+				continue
+			}
+			if c := instead(m.Name, other.Name, own, prices, now); c.Saves > best.Saves {
+				best = c
+			}
 		}
-		would := row.Cost(m.Usage)
-		if would >= cost || found && would >= best.WouldCost {
-			continue
-		}
-		best, found = CheaperModel{Model: m.Name, Instead: other.Name, Requests: m.Requests, CostMicroUSD: cost, WouldCost: would, Saves: cost - would}, true
-		if would > 0 {
-			best.Times = float64(cost) / float64(would)
+		if best.Saves > 0 {
+			all = append(all, best)
 		}
 	}
-	return best, found
+	slices.SortStableFunc(all, func(a, b CheaperModel) int { return cmp.Compare(b.Saves, a.Saves) })
+	return all
+}
+
+// instead prices the answers of one model by the rows of both. An answer that either cannot price is left out.
+func instead(model, other string, usages []postgres.UsageGroup, prices *pricing.Table, now time.Time) CheaperModel {
+	c := CheaperModel{Model: model, Instead: other}
+	own, has := prices.Row(model, now)
+	row, also := prices.Row(other, now)
+	if !has || !also {
+		return c
+	}
+	for _, u := range usages {
+		if !own.Prices(u.Usage) || !row.Prices(u.Usage) {
+			continue
+		}
+		c.Requests += u.Requests
+		c.CostMicroUSD += u.Requests * own.Cost(u.Usage)
+		c.WouldCost += u.Requests * row.Cost(u.Usage)
+	}
+	c.Saves = c.CostMicroUSD - c.WouldCost
+	if c.WouldCost > 0 {
+		c.Times = float64(c.CostMicroUSD) / float64(c.WouldCost)
+	}
+	return c
 }

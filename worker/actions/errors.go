@@ -27,11 +27,14 @@ type ErrorReport struct {
 	// Attempts and Requests are all that there were, FailedAttempts and FailedRequests those that came to nothing.
 	Attempts       int64 `json:"attempts"`
 	FailedAttempts int64 `json:"failed_attempts"`
+	// RetriedCalls failed too, and the attempts that they were made in went on after them.
+	RetriedCalls   int64 `json:"retried_calls"`
 	Requests       int64 `json:"requests"`
 	FailedRequests int64 `json:"failed_requests"`
 	// DeadLetters can be replayed.
 	DeadLetters int64 `json:"dead_letters"`
 
+	// ByClass and ByBackend count failed attempts and retried calls, ByReason and ByLayer failed requests.
 	ByClass   []ErrorGroup `json:"by_class"`
 	ByReason  []ErrorGroup `json:"by_reason"`
 	ByLayer   []ErrorGroup `json:"by_layer"`
@@ -75,10 +78,13 @@ func ErrorAnalysis(failing Failing) Function {
 func reportErrors(w Window, groups []postgres.FaultGroup, attempts, outcomes int64) *ErrorReport {
 	r := &ErrorReport{Window: w, Attempts: attempts, Requests: outcomes}
 	for _, g := range groups {
-		if g.Class != "" {
-			r.FailedAttempts += g.Count
-		} else {
+		switch {
+		case g.Class == "":
 			r.FailedRequests, r.DeadLetters = r.FailedRequests+g.Count, r.DeadLetters+g.Replayable
+		case g.Retried:
+			r.RetriedCalls += g.Count
+		default:
+			r.FailedAttempts += g.Count
 		}
 	}
 	by := func(all int64, fits func(postgres.FaultGroup) bool, name func(postgres.FaultGroup) ErrorGroup) []ErrorGroup {
@@ -86,8 +92,9 @@ func reportErrors(w Window, groups []postgres.FaultGroup, attempts, outcomes int
 	}
 	ofAttempt := func(g postgres.FaultGroup) bool { return g.Class != "" }
 	ofRequest := func(g postgres.FaultGroup) bool { return g.Class == "" }
-	r.ByClass = by(r.FailedAttempts, ofAttempt, func(g postgres.FaultGroup) ErrorGroup { return ErrorGroup{Name: g.Class, Backend: g.Backend} })
-	r.ByBackend = by(r.FailedAttempts, ofAttempt, func(g postgres.FaultGroup) ErrorGroup { return ErrorGroup{Name: g.Backend} })
+	calls := r.FailedAttempts + r.RetriedCalls
+	r.ByClass = by(calls, ofAttempt, func(g postgres.FaultGroup) ErrorGroup { return ErrorGroup{Name: g.Class, Backend: g.Backend} })
+	r.ByBackend = by(calls, ofAttempt, func(g postgres.FaultGroup) ErrorGroup { return ErrorGroup{Name: g.Backend} })
 	r.ByReason = by(r.FailedRequests, ofRequest, func(g postgres.FaultGroup) ErrorGroup {
 		return ErrorGroup{Name: g.Reason, Next: messages.Explain(messages.Reason(g.Reason)).Next}
 	})

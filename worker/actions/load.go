@@ -35,9 +35,11 @@ type Step struct {
 	// Seconds is how long it took, PerSecond how many requests were answered in a second of it.
 	Seconds   float64 `json:"seconds"`
 	PerSecond float64 `json:"per_second"`
-	// Latency is from the submission of a request to the end of its last layer, Model of the calls that answered.
+	// Latency is from the submission of a request to the end of its last layer, Model the backend's part of it: the call that answered,
+	// as its attempt has it on record; Gateway is what remains, waits and calls that failed among it.
 	Latency Quantiles `json:"latency_seconds"`
 	Model   Quantiles `json:"model_seconds"`
+	Gateway Quantiles `json:"gateway_seconds"`
 	// Reasons counts what failed, by reason.
 	Reasons      map[messages.Reason]int `json:"reasons,omitempty"`
 	CostMicroUSD int64                   `json:"cost_microusd"`
@@ -47,17 +49,33 @@ type Step struct {
 	Backends []string `json:"backends,omitempty"`
 }
 
-// load asks the same question many times, so many at once, each without the cache.
-func load(ctx context.Context, c Chain, o Order, name string, requests, atOnce int) (Step, error) {
+// load asks one question in steps.
+type load struct {
+	chain    Chain
+	order    Order
+	question messages.Request
+	// spent is what all steps have cost.
+	spent int64
+}
+
+// newLoad reads what is to be asked.
+func newLoad(c Chain, o Order) (*load, error) {
+	q, err := question(o)
+	return &load{chain: c, order: o, question: q}, err
+}
+
+// times are those of the requests that were answered.
+type times struct {
+	latency, model, gateway []float64
+	first, last             time.Time
+}
+
+// step asks many times, so many at once, each without the cache.
+func (l *load) step(ctx context.Context, name string, requests, atOnce int) (Step, error) {
 	s := Step{AtOnce: atOnce, Requests: requests, Reasons: make(map[messages.Reason]int)}
-	document, err := question(o)
-	if err != nil {
-		return s, err
-	}
 	var mu sync.Mutex
-	var latency, model []float64
+	var all times
 	var faults []error
-	var first, last time.Time
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	next := make(chan int)
@@ -65,22 +83,14 @@ func load(ctx context.Context, c Chain, o Order, name string, requests, atOnce i
 	for range min(atOnce, requests) {
 		going.Go(func() {
 			for i := range next {
-				r, err := o.ask(ctx, c, fmt.Sprintf("%s-%d", name, i), document)
+				r, err := l.order.ask(ctx, l.chain, fmt.Sprintf("%s-%d", name, i), l.question)
 				mu.Lock()
+				if err == nil {
+					s.add(r, &all)
+					err = l.pay(r)
+				}
 				if err != nil {
 					faults = append(faults, err)
-					cancel()
-				} else {
-					s.add(r, &latency, &model)
-					if first.IsZero() || r.SubmittedAt.Before(first) {
-						first = r.SubmittedAt
-					}
-					if r.FinishedAt.After(last) {
-						last = r.FinishedAt
-					}
-				}
-				if most := o.Agreement.Limits.RequestMicroUSD; most > 0 && s.CostMicroUSD > most {
-					faults = append(faults, fmt.Errorf("it cost more than the agreement's limit of %d micro-dollars a request", most))
 					cancel()
 				}
 				mu.Unlock()
@@ -103,17 +113,34 @@ func load(ctx context.Context, c Chain, o Order, name string, requests, atOnce i
 	case ctx.Err() != nil:
 		return s, fmt.Errorf("the load with %d at once did not end in its time", atOnce)
 	}
-	s.Seconds = last.Sub(first).Seconds() // by the results: where they are of a run before a crash, that one is measured
+	s.Seconds = all.last.Sub(all.first).Seconds() // by the results: where they are of a run before a crash, that one is measured
 	if s.Seconds > 0 {
-		s.PerSecond = float64(len(latency)) / s.Seconds
+		s.PerSecond = float64(len(all.latency)) / s.Seconds
 	}
-	s.Latency, s.Model = quantiles(latency), quantiles(model)
+	s.Latency, s.Model, s.Gateway = quantiles(all.latency), quantiles(all.model), quantiles(all.gateway)
 	slices.Sort(s.Backends)
 	return s, nil
 }
 
+// pay counts what a request cost, and ends a load that its agreement has no more money for.
+func (l *load) pay(r messages.Result) error {
+	if r.Metadata != nil {
+		l.spent += r.Metadata.CostMicroUSD
+	}
+	if most := l.order.Agreement.Limits.RequestMicroUSD; most > 0 && l.spent > most {
+		return fmt.Errorf("it cost more than the agreement's limit of %d micro-dollars a request", most)
+	}
+	return nil
+}
+
 // add counts one result.
-func (s *Step) add(r messages.Result, latency, model *[]float64) {
+func (s *Step) add(r messages.Result, all *times) {
+	if all.first.IsZero() || r.SubmittedAt.Before(all.first) {
+		all.first = r.SubmittedAt
+	}
+	if r.FinishedAt.After(all.last) {
+		all.last = r.FinishedAt
+	}
 	if m := r.Metadata; m != nil {
 		s.CostMicroUSD, s.TokensIn, s.TokensOut = s.CostMicroUSD+m.CostMicroUSD, s.TokensIn+m.Tokens.Input, s.TokensOut+m.Tokens.Output
 	}
@@ -122,9 +149,10 @@ func (s *Step) add(r messages.Result, latency, model *[]float64) {
 		s.Reasons[r.Reason]++
 		return
 	}
-	*latency = append(*latency, r.FinishedAt.Sub(r.SubmittedAt).Seconds())
+	took := r.FinishedAt.Sub(r.SubmittedAt).Seconds()
+	all.latency = append(all.latency, took)
 	if m := r.Metadata; m != nil {
-		*model = append(*model, m.ProcessingTime)
+		all.model, all.gateway = append(all.model, m.ProcessingTime), append(all.gateway, max(took-m.ProcessingTime, 0))
 		if !slices.Contains(s.Backends, m.Backend) {
 			s.Backends = append(s.Backends, m.Backend)
 		}

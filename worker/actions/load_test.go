@@ -131,7 +131,10 @@ func TestScalabilityFindsTheKnee(t *testing.T) {
 		"a limit of 32 at once": {newServer(32, 100*time.Millisecond), nil, 32, "throughput"},
 		"a limit of 1":          {newServer(1, 100*time.Millisecond), nil, 1, "throughput"},
 		"none that was tried":   {newServer(1000, 100*time.Millisecond), map[string]any{"most_at_once": 16}, 16, "the most that was tried"},
-		"errors from 8 at once": {&server{slots: make(chan struct{}, 1000), latency: 100 * time.Millisecond, failing: 7, asked: map[string]int{}}, nil, 4, "errors"},
+		"a limit of 37":         {newServer(37, 100*time.Millisecond), nil, 37, "throughput"},
+		"a limit near a step":   {newServer(50, 100*time.Millisecond), map[string]any{"most_at_once": 64}, 50, "throughput"},
+		"long steps":            {newServer(90, 100*time.Millisecond), map[string]any{"most_at_once": 256, "requests_each": 20}, 102, "throughput"},
+		"errors from 8 at once": {&server{slots: make(chan struct{}, 1000), latency: 100 * time.Millisecond, failing: 7, asked: map[string]int{}}, nil, 7, "errors"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -139,11 +142,35 @@ func TestScalabilityFindsTheKnee(t *testing.T) {
 				var r actions.ScalabilityReport
 				x := ran(t, actions.ScalabilityTest(c.server), c.parameters, &r)
 				if x.Mode != messages.ExecutionReal || r.Knee != c.knee || r.Limit != c.limit {
-					t.Errorf("%+v: knee %d, limit %s, steps %+v", x, r.Knee, r.Limit, r.Steps)
+					t.Errorf("%s: knee %d of less than %d, limit %s, steps %+v", x.Because, r.Knee, r.Over, r.Limit, r.Steps)
+				}
+				if found := r.Over > r.Knee && r.Over-r.Knee <= max(r.Knee/32, 1); r.Limit != "the most that was tried" && !found || r.Steps[len(r.Steps)-1].AtOnce < r.Over {
+					t.Errorf("the knee is %d of less than %d", r.Knee, r.Over)
 				}
 			})
 		})
 	}
+}
+
+// TestScalabilityStopsWhereTimeOrMoneyEnd: what was found until then stands, with the gap that is left.
+func TestScalabilityStopsWhereTimeOrMoneyEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, change := range map[string]func(*flow.Agreement){
+			"money": func(a *flow.Agreement) { a.Limits.RequestMicroUSD = 3 * (382 + 143) },
+			"time":  func(a *flow.Agreement) { a.SLASeconds = 3.3 },
+		} {
+			s := newServer(37, 100*time.Millisecond)
+			f := actions.New(actions.Options{Functions: map[string]actions.Function{"x": actions.ScalabilityTest(s)}})
+			a := flow.Agreement{Trigger: "[X]", Action: "x", SLASeconds: 3600}
+			change(&a)
+			x := executed(t, f, a)
+			var r actions.ScalabilityReport
+			if err := json.Unmarshal(x.Result, &r); err != nil || r.Knee != 32 || r.Over != 64 || len(s.asked) != 382 {
+				t.Errorf("%s: %v: %s, knee %d of less than %d after %d", name, err, x.Because, r.Knee, r.Over, len(s.asked))
+			}
+			f.Close()
+		}
+	})
 }
 
 func TestALoadThatIsNotAnsweredFails(t *testing.T) {

@@ -82,7 +82,7 @@ func TestAnalysesFindWhatWasPlanted(t *testing.T) {
 	for i := range 6 {
 		keys = append(keys, ask(fmt.Sprint("dear-", i), model, fmt.Sprint("question ", i)), ask(fmt.Sprint("cheap-", i), cheap, fmt.Sprint("question ", i)))
 	}
-	// Two that fail each in its way, three times, twice, once; the transient ones are tried twice each.
+	// Two that fail each in its way, three times, twice, once; the transient ones in two attempts of three calls each.
 	for i, fault := range []workertest.OpenAIReply{
 		workertest.ReplyError(http.StatusBadRequest, "x", "x", "x"), workertest.ReplyError(http.StatusBadRequest, "x", "x", "x"), workertest.ReplyError(http.StatusBadRequest, "x", "x", "x"),
 		workertest.ReplyError(http.StatusUnprocessableEntity, "x", "x", "x"),
@@ -121,7 +121,7 @@ func TestAnalysesFindWhatWasPlanted(t *testing.T) {
 	for _, g := range faults.ByClass {
 		classes[g.Name] += g.Count
 	}
-	if r.Status != messages.StatusSuccess || faults.FailedRequests != 6 || faults.FailedAttempts != 8 || classes["invalid"] != 4 || classes["transient"] != 4 || faults.DeadLetters != 6 {
+	if r.Status != messages.StatusSuccess || faults.FailedRequests != 6 || faults.FailedAttempts != 8 || faults.RetriedCalls != 8 || classes["invalid"] != 4 || classes["transient"] != 12 || faults.DeadLetters != 6 {
 		t.Errorf("got %+v, classes %v", faults, classes)
 	}
 	if got := faults.ByLayer; len(got) != 1 || got[0].Name != string(messages.LayerAI) || got[0].Count != 6 {
@@ -162,6 +162,10 @@ func TestAnalysesFindWhatWasPlanted(t *testing.T) {
 type nowhere struct{}
 
 func (nowhere) CostGroups(context.Context, string, time.Time, time.Time, string) ([]postgres.CostGroup, error) {
+	return nil, errors.New("away")
+}
+
+func (nowhere) Usages(context.Context, string, time.Time, time.Time) ([]postgres.UsageGroup, error) {
 	return nil, errors.New("away")
 }
 

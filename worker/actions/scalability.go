@@ -1,0 +1,225 @@
+package actions
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"flowgate/pipelines/flow"
+)
+
+// ScalabilityTestAction is the name of ScalabilityTest.
+const ScalabilityTestAction = "scalability_test"
+
+// ScalabilityReport is what ScalabilityTest finds.
+type ScalabilityReport struct {
+	// Steps are by how many at once, which is not the order in which they were tried.
+	Steps []Step `json:"steps"`
+	// Knee is the most requests at once that still brought more throughput, PerSecond the throughput there; Limit says what ended the test.
+	Knee      int     `json:"knee"`
+	PerSecond float64 `json:"per_second"`
+	Limit     string  `json:"limit"`
+	// Over is the least that was tried and too much, 0 where nothing was: the knee is less than that, and at least Knee.
+	Over int `json:"over,omitempty"`
+	// Grew is whose part of the time grew more from the knee to Over: backend or gateway. Why is the most frequent reason of the failures
+	// there, where they are the limit.
+	Grew string `json:"grew,omitempty"`
+	Why  string `json:"why,omitempty"`
+}
+
+// What ends a scalability test.
+const (
+	limitErrors     = "errors"
+	limitLatency    = "latency"
+	limitThroughput = "throughput"
+	limitLoad       = "the most that was tried"
+)
+
+// Whose part of the time grew.
+const (
+	grewBackend = "backend"
+	grewGateway = "gateway"
+)
+
+const (
+	// coarse is the part of the throughput for each at once that twice as many at once must keep, to count as growth: half of what would
+	// be ideal. sharp is the part that counts near the knee.
+	coarse = 0.75
+	sharp  = 0.85
+	// mostFailed is the part of a step that may fail.
+	mostFailed = 0.05
+	// fine is how exactly the knee is found, as one part of so many of it.
+	fine = 32
+)
+
+// scaling is one test.
+type scaling struct {
+	load         *load
+	each, factor int
+	first        *Step
+	// good is the step of the knee so far, bad the least one that was too much, for the reason in limit; nil: there is none.
+	good, bad *Step
+	// before is the step before the good one while doubling.
+	before *Step
+	limit  string
+	steps  []Step
+}
+
+// ScalabilityTest asks the gateway's own chain with 1, 2, 4 and more requests at once (parameters least_at_once, 1 to 128, default 1;
+// most_at_once, 2 to 256, default 64; requests_each, for each of those at once, 1 to 20, default 3; latency_factor, 2 to 100, default 10;
+// prompt, model, max_tokens), until more bring no more throughput, the 95 % quantile of latency passes that many times the first step's,
+// or more than a twentieth fails. Then it halves the gap between the last step that was good and the first that was not, to the knee: the
+// most at once of which each still has 85 % of the throughput that it had before the gap.
+func ScalabilityTest(c Chain) Function {
+	return func(ctx context.Context, o Order) (Measured, error) {
+		s, least, most, err := newScaling(c, o)
+		if err != nil {
+			return Measured{}, err
+		}
+		if err := s.double(ctx, least, most); err != nil {
+			return Measured{}, err
+		}
+		if err := s.halve(ctx); err != nil {
+			return Measured{}, err
+		}
+		return s.measured()
+	}
+}
+
+func newScaling(c Chain, o Order) (s *scaling, least, most int, err error) {
+	s = &scaling{limit: limitLoad}
+	if least, err = o.number("least_at_once", 1, 1, 128); err != nil {
+		return nil, 0, 0, err
+	}
+	if most, err = o.number("most_at_once", max(64, least), max(2, least), 256); err != nil {
+		return nil, 0, 0, err
+	}
+	if s.each, err = o.number("requests_each", 3, 1, 20); err != nil {
+		return nil, 0, 0, err
+	}
+	if s.factor, err = o.number("latency_factor", 10, 2, 100); err != nil {
+		return nil, 0, 0, err
+	}
+	s.load, err = newLoad(c, o)
+	return s, least, most, err
+}
+
+// double finds a step that is too much, or none up to the most.
+func (s *scaling) double(ctx context.Context, least, most int) error {
+	for atOnce := least; ; atOnce = min(2*atOnce, most) {
+		step, limit, err := s.try(ctx, atOnce, s.good, coarse)
+		if err != nil {
+			return err
+		}
+		if limit != "" {
+			s.bad, s.limit = step, limit
+			return nil
+		}
+		s.before, s.good = s.good, step
+		if atOnce == most {
+			return nil
+		}
+	}
+}
+
+// halve narrows the knee down. All steps are held against the one that doubling found: against neighbours, the growth that each must bring
+// would be less than what measurements differ by. It ends early where the agreement's time or money would not do for the next step.
+func (s *scaling) halve(ctx context.Context) error {
+	if s.before != nil && s.good.falls(s.before, sharp) {
+		s.good, s.bad, s.limit = s.before, s.good, limitThroughput
+	}
+	base := s.good
+	for base != nil && s.bad != nil && s.bad.AtOnce-s.good.AtOnce > max(s.good.AtOnce/fine, 1) {
+		between := (s.good.AtOnce + s.bad.AtOnce) / 2
+		if !s.affords(ctx, between) {
+			return nil
+		}
+		step, limit, err := s.try(ctx, between, base, sharp)
+		switch {
+		case err != nil:
+			return err
+		case limit != "":
+			s.bad, s.limit = step, limit
+		default:
+			s.good = step
+		}
+	}
+	return nil
+}
+
+// affords tells whether a step would end well within the time and money that there are, by what the steps before took of both.
+func (s *scaling) affords(ctx context.Context, atOnce int) bool {
+	requests, asked := s.requests(atOnce), 0
+	for _, step := range s.steps {
+		asked += step.Requests
+	}
+	if most := s.load.order.Agreement.Limits.RequestMicroUSD; most > 0 && float64(s.load.spent)*(1+float64(requests)/float64(asked)) > float64(most) {
+		return false
+	}
+	end, bounded := ctx.Deadline()
+	expected := float64(requests) / min(s.good.PerSecond, s.bad.PerSecond)
+	return !bounded || 2*expected < time.Until(end).Seconds()
+}
+
+// requests are those of a step.
+func (s *scaling) requests(atOnce int) int { return max(atOnce*s.each, 4) }
+
+// falls tells whether each at once has less than a part of the throughput that each had at a base.
+func (s *Step) falls(base *Step, part float64) bool {
+	return s.PerSecond/float64(s.AtOnce) < part*base.PerSecond/float64(base.AtOnce)
+}
+
+// try measures a step, and says what makes it too much against a base, nil: against nothing. part is what of the base's throughput for
+// each at once it must keep.
+func (s *scaling) try(ctx context.Context, atOnce int, base *Step, part float64) (*Step, string, error) {
+	step, err := s.load.step(ctx, fmt.Sprint("step", atOnce), s.requests(atOnce), atOnce)
+	if err != nil {
+		return nil, "", err
+	}
+	s.steps = append(s.steps, step)
+	if s.first == nil {
+		s.first = &step
+	}
+	switch {
+	case float64(step.Failed) > mostFailed*float64(step.Requests):
+		return &step, limitErrors, nil
+	case base != nil && step.falls(base, part):
+		return &step, limitThroughput, nil
+	case base != nil && step.Latency.P95 > float64(s.factor)*s.first.Latency.P95:
+		return &step, limitLatency, nil
+	}
+	return &step, "", nil
+}
+
+// measured is what was found.
+func (s *scaling) measured() (Measured, error) {
+	r := &ScalabilityReport{Steps: s.steps, Limit: s.limit}
+	var samples int64
+	for _, step := range s.steps {
+		samples += int64(step.Requests - step.Failed)
+	}
+	if samples == 0 {
+		return Measured{}, errors.New("no request was answered: " + s.first.why())
+	}
+	at := s.first
+	if s.good != nil {
+		at, r.Knee, r.PerSecond = s.good, s.good.AtOnce, s.good.PerSecond
+	}
+	if s.bad != nil {
+		r.Over = s.bad.AtOnce
+	}
+	switch {
+	case s.limit == limitErrors:
+		r.Why = s.bad.why()
+	case s.bad == nil:
+	case s.bad.Model.Mean-at.Model.Mean > s.bad.Gateway.Mean-at.Gateway.Mean:
+		r.Grew = grewBackend
+	default:
+		r.Grew = grewGateway
+	}
+	slices.SortFunc(r.Steps, func(a, b Step) int { return cmp.Compare(a.AtOnce, b.AtOnce) })
+	return Measured{Document: r, Samples: samples, Confidence: flow.Confidence(int64(at.Requests-at.Failed), at.Latency.Mean, at.Latency.Spread)}, nil
+}

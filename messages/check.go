@@ -101,7 +101,7 @@ func (r *Request) checkTexts() error {
 			return fault
 		}
 	}
-	return nil
+	return CheckCorrelationID(r.CorrelationID)
 }
 
 // textFault holds a short text to one line of at most MaxTextBytes.

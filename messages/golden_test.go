@@ -37,7 +37,7 @@ func fullEnvelope() *messages.Envelope {
 		RequestSHA256: "ee", Malformed: messages.NewMalformed("flowgate.request.rt.acme.r1", []byte("\xff{")),
 		Replay: &messages.ReplayOrigin{Reason: "backend is well", By: "op", ResumeAt: messages.StateAI, CarriedFrom: 0, CarriedSHA256: "dd", Edited: true},
 		Corporate: &messages.CorporateSection{
-			Stay: stay(messages.VerdictApproved, 1), UserID: "u1", Department: "finance", Priority: messages.PriorityHigh, AuditReason: "test",
+			Stay: stay(messages.VerdictApproved, 1), UserID: "u1", Department: "finance", Priority: messages.PriorityHigh, AuditReason: "test", CorrelationID: "order-4711",
 			Model: "claude-3-sonnet-20240229", RequestedModel: "claude-3-sonnet", Temperature: 0, MaxTokens: 2000,
 			Sampling:      &messages.Sampling{TopP: new(0.9), TopK: new(40), Stop: []string{"END"}},
 			BoundMicroUSD: 31_000, ReservedMicroUSD: 62_000, BillableAttempts: 2, Scopes: []string{"tenant:acme:day:2026-01-31"},

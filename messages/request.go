@@ -96,6 +96,9 @@ type Request struct {
 	AuditReason string `json:"audit_reason"`
 	// Purpose says what the answer is for, in a word that the deployment's rules know, such as customer_support.
 	Purpose string `json:"purpose,omitempty"`
+	// CorrelationID joins requests that belong together, such as the steps of one piece of work: the record has them in one trail.
+	// It has the form of an id.
+	CorrelationID string `json:"correlation_id,omitempty"`
 	// UserID names who asks; left out it is unknown, where the settings allow that.
 	UserID string `json:"user_id,omitempty"`
 	// Department names whose request it is; left out it is unknown, where the settings allow that.

@@ -49,6 +49,8 @@ type Result struct {
 	// Compliance shows every control's state and evidence, by framework.
 	Compliance *ResultCompliance `json:"compliance,omitempty"`
 
+	// CorrelationID joins the request with others that belong to the same.
+	CorrelationID string `json:"correlation_id,omitempty"`
 	// TraceID is the W3C trace of the epoch, 32 hexadecimal digits.
 	TraceID     string    `json:"trace_id,omitempty"`
 	SubmittedAt time.Time `json:"submitted_at,omitzero"`
@@ -94,7 +96,7 @@ func Project(k Key, e *Envelope) Result {
 	r.Message = e.End.Message()
 	r.Compliance, r.Execution = compliance(e), execution(e)
 	if e.Corporate != nil {
-		r.Findings = e.Corporate.Findings
+		r.Findings, r.CorrelationID = e.Corporate.Findings, e.Corporate.CorrelationID
 	}
 	if e.AI != nil && e.AI.Findings != nil { // they are for the backend that was asked
 		r.Findings = e.AI.Findings

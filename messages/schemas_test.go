@@ -142,6 +142,7 @@ func requestRules(s *jsonschema.Schema) {
 	version(s)
 	field(s, "tenant").Pattern = `^[a-z0-9_-]{1,63}$`
 	field(s, "id").Pattern = `^[A-Za-z0-9_-]{1,128}$`
+	field(s, "correlation_id").Pattern = `^[A-Za-z0-9_-]{0,128}$`
 	field(s, "prompt").MinLength = new(uint64(1))
 	turns := field(s, "messages")
 	turns.MinItems, turns.MaxItems = new(uint64(1)), new(uint64(messages.MaxMessages))

@@ -76,6 +76,8 @@ type CorporateSection struct {
 	PartOf *PartOf `json:"part_of,omitempty"`
 	// Purpose is what the request says it is for.
 	Purpose string `json:"purpose,omitempty"`
+	// CorrelationID joins the request with others that belong to the same.
+	CorrelationID string `json:"correlation_id,omitempty"`
 	// PromptBytes are those of the conversation, which has so many Turns and is at most InputBound tokens.
 	PromptBytes int64 `json:"prompt_bytes,omitempty"`
 	Turns       int   `json:"turns,omitempty"`

@@ -199,6 +199,14 @@ func CheckID(id string) error {
 	return nil
 }
 
+// CheckCorrelationID tells whether a text may join requests in the record; an empty one joins none.
+func CheckCorrelationID(id string) error {
+	if id != "" && !within(id, 128, idRune) {
+		return &FieldError{Field: "correlation_id", Rule: "must be at most 128 characters of A-Z, a-z, 0-9, _ and -", Got: outside(id, idRune)}
+	}
+	return nil
+}
+
 func tenantRune(c rune) bool {
 	return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '_' || c == '-'
 }

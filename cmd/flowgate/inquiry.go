@@ -23,6 +23,7 @@ type inquiry struct {
 	reason, purpose, user                 string
 	department, model                     string
 	priority, trigger, notBefore, expires string
+	correlation                           string
 	maxTokens                             int
 	temperature                           float64
 
@@ -46,6 +47,7 @@ func (s *inquiry) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.department, "department", "", "department")
 	f.StringVar(&s.priority, "priority", "", "low, normal or high")
 	f.StringVar(&s.trigger, "trigger", "", "trigger of the FLOW agreement to run under")
+	f.StringVar(&s.correlation, "correlation-id", "", "`id` that joins requests which belong together; see flowgate pipeline show")
 	f.StringVar(&s.notBefore, "run-at", "", "not before this `time`: RFC 3339, or from now such as +10m")
 	f.StringVar(&s.expires, "not-after", "", "end it as timeout after this `time`: RFC 3339, or from now such as +2h")
 	f.IntVar(&s.maxTokens, "max-tokens", 0, "bound of the answer in tokens")
@@ -167,7 +169,8 @@ func (s *inquiry) fields() map[string]field {
 	return map[string]field{
 		"reason": {"audit_reason", s.reason}, "purpose": {"purpose", s.purpose}, "user": {"user_id", s.user}, "department": {"department", s.department},
 		"model": {"model", s.model}, "priority": {"priority", s.priority}, "trigger": {"trigger", s.trigger},
-		"run-at": {"not_before", s.notBefore}, "not-after": {"not_after", s.expires},
+		"correlation-id": {"correlation_id", s.correlation},
+		"run-at":         {"not_before", s.notBefore}, "not-after": {"not_after", s.expires},
 		"max-tokens": {"max_tokens", s.maxTokens}, "temperature": {"temperature", s.temperature}, "system": {"system", s.system},
 		"top-p": {"top_p", s.topP}, "top-k": {"top_k", s.topK}, "stop": {"stop", s.stop}, "seed": {"seed", s.seed},
 		"tool-choice": {"tool_choice", s.toolChoice}, "dimensions": {"dimensions", s.dimensions},

@@ -36,6 +36,13 @@ func newSubmit(g *globals) *cobra.Command {
 			"  echo '{\"prompt\":\"Say OK\",\"audit_reason\":\"checking the gateway\"}' | flowgate submit -f - --wait --json",
 		RunE: func(cmd *cobra.Command, args []string) error { return s.run(cmd, g, args) },
 	}
+	s.bind(cmd)
+	cmd.Flags().BoolVar(&s.wait, "wait", false, "wait for the result")
+	return cmd
+}
+
+// bind gives a command the flags of a submission, but for --wait.
+func (s *submission) bind(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&s.file, "file", "f", "", "read the request's document from a `file` (- is standard input)")
 	f.StringVar(&s.file, "request", "", "the same as --file")
@@ -43,10 +50,8 @@ func newSubmit(g *globals) *cobra.Command {
 	f.StringVar(&s.class, "class", "", "rt, std or batch (default: from the priority)")
 	f.StringVar(&s.model, "model", "", "model id or alias")
 	s.flags(f)
-	f.BoolVar(&s.wait, "wait", false, "wait for the result")
 	f.DurationVar(&s.timeout, "timeout", 10*time.Minute, "longest wait")
 	cmd.MarkFlagsMutuallyExclusive("file", "request")
-	return cmd
 }
 
 func (s *submission) run(cmd *cobra.Command, g *globals, args []string) error {
@@ -54,28 +59,37 @@ func (s *submission) run(cmd *cobra.Command, g *globals, args []string) error {
 	if err != nil {
 		return usageError{err}
 	}
-	key := messages.Key{Tenant: g.tenant, ID: s.id}
+	key, class, err := s.address(g, request)
+	if err != nil {
+		return err
+	}
+	return s.send(cmd, g, class, key, document, s.id != "" || request.ID != "")
+}
+
+// address is under which key and in which class the request is sent.
+func (s *submission) address(g *globals, request messages.Request) (key messages.Key, class messages.Class, err error) {
+	key = messages.Key{Tenant: g.tenant, ID: s.id}
 	if key.ID == "" {
 		key.ID = request.ID
 	}
 	if key.ID == "" {
 		if key.ID, err = newID(); err != nil {
-			return err
+			return key, class, err
 		}
 	}
-	class := messages.ClassOf(request.Priority)
+	class = messages.ClassOf(request.Priority)
 	if request.Class != "" {
 		class = request.Class
 	}
 	if s.class != "" {
 		if class, err = messages.ParseClass(s.class); err != nil {
-			return usageError{err}
+			return key, class, usageError{err}
 		}
 	}
 	if err := errors.Join(messages.CheckKey(key), request.CheckAgainst(messages.Address{Key: key, Class: class})); err != nil {
-		return usageError{err}
+		return key, class, usageError{err}
 	}
-	return s.send(cmd, g, class, key, document, s.id != "" || request.ID != "")
+	return key, class, nil
 }
 
 // fits tells whether the broker takes a document of this size.
@@ -102,17 +116,9 @@ func (s *submission) send(cmd *cobra.Command, g *globals, class messages.Class, 
 		return err
 	}
 	defer c.close()
-	if err := c.fits(document); err != nil {
+	there, trace, err := c.put(cmd, g, class, key, document, named)
+	if err != nil {
 		return err
-	}
-	there, trace := named && known(cmd.Context(), c, key), ""
-	if !there {
-		if err := taken(cmd, g, c, class, key); err != nil {
-			return err
-		}
-		if there, trace, err = publishRequest(cmd.Context(), c.js, class, key, document); err != nil {
-			return err
-		}
 	}
 	if there {
 		result, err := results.Get(cmd.Context(), c.conn, key)
@@ -138,6 +144,20 @@ func (s *submission) send(cmd *cobra.Command, g *globals, class messages.Class, 
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s accepted; ask for it with `flowgate result %s`\n", key.ID, key.ID)
 	return err
+}
+
+// put publishes a request once the deployment takes it; there tells that it was submitted before.
+func (c *client) put(cmd *cobra.Command, g *globals, class messages.Class, key messages.Key, document []byte, named bool) (there bool, trace string, err error) {
+	if err := c.fits(document); err != nil {
+		return false, "", err
+	}
+	if named && known(cmd.Context(), c, key) {
+		return true, "", nil
+	}
+	if err := taken(cmd, g, c, class, key); err != nil {
+		return false, "", err
+	}
+	return publishRequest(cmd.Context(), c.js, class, key, document)
 }
 
 // taken refuses while the deployment takes no submissions. Where nobody answers the broker has the word.

@@ -93,7 +93,7 @@ func begin(s *Seen, f Facts, p Policy) Decision {
 	d := Decision{Kind: s.Kind, ResumeAt: messages.StateAI, Section: messages.CorporateSection{
 		Stay:   messages.Stay{StartedAt: f.Now},
 		UserID: s.UserID, Department: s.Department, Priority: cmp.Or(s.Priority, messages.PriorityNormal),
-		AuditReason: s.AuditReason, ReasonLength: s.ReasonLength, Purpose: s.Purpose, PartOf: s.PartOf,
+		AuditReason: s.AuditReason, ReasonLength: s.ReasonLength, Purpose: s.Purpose, CorrelationID: s.CorrelationID, PartOf: s.PartOf,
 		PromptBytes: s.PromptBytes, Turns: s.Turns, InputBound: s.InputBound, Images: s.Images, Tools: s.Tools, Inputs: s.Inputs,
 		PolicyVersion: p.Version, PrivacyVersion: p.Privacy.Version(), RequestedModel: s.Model,
 		Temperature: messages.DefaultTemperature, MaxTokens: messages.DefaultMaxTokens,

@@ -20,6 +20,8 @@ type Seen struct {
 	Fault, Stranger *messages.FieldError
 	// UserID, Department, AuditReason and Purpose are as the record has them.
 	UserID, Department, AuditReason, Purpose string
+	// CorrelationID is the request's.
+	CorrelationID string
 	// ReasonLength is that of the audit reason as it came, in characters, after trimming.
 	ReasonLength int
 	Priority     messages.Priority
@@ -48,7 +50,7 @@ type Seen struct {
 func Read(r *messages.Request, at messages.Address, guard *privacy.Guard) Seen {
 	s := Seen{
 		Kind: r.Kind(), UserID: named(r.UserID, guard), Department: named(r.Department, guard),
-		AuditReason: told(r.AuditReason, guard), Purpose: told(r.Purpose, guard),
+		AuditReason: told(r.AuditReason, guard), Purpose: told(r.Purpose, guard), CorrelationID: r.CorrelationID,
 		ReasonLength: utf8.RuneCountInString(strings.TrimSpace(r.AuditReason)), Priority: r.Priority,
 		Model: r.Model, Trigger: r.Trigger, ToldTrigger: toldTrigger(r.Trigger, guard), Temperature: r.Temperature, MaxTokens: r.MaxTokens,
 		NotBefore: r.NotBefore, NotAfter: r.NotAfter,

@@ -105,7 +105,7 @@ func recallSeen(e *messages.Envelope) Seen {
 	s := e.Corporate
 	seen := Seen{
 		Kind: e.Kind, UserID: s.UserID, Department: s.Department, AuditReason: s.AuditReason, Purpose: s.Purpose,
-		ReasonLength: s.ReasonLength, Priority: s.Priority, Model: s.RequestedModel, Trigger: s.Facts.Trigger, ToldTrigger: s.Facts.Trigger, PartOf: s.PartOf,
+		ReasonLength: s.ReasonLength, Priority: s.Priority, Model: s.RequestedModel, Trigger: s.Facts.Trigger, ToldTrigger: s.Facts.Trigger, PartOf: s.PartOf, CorrelationID: s.CorrelationID,
 		Temperature: s.Facts.Temperature, MaxTokens: s.Facts.MaxTokens,
 		PromptBytes: s.PromptBytes, Turns: s.Turns, InputBound: s.InputBound, Images: s.Images, Tools: s.Tools, Inputs: s.Inputs, Found: s.Facts.Found, Growth: s.Facts.Growth,
 	}

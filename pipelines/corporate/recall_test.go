@@ -25,7 +25,7 @@ func drawRequest(t *rapid.T) *messages.Request {
 	r := &messages.Request{
 		AuditReason: pick("reason", "quarterly report", "quarterly report", "for anna@example.com, quarterly", "", " ab "),
 		UserID:      pick("user", "u1", "u1", "", "4111111111111111", "unknown"), Department: pick("department", "hr", "it", " "),
-		Purpose: pick("purpose", "", "review", "536-90-4399"), Model: pick("model", "", "sonnet", model, "gpt-9"),
+		Purpose: pick("purpose", "", "review", "536-90-4399"), CorrelationID: pick("correlation", "", "order-4711"), Model: pick("model", "", "sonnet", model, "gpt-9"),
 		Trigger:  pick("trigger", "", "", "[Always]", "[Past]", "[Future]", "[None]", " [Always]", "[Mail anna@example.com]"),
 		Tenant:   pick("tenant", "", "", "", "acme", "other"),
 		Priority: rapid.SampledFrom([]messages.Priority{"", messages.PriorityHigh}).Draw(t, "priority"),

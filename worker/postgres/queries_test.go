@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -152,11 +153,56 @@ func TestTimeline(t *testing.T) {
 	if len(e.Steps) < 8 {
 		t.Errorf("steps are %+v", e.Steps)
 	}
+	for what, want := range map[string]postgres.Step{
+		"submitted":          {Stream: worker.IngressStream, Seq: 2},
+		"admission approved": {Layer: "corporate_llm", Stream: worker.IngressStream, Seq: 2},
+		"intent":             {Layer: "corporate_llm", Stream: "FLOWGATE_WORK_0", Seq: 5},
+		"attempt 1":          {Layer: "ai_processing"},
+		"outcome failure":    {Layer: "ai_processing", Reason: "backend_quota", Stream: "FLOWGATE_WORK_0", Seq: 6},
+		"event duplicate_id": {Stream: "FLOWGATE_WORK_0", Seq: 1},
+	} {
+		i := slices.IndexFunc(e.Steps, func(s postgres.Step) bool { return s.What == what })
+		if i < 0 {
+			t.Errorf("no step %q in %+v", what, e.Steps)
+			continue
+		}
+		s := e.Steps[i]
+		if s.Layer != want.Layer || s.Reason != want.Reason || s.Stream != want.Stream || s.Seq != want.Seq {
+			t.Errorf("step %q is %+v, want %+v", what, s, want)
+		}
+	}
 	if _, err := json.Marshal(timeline); err != nil {
 		t.Error(err)
 	}
 	if _, err := b.Timeline(t.Context(), key("none")); !errors.Is(err, worker.ErrNotFound) {
 		t.Errorf("error is %v", err)
+	}
+}
+
+// TestCorrelatedRequests: by their intents, and by their outcomes where they were refused; each once, however often it is recorded.
+func TestCorrelatedRequests(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.admit(t, member("first", 1, 1000), member("second", 2, 1000), member("other", 3, 1000), member("none", 4, 1000))
+	for i, id := range []string{"first", "second", "other", "none"} {
+		in, out := ended(id, uint64(10*i+1), 77)
+		name := map[string]string{"first": "order-1", "second": "order-1", "other": "order-2"}[id]
+		in.Corporate.CorrelationID, out.Corporate.CorrelationID = name, name
+		batch := worker.RecordBatch{Intents: []worker.Intent{in}, Outcomes: []worker.Outcome{out}}
+		if id == "second" { // refused: no intent
+			batch.Intents = nil
+		}
+		b.commit(t, batch)
+	}
+	keys, all, err := b.Correlated(t.Context(), "acme", "order-1")
+	if want := []messages.Key{key("first"), key("second")}; err != nil || all != 2 || !slices.Equal(keys, want) {
+		t.Errorf("order-1 has %v of %d, %v", keys, all, err)
+	}
+	if keys, _, err = b.Correlated(t.Context(), "zeta", "order-1"); err != nil || len(keys) > 0 {
+		t.Errorf("another tenant sees %v, %v", keys, err)
+	}
+	if n := count[int](t, b, "SELECT count(*)::integer FROM flowgate.correlation"); n != 3 {
+		t.Errorf("%d rows", n)
 	}
 }
 

@@ -65,6 +65,9 @@ func (db *DB) commitOnce(ctx context.Context, r *records) (worker.Committed, err
 	if len(r.events.seq) > 0 {
 		b.Queue(eventsSQL, r.events.args(to.Stream)...)
 	}
+	if len(r.correlations.id) > 0 {
+		b.Queue(correlationsSQL, r.correlations.args()...)
+	}
 	if len(r.alerts.seq) > 0 {
 		b.Queue(alertsSQL, r.alerts.args(to.Stream)...)
 	}
@@ -104,6 +107,8 @@ type records struct {
 	returned returnArrays
 	events   eventArrays
 	alerts   alertArrays
+	// correlations are of intents and outcomes alike: of what was refused there is no intent.
+	correlations correlationArrays
 }
 
 // epochKey names one epoch of a request.
@@ -120,6 +125,7 @@ func newRecords(batch *worker.RecordBatch) *records {
 		if key := (epochKey{in.Key, in.Epoch}); !seen[key] {
 			seen[key] = true
 			r.intents.add(in)
+			r.correlations.add(&in.Stored, &in.Corporate)
 		}
 	}
 	ends := make(map[epochKey]int32, len(batch.Outcomes)) // index from 1, as in SQL
@@ -130,6 +136,7 @@ func newRecords(batch *worker.RecordBatch) *records {
 			continue // the first in stream order counts
 		}
 		r.outcomes.add(o)
+		r.correlations.add(&o.Stored, o.Corporate)
 		r.returned.add(o)
 		ends[key] = int32(len(r.outcomes.id)) //nolint:gosec // bounded by the batch
 	}

@@ -42,6 +42,12 @@ type Step struct {
 	At   time.Time `json:"at"`
 	What string    `json:"what"`
 	Text string    `json:"text,omitempty"`
+	// Layer is whose record it is, and Reason the one that it has; empty where it has none.
+	Layer  string `json:"layer,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	// Stream and Seq are where the message stands that the record is of; empty and 0 of what has none of its own.
+	Stream string `json:"stream,omitempty"`
+	Seq    int64  `json:"seq,omitempty"`
 }
 
 // Admission is the first decision on an epoch.

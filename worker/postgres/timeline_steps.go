@@ -8,54 +8,74 @@ import (
 	"time"
 
 	"flowgate/messages"
+	"flowgate/worker"
 )
 
 // steps tells an epoch in one line each, in order of time.
 func (e *EpochTimeline) steps() []Step {
 	var steps []Step
-	add := func(at time.Time, what, text string) { steps = append(steps, Step{At: at, What: what, Text: text}) }
-	if i := e.Intent; i != nil && i.SubmittedAt != nil {
-		add(*i.SubmittedAt, "submitted", "")
-	} else if o := e.Outcome; o != nil && o.SubmittedAt != nil {
-		add(*o.SubmittedAt, "submitted", "")
+	add := func(s Step) { steps = append(steps, s) }
+	ingress, work := Step{Layer: string(messages.LayerCorporate)}, ""
+	if a := e.Admission; a != nil {
+		ingress.Stream, ingress.Seq, work = worker.IngressStream, a.IngressSeq, worker.WorkStream(a.P)
+	}
+	if at := e.submittedAt(); at != nil {
+		add(Step{At: *at, What: "submitted", Stream: ingress.Stream, Seq: ingress.Seq})
 	}
 	if a := e.Admission; a != nil {
 		if a.DecidedAt.After(a.AdmittedAt) {
-			add(a.AdmittedAt, "admission waiting", "")
+			add(Step{At: a.AdmittedAt, What: "admission waiting", Layer: ingress.Layer, Stream: ingress.Stream, Seq: ingress.Seq})
 		}
-		add(a.DecidedAt, "admission "+a.State, admissionText(a))
+		add(Step{At: a.DecidedAt, What: "admission " + a.State, Text: admissionText(a), Layer: ingress.Layer, Reason: a.Reason, Stream: ingress.Stream, Seq: ingress.Seq})
 	}
 	if i := e.Intent; i != nil {
-		add(i.StoredAt, "intent", fmt.Sprintf("model %s, at most %s a call, user %s, request %s, %q",
-			i.Model, dollars(i.Bound), i.UserID, shortDigest(i.RequestSHA256), i.AuditReason))
+		add(Step{At: i.StoredAt, What: "intent", Layer: string(messages.LayerCorporate), Stream: work, Seq: i.Seq, Text: intentText(i)})
 	}
 	for i := range e.Attempts {
 		text := attemptText(&e.Attempts[i])
 		if i > 0 && e.Attempts[i-1].Backend != e.Attempts[i].Backend {
 			text += ", after " + e.Attempts[i-1].Backend
 		}
-		add(e.Attempts[i].At, fmt.Sprintf("attempt %d", e.Attempts[i].K), text)
+		add(Step{At: e.Attempts[i].At, What: fmt.Sprintf("attempt %d", e.Attempts[i].K), Text: text, Layer: string(messages.LayerAI), Reason: e.Attempts[i].Class})
 	}
 	for i := range e.Layers {
 		if l := &e.Layers[i]; l.FinishedAt != nil {
-			add(*l.FinishedAt, l.Layer+" "+l.Verdict, joined([]string{value(l.Reason), findingsText(l.Section), reusedText(l.Section)}))
+			add(Step{
+				At: *l.FinishedAt, What: l.Layer + " " + l.Verdict, Layer: l.Layer, Reason: value(l.Reason),
+				Text: joined([]string{value(l.Reason), findingsText(l.Section), reusedText(l.Section)}),
+			})
 		}
 	}
 	for i := range e.Events {
-		at := e.Events[i].StoredAt
-		if e.Events[i].At != nil {
-			at = *e.Events[i].At
-		}
-		add(at, "event "+e.Events[i].Kind, e.Events[i].Detail)
+		add(e.Events[i].step())
 	}
 	if o := e.Outcome; o != nil {
-		add(o.StoredAt, "outcome "+o.Status, outcomeText(o))
+		add(Step{At: o.StoredAt, What: "outcome " + o.Status, Text: outcomeText(o), Layer: o.Layer, Reason: o.Reason, Stream: work, Seq: o.Seq})
 	}
 	if d := e.DeadLetter; d != nil {
-		add(d.StoredAt, "dead letter", fmt.Sprintf("%d bytes", d.Bytes))
+		add(Step{At: d.StoredAt, What: "dead letter", Text: fmt.Sprintf("%d bytes", d.Bytes)})
 	}
 	slices.SortStableFunc(steps, func(a, b Step) int { return a.At.Compare(b.At) })
 	return steps
+}
+
+// submittedAt is when the request was, as far as it is recorded.
+func (e *EpochTimeline) submittedAt() *time.Time {
+	if i := e.Intent; i != nil && i.SubmittedAt != nil {
+		return i.SubmittedAt
+	}
+	if e.Outcome != nil {
+		return e.Outcome.SubmittedAt
+	}
+	return nil
+}
+
+func (e *Event) step() Step {
+	s := Step{At: e.StoredAt, What: "event " + e.Kind, Text: e.Detail, Stream: e.Stream, Seq: e.Seq}
+	if e.At != nil {
+		s.At = *e.At
+	}
+	return s
 }
 
 // findingsText is what a layer's section has on personal data.
@@ -86,6 +106,14 @@ func reusedText(section []byte) string {
 		return ""
 	}
 	return fmt.Sprintf("answer %s, saved %s, share %s", s.Reused.Words(), dollars(s.Reused.SavedMicroUSD), dollars(s.Reused.ShareMicroUSD))
+}
+
+func intentText(i *Intent) string {
+	text := fmt.Sprintf("user %s, request %s, %q", i.UserID, shortDigest(i.RequestSHA256), i.AuditReason)
+	if i.Model == "" { // none is asked
+		return text
+	}
+	return fmt.Sprintf("model %s, at most %s a call, %s", i.Model, dollars(i.Bound), text)
 }
 
 func admissionText(a *Admission) string {

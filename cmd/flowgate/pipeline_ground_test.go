@@ -1,0 +1,124 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"flowgate/messages"
+)
+
+// TestPipelineAndBoardTellTheTruth: two requests of one correlation id, one that is denied, one that waits.
+func TestPipelineAndBoardTellTheTruth(t *testing.T) {
+	t.Parallel()
+	g := newGround(t, quickSettings)
+	up := g.up()
+	up.ready()
+	g.pipelinesAreJoined()
+	g.pipelinesThatDoNotSucceed()
+	up.stop()
+}
+
+// stageStates are the states of a request's stages, in order.
+func stageStates(v pipelineView, number int) string {
+	var states []string
+	for _, s := range v.Stages {
+		if s.Number == number {
+			states = append(states, s.Stage+" "+s.State)
+		}
+	}
+	return strings.Join(states, ", ")
+}
+
+func (g *ground) pipelinesAreJoined() {
+	t := g.t
+	t.Helper()
+	var v pipelineView
+	asked := g.say("pipeline", "run", "--id", "question", "--correlation-id", "order-1", "--user", "anna", "--reason", "a test of pipelines", "--json", "Say OK \x1b[31m")
+	asked.wants(t, exitDone)
+	asked.read(t, &v)
+	if v.CorrelationID != "order-1" || len(v.Requests) != 1 || v.Result == nil || v.Result.Status != messages.StatusSuccess || v.Result.CorrelationID != "order-1" {
+		t.Fatalf("the first request is %s", asked.stdout)
+	}
+	if got, want := stageStates(v, 1), "agreement pass, governance approved, ai processed, optimizer validated, outcome success"; got != want {
+		t.Errorf("stages are %s, want %s", got, want)
+	}
+	if a := v.Stages[0].Agreement; a == nil || a.Trigger != pipelineTrigger || a.Version == "" || a.Confidence == nil || *a.Confidence != 1 {
+		t.Errorf("the agreement is %+v", a)
+	}
+	if f := v.Stages[1].Governance; f == nil || f.PolicyVersion == "" || f.ReservedMicroUSD == 0 || f.Compliance == nil {
+		t.Errorf("governance is %+v", f)
+	}
+	if f := v.Stages[2].AI; f == nil || f.Backend != "offline" || len(f.Attempts) != 1 || f.TokensOut == 0 || f.CostMicroUSD != v.Result.Metadata.CostMicroUSD {
+		t.Errorf("the model's stage is %+v", f)
+	}
+
+	// The action of another agreement, under the same id: one trail of both.
+	acted := g.say("pipeline", "run", "--id", "action", "--correlation-id", "order-1", "--user", "anna", "--reason", "a test of pipelines", "--trigger", "[Error Analysis]")
+	acted.wants(t, exitDone, "correlation id order-1: 2 requests", "#1 question", "#2 action", "action error_analysis: real")
+	fitsIn(t, acted.stdout, pageWidth)
+	v = pipelineView{}
+	g.say("pipeline", "show", "order-1", "--json").read(t, &v)
+	if v.Result != nil || len(v.Requests) != 2 || v.Requests[0].ID != "question" || v.Requests[1].Kind != messages.KindAction {
+		t.Errorf("both are %+v", v.Requests)
+	}
+	if x := v.Stages[8].Optimizer; x == nil || x.Execution == nil || x.Execution.Mode != messages.ExecutionReal {
+		t.Errorf("the action's check is %+v", x)
+	}
+	g.trailIsWhole(v.Trail)
+	g.say("submit", "--id", "third", "--correlation-id", "order-1", "--reason", "a test of pipelines", "--wait", "Say OK").wants(t, exitDone)
+	eventually(t, "a request that was submitted alone is part of the trail", func() bool {
+		return strings.Contains(g.say("pipeline", "show", "order-1").stdout, "#3 third, epoch 0: success")
+	})
+}
+
+// trailIsWhole wants the records of both requests in order of time, each with its place.
+func (g *ground) trailIsWhole(trail []trailRecord) {
+	t := g.t
+	t.Helper()
+	events := map[int][]string{}
+	for i, r := range trail {
+		if i > 0 && (r.OffsetMS < trail[i-1].OffsetMS || r.At.Before(trail[i-1].At)) {
+			t.Errorf("the trail is out of order: %+v", trail)
+		}
+		if slices.Contains([]string{"intent", "outcome success"}, r.Event) && (r.Seq == 0 || r.Stream != "FLOWGATE_WORK_0") {
+			t.Errorf("a record without its place: %+v", r)
+		}
+		events[r.Number] = append(events[r.Number], r.Event)
+	}
+	for _, n := range []int{1, 2} {
+		for _, event := range []string{"submitted", "admission approved", "approved", "intent", "validated", "outcome success"} {
+			if !slices.Contains(events[n], event) {
+				t.Errorf("the trail of request %d lacks %q: %v", n, event, events[n])
+			}
+		}
+	}
+}
+
+func (g *ground) pipelinesThatDoNotSucceed() {
+	t := g.t
+	t.Helper()
+	var v pipelineView
+	run := []string{"pipeline", "run", "--reason", "a test of pipelines", "--user", "anna"}
+	denied := g.say(append(run, "--trigger", "[No Such Thing]", "--json", "Say OK")...)
+	denied.wants(t, exitFailed)
+	denied.read(t, &v)
+	if got, want := stageStates(v, 1), "agreement fail, governance denied, ai not_reached, optimizer not_reached, outcome denied"; got != want {
+		t.Errorf("stages are %s, want %s", got, want)
+	}
+	if messages.CheckCorrelationID(v.CorrelationID) != nil || v.CorrelationID == "" || v.Stages[4].Outcome.Next == "" {
+		t.Errorf("denied is %s", denied.stdout)
+	}
+	waits := g.say(append(run, "--run-at", "+1h", "--not-after", "+2h", "--timeout", "2s", "--json", "Say OK")...)
+	waits.wants(t, exitFailed, "is pending")
+	v = pipelineView{}
+	waits.read(t, &v)
+	if v.Result == nil || v.Result.State != messages.ResultPending {
+		t.Errorf("waiting is %s", waits.stdout)
+	}
+	g.say(append(run, "--id", "question", "Say OK")...).wants(t, exitFailed, "was submitted before")
+	g.say(append(run, "--correlation-id", "a b", "Say OK")...).wants(t, exitUsage, "correlation_id")
+	g.say(run...).wants(t, exitUsage, "give a prompt")
+	g.say("pipeline", "show", "order-9").wants(t, exitFailed, "nothing is recorded")
+	g.say("pipeline", "show", "a.b").wants(t, exitUsage, "correlation_id")
+}

@@ -20,7 +20,7 @@ func TestEmbeddedAgreementsAreTheUsersSixWithOwners(t *testing.T) {
 		t.Fatalf("%d, %v", len(ours), err)
 	}
 	for _, a := range ours {
-		if a.Owner == "" || a.Version == "" || a.SLASeconds == 0 || a.ConfidenceThreshold != flow.DefaultConfidence {
+		if a.Owner == "" || a.Version == "" || a.SLASeconds == 0 || a.Limits.CallsDay == 0 || a.FallbackAgeSeconds == 0 || a.ConfidenceThreshold != flow.DefaultConfidence {
 			t.Errorf("%+v", a)
 		}
 	}
@@ -30,7 +30,7 @@ func TestEmbeddedAgreementsAreTheUsersSixWithOwners(t *testing.T) {
 	}
 	for i, u := range users {
 		a := ours[i]
-		a.Owner, a.SLASeconds = u.Owner, u.SLASeconds
+		a.Owner, a.SLASeconds, a.Limits, a.FallbackAgeSeconds = u.Owner, u.SLASeconds, u.Limits, u.FallbackAgeSeconds
 		if len(u.Version) != 12 {
 			t.Errorf("version %q", u.Version)
 		}

@@ -286,7 +286,7 @@ func TestDoctorFindsPlantedFaults(t *testing.T) {
 	t.Run("a file of agreements that is not in force", func(t *testing.T) {
 		path := w.file("agreements.yaml", []byte("- trigger: \"[Cost Analysis]\"\n  flow_encoding: \"@cost#analysis!measure@spend\"\n  action: cost\n"))
 		settings := w.file("seeds.yaml", []byte(quickSettings+"  agreements_file: "+path+"\n"))
-		w.say("doctor", "--config", settings, "--no-request").wants(t, exitFailed, "agreement_seed: [Cost Analysis]", "version 1 is approved", "flowgate flow import")
+		w.say("doctor", "--config", settings, "--no-request").wants(t, exitFailed, "agreement_seed: [Cost Analysis]", "version 2 is approved", "flowgate flow import")
 	})
 	w.healthy(t)
 }

@@ -71,7 +71,7 @@ func TestTheLifeOfAnAgreement(t *testing.T) {
 	g.say("flow", "import", file).wants(t, exitUsage, "--reason")
 	g.say("flow", "import", file, "--reason", "plan of 2026", "--by", "anna", "--json").read(t, &imported)
 	for _, a := range imported.Agreements {
-		if a.Unchanged || a.State != flow.StateDraft || a.Diff.From != "1" || len(a.Diff.Fields) == 0 {
+		if a.Unchanged || a.State != flow.StateDraft || a.Diff.From != "2" || len(a.Diff.Fields) == 0 {
 			t.Errorf("imported %+v", a)
 		}
 	}
@@ -244,5 +244,5 @@ func (g *ground) rolesAreWanted() {
 		t.Fatal(err)
 	}
 	g.say("flow", "suspend", "[Integration Test]", "--reason", "x", "--by", "maria").
-		wants(t, exitFailed, "[Integration Test] version 1 is suspended", "the database has it, but not every process was told")
+		wants(t, exitFailed, "[Integration Test] version 2 is suspended", "the database has it, but not every process was told")
 }

@@ -41,6 +41,15 @@ type Measured struct {
 	Confidence float64
 }
 
+// ParameterError is what is wrong with a parameter. What was measured with others does not stand in for it.
+type ParameterError struct {
+	Parameter string
+	// Rule is what it does not meet.
+	Rule string
+}
+
+func (e *ParameterError) Error() string { return "parameter " + e.Parameter + " " + e.Rule }
+
 // Function carries out an action. It MUST end soon after ctx has.
 type Function func(ctx context.Context, o Order) (Measured, error)
 
@@ -209,6 +218,10 @@ func (f *Floor) carryOut(o Order, function Function) messages.Execution {
 	f.opts.Logger.Warn("carrying out an action", zap.String("action", a.Action), zap.String("trigger", a.Trigger), zap.Error(err))
 	if refused, is := errors.AsType[*refusedError](err); is {
 		x.Mode, x.Because, x.Reason = messages.ExecutionDenied, err.Error(), refused.reason
+		return x
+	}
+	if _, is := errors.AsType[*ParameterError](err); is {
+		x.Mode, x.Because = messages.ExecutionFailed, err.Error()
 		return x
 	}
 	return f.fallback(x, o.Tenant, a, err, now)

@@ -84,6 +84,9 @@ func TestAnActionHasARealResultOrSaysWhyNot(t *testing.T) {
 		"an older result stands in": {func(context.Context, actions.Order) (actions.Measured, error) {
 			return actions.Measured{}, errors.New("no ground")
 		}, past{}, 100, messages.ExecutionFallback, "no ground"},
+		"a parameter is wrong": {func(context.Context, actions.Order) (actions.Measured, error) {
+			return actions.Measured{}, &actions.ParameterError{Parameter: "days", Rule: "must be a number"}
+		}, past{}, 100, messages.ExecutionFailed, "parameter days must be a number"},
 		"it is too old": {func(context.Context, actions.Order) (actions.Measured, error) {
 			return actions.Measured{}, errors.New("no ground")
 		}, past{}, 60, messages.ExecutionFailed, "1m30s old, the agreement allows 1m0s"},

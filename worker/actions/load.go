@@ -168,7 +168,7 @@ func question(o Order) (messages.Request, error) {
 		case string:
 			*into = said
 		default:
-			return r, fmt.Errorf("parameter %s must be a text", name)
+			return r, &ParameterError{name, "must be a text"}
 		}
 	}
 	tokens, err := o.number("max_tokens", 16, 1, 1000)
@@ -193,7 +193,7 @@ func (o Order) number(name string, without, least, most int) (int, error) {
 		n = math.NaN()
 	}
 	if n != math.Trunc(n) || n < float64(least) || n > float64(most) {
-		return 0, fmt.Errorf("parameter %s must be a whole number from %d to %d", name, least, most)
+		return 0, &ParameterError{name, fmt.Sprintf("must be a whole number from %d to %d", least, most)}
 	}
 	return int(n), nil
 }

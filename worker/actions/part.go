@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -18,6 +19,7 @@ func (o Order) ask(ctx context.Context, c Chain, part string, r messages.Request
 	key := messages.Key{Tenant: o.Tenant, ID: o.base() + "-" + part}
 	r.Trigger, r.PartOf = o.Agreement.Trigger, o.seal.Part(key, o.Agreement.Trigger, messages.PartOf{ID: o.ID, Epoch: o.Epoch})
 	r.UserID, r.Department, r.Purpose = o.UserID, o.Department, o.Purpose
+	r.CorrelationID = cmp.Or(o.CorrelationID, o.ID)
 	r.AuditReason = fmt.Sprintf("measured by %s, request %s", o.Agreement.Trigger, o.ID)
 	body, err := json.Marshal(r)
 	if err != nil {

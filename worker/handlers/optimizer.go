@@ -89,7 +89,7 @@ func (o *Optimizer) execute(ctx context.Context, t *worker.Task, f *optimizer.Fa
 
 // askerOf is in whose name the action of a request is carried out.
 func askerOf(s *messages.CorporateSection) flow.Asker {
-	by := flow.Asker{UserID: s.UserID, Department: s.Department, Purpose: s.Purpose}
+	by := flow.Asker{UserID: s.UserID, Department: s.Department, Purpose: s.Purpose, CorrelationID: s.CorrelationID}
 	for _, name := range []*string{&by.UserID, &by.Department} {
 		if *name == corporate.UnknownName {
 			*name = ""

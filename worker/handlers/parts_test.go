@@ -98,7 +98,7 @@ func TestWhatAnActionAsksRunsUnderItsAgreement(t *testing.T) {
 	first := <-chain.asked
 	e := s.outcome(first.Key)
 	if c := e.Corporate; c.Agreement == nil || c.Agreement.Trigger != "[Report]" || c.Facts.Agreement.By != string(corporate.AgreedByExecution) ||
-		c.PartOf == nil || c.PartOf.ID != "first" || c.PartOf.Proof != "" {
+		c.PartOf == nil || c.PartOf.ID != "first" || c.CorrelationID != "first" || c.PartOf.Proof != "" {
 		t.Errorf("%s: %+v", first.Key, e.Corporate)
 	}
 	if r := s.execute("second", "[Report]", nil); r.Reason != messages.ReasonAgreementExhausted || r.Execution.Mode != messages.ExecutionDenied {

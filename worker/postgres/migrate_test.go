@@ -140,13 +140,24 @@ func TestAWorkersRoleHasRowsAlone(t *testing.T) {
 	if err := postgres.Grant(t.Context(), owner.Config().ConnString(), postgres.DefaultOptions(), "nobody"); err == nil || !strings.Contains(err.Error(), `"nobody" does not exist`) {
 		t.Error(err)
 	}
-	useAll(t, openURL(t, as))
+	db := openURL(t, as)
+	useAll(t, db)
 	hand := connect(t, as)
+	if _, err := hand.Exec(t.Context(), "SELECT flowgate.ensure_partitions('2098-01-15')"); err != nil { // of a month after the grants
+		t.Error(err)
+	}
+	if all, err := db.Changers(t.Context()); err != nil || slices.ContainsFunc(all, func(c postgres.Changer) bool { return c.Role == name }) {
+		t.Errorf("%+v: %v", all, err)
+	}
 	for _, sql := range []string{
 		"CREATE TABLE flowgate.mine (x int)",
 		"DROP TABLE flowgate.outcome_default",
 		"ALTER TABLE flowgate.outcome ADD COLUMN mine int",
 		"TRUNCATE flowgate.event",
+		"DELETE FROM flowgate.event",
+		"UPDATE flowgate.outcome SET cost_microusd = 0",
+		"DELETE FROM flowgate.outcome_default",
+		"UPDATE flowgate.outcome_209801 SET cost_microusd = 0",
 		"UPDATE flowgate.schema_version SET version = 0",
 		"SELECT flowgate.drop_pending('outcome_default')",
 		"SELECT flowgate.drop_pending('admission_pending_default')",

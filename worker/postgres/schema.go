@@ -35,14 +35,22 @@ func inSchema(sql, schema string) string {
 }
 
 // Grants are the statements that give a role what workers and operators need: reading and writing rows, not the shape of
-// tables. The role that migrates runs them, once: they hold for what later migrations make too.
+// tables; rows of AuditTables it may only read and add. The role that migrates runs them, once: they hold for what later migrations make
+// too, but for audit tables.
 func Grants(schema, role string) []string {
 	in, to := pgx.Identifier{schema}.Sanitize(), pgx.Identifier{role}.Sanitize()
+	var audited []string
+	for _, table := range AuditTables() {
+		audited = append(audited, in+"."+table)
+	}
 	return []string{
 		"GRANT USAGE ON SCHEMA " + in + " TO " + to,
 		"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA " + in + " TO " + to,
 		"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA " + in + " TO " + to,
 		"REVOKE INSERT, UPDATE, DELETE ON " + in + ".schema_version FROM " + to,
+		"REVOKE UPDATE, DELETE ON " + strings.Join(audited, ", ") + " FROM " + to,
+		"DO $of$ DECLARE one regclass; BEGIN FOR one IN SELECT inhrelid FROM pg_inherits WHERE inhparent = '" + in + ".outcome'::regclass LOOP " +
+			"EXECUTE 'REVOKE UPDATE, DELETE ON ' || one || $to$ FROM " + to + "$to$; END LOOP; END $of$",
 		"ALTER DEFAULT PRIVILEGES IN SCHEMA " + in + " GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO " + to,
 		"ALTER DEFAULT PRIVILEGES IN SCHEMA " + in + " GRANT EXECUTE ON FUNCTIONS TO " + to,
 	}

@@ -14,7 +14,7 @@ func Roles(all []postgres.Changer, roles int64) *Look {
 	l.Saw(int(roles))
 	for _, c := range all {
 		severity, what := High, fmt.Sprintf("may %s rows of %s", strings.Join(c.Privileges, ", "), some(c.Tables))
-		next := fmt.Sprintf("as the owner: REVOKE %s ON the table FROM the role; `flowgate migrate --grants ROLE` gives a worker's role what it needs", strings.Join(c.Privileges, ", "))
+		next := fmt.Sprintf("as the owner: `flowgate migrate --grants ROLE` again, which takes that from a worker's role; from another one REVOKE %s ON the tables", strings.Join(c.Privileges, ", "))
 		if len(c.Via) > 0 {
 			what += ", as a member of " + some(c.Via)
 			next = fmt.Sprintf("as the owner: REVOKE %s FROM the role, unless it is to own the record", some(c.Via))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"time"
 
@@ -115,7 +116,7 @@ func (a *audited) lookAtDoors(context.Context, time.Time) *security.Look {
 		if err != nil {
 			return unseen(err)
 		}
-		return security.Doors(doors, book.Walls(), "the running broker")
+		return security.Doors(doors, a.keepers(book), "the running broker")
 	case file == "":
 		return unseen(errors.New("the NATS server is not flowgate's own: name its configuration file in flowgate.nats.server_config"))
 	}
@@ -123,7 +124,27 @@ func (a *audited) lookAtDoors(context.Context, time.Time) *security.Look {
 	if err != nil {
 		return unseen(fmt.Errorf("the configuration of the NATS server %s: %w", file, err))
 	}
-	return security.Doors(doors, book.Walls(), file)
+	return security.Doors(doors, a.keepers(book), file)
+}
+
+// keepers are whom the book lets in, and flowgate itself.
+func (a *audited) keepers(book tenants.Book) security.Keepers {
+	k := security.Keepers{Walls: book.Walls(), Own: a.settings.Flowgate.NATS.User}
+	if a.broker != nil {
+		k.Own = broker.OperatorUser
+	} else if at, err := url.Parse(a.conn.ConnectedUrl()); err == nil && at.User != nil {
+		k.Own = at.User.Username()
+	} else if public := publicKey(a.settings.Flowgate.NATS.NKeyFile); public != "" {
+		k.Own = public
+	}
+	for _, t := range book.Tenants {
+		for _, c := range t.Credentials {
+			if t.Suspended != nil || c.Suspended != nil {
+				k.Shut = append(k.Shut, broker.Key{Name: t.Name + "." + c.Name, Public: c.PublicKey})
+			}
+		}
+	}
+	return k
 }
 
 func (a *audited) lookAtSettings(context.Context, time.Time) *security.Look {

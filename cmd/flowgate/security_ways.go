@@ -164,7 +164,7 @@ func (a *audited) brokerKeys(l *security.Look) []security.Credential {
 	if n.CredentialsFile != "" {
 		data, err := readSome(n.CredentialsFile)
 		token, parsed := nkeys.ParseDecoratedJWT([]byte(data))
-		if err != nil || parsed != nil {
+		if err != nil || parsed != nil || strings.Count(token, ".") != 2 {
 			l.Unseen("the credentials file %s cannot be read", n.CredentialsFile)
 		} else {
 			ends, _ := security.EndOfToken(token)
@@ -201,6 +201,24 @@ func (a *audited) awsKeys(ctx context.Context) []security.Credential {
 		}
 	}
 	return all
+}
+
+// publicKey is that of the seed in a file; empty where there is none.
+func publicKey(path string) string {
+	seed, err := readSome(path)
+	if path == "" || err != nil {
+		return ""
+	}
+	pair, err := nkeys.ParseDecoratedNKey([]byte(seed))
+	if err != nil {
+		return ""
+	}
+	defer pair.Wipe()
+	public, err := pair.PublicKey()
+	if err != nil {
+		return ""
+	}
+	return public
 }
 
 // readSome reads a small file.

@@ -209,6 +209,30 @@ func (b Breach) Everything() bool {
 	return slices.ContainsFunc(b.Subjects, func(s string) bool { return strings.Trim(plainSubject(s), ".*") == ">" })
 }
 
+// Insiders are the users beside own of the account that own is in (else flowgate's), who may subscribe to everything there: what every
+// tenant asks and is answered.
+func (d Doors) Insiders(own string) []Breach {
+	account := accountFlowgate
+	for _, a := range d.Accounts {
+		if own != "" && slices.ContainsFunc(a.Users, func(u AuditedUser) bool { return u.is(own) }) {
+			account = a.Name
+		}
+	}
+	var all []Breach
+	for _, a := range d.Accounts {
+		for _, u := range a.Users {
+			b := Breach{Who: u.who(nil), Account: a.Name, Does: BreachSubscribe, Subjects: u.Subscribe}
+			if !u.SubscribeBounded {
+				b.Subjects = []string{">"}
+			}
+			if a.Name == account && b.Everything() && !u.is(own) {
+				all = append(all, b)
+			}
+		}
+	}
+	return all
+}
+
 // Breaches compares doors with the walls that there should be. Users who are of no tenant are not judged.
 func (w Walls) Breaches(d Doors) []Breach {
 	named := map[string]Key{}
@@ -239,6 +263,9 @@ func (w Walls) Breaches(d Doors) []Breach {
 	}
 	return all
 }
+
+// is tells whether it is the user of a name or a public key.
+func (u AuditedUser) is(own string) bool { return own != "" && (u.Name == own || u.Public == own) }
 
 func (u AuditedUser) who(named map[string]Key) string {
 	switch k, known := named[u.Public]; {

@@ -152,23 +152,27 @@ func TestWaysAndEndsAreJudged(t *testing.T) {
 
 func TestDoorsAreJudged(t *testing.T) {
 	tenants := broker.Walls{Tenants: []broker.Tenant{{Name: "acme", Keys: []broker.Key{{Name: "acme.loader", Public: "UACME"}}}}}
+	keepers := security.Keepers{Walls: tenants, Own: "flowgate", Shut: []broker.Key{{Name: "acme.gone", Public: "UGONE"}}}
 	may := broker.AuditedUser{Public: "UACME", PublishBounded: true, SubscribeBounded: true, Publish: []string{"flowgate.request.*.acme.*"}, Subscribe: []string{"_INBOX.>"}}
 	acme := broker.AuditedAccount{Name: "TENANT_acme", Users: []broker.AuditedUser{may}}
-	wants(t, "walls", security.Doors(broker.Doors{Accounts: []broker.AuditedAccount{acme}, Host: "10.0.0.1"}, tenants, "here"), "pass 1")
+	wants(t, "walls", security.Doors(broker.Doors{Accounts: []broker.AuditedAccount{acme}, Host: "10.0.0.1"}, keepers, "here"), "pass 1")
 	wide := may
 	wide.Subscribe = []string{">"}
 	acme.Users = []broker.AuditedUser{wide, {Name: "bob", PublishBounded: true, SubscribeBounded: true, Subscribe: []string{"flowgate.result.globex.>"}}}
 	acme.Imports = []broker.AuditedCrossing{{Subject: "flowgate.request.*.acme.*"}, {Subject: "flowgate.work.>"}}
 	flowgate := broker.AuditedAccount{Name: "FLOWGATE", Users: []broker.AuditedUser{may}, Exports: []broker.AuditedCrossing{{Subject: "flowgate.work.>"}}}
-	c := wants(t, "holes", security.Doors(broker.Doors{Accounts: []broker.AuditedAccount{flowgate, acme}}, tenants, "here"),
+	c := wants(t, "holes", security.Doors(broker.Doors{Accounts: []broker.AuditedAccount{flowgate, acme}}, keepers, "here"),
 		"fail 3; critical account TENANT_acme; critical credential acme.loader; high account FLOWGATE; high credential acme.loader; medium credential bob")
 	if !strings.HasPrefix(c.Findings[3].What, "may subscribe to everything in account TENANT_acme") {
 		t.Errorf("%+v", c.Findings[3])
 	}
-	wants(t, "a stranger's server", security.Doors(broker.Doors{Open: true, OpenTo: "$G"}, tenants, "here"), "fail 0; critical connections without a credential")
-	wants(t, "the same on loopback", security.Doors(broker.Doors{Open: true, OpenTo: "$G", Host: "127.0.0.1"}, tenants, "here"), "warn 0; medium connections without a credential")
-	wants(t, "no tenants, on a network", security.Doors(broker.Doors{Open: true, OpenTo: "PRODUCERS"}, broker.Walls{}, "here"), "fail 0; high connections without a credential")
-	wants(t, "no tenants, on loopback", security.Doors(broker.Doors{Open: true, OpenTo: "PRODUCERS", Host: "::1", Accounts: []broker.AuditedAccount{{Name: "PRODUCERS"}}}, broker.Walls{}, "here"), "pass 1")
+	staff := broker.AuditedAccount{Name: "WORK", Users: []broker.AuditedUser{{Name: "flowgate"}, {Name: "anna"}, {Name: "worker", SubscribeBounded: true, Subscribe: []string{"_INBOX.>"}}}}
+	acme.Users, acme.Imports = []broker.AuditedUser{{Public: "UGONE", PublishBounded: true, SubscribeBounded: true}}, nil
+	wants(t, "who was suspended, and who is inside", security.Doors(broker.Doors{Accounts: []broker.AuditedAccount{acme, staff}}, keepers, "here"), "fail 4; high credential acme.gone; low user anna")
+	wants(t, "a stranger's server", security.Doors(broker.Doors{Open: true, OpenTo: "$G"}, keepers, "here"), "fail 0; critical connections without a credential")
+	wants(t, "the same on loopback", security.Doors(broker.Doors{Open: true, OpenTo: "$G", Host: "127.0.0.1"}, keepers, "here"), "warn 0; medium connections without a credential")
+	wants(t, "no tenants, on a network", security.Doors(broker.Doors{Open: true, OpenTo: "PRODUCERS"}, security.Keepers{}, "here"), "fail 0; high connections without a credential")
+	wants(t, "no tenants, on loopback", security.Doors(broker.Doors{Open: true, OpenTo: "PRODUCERS", Host: "::1", Accounts: []broker.AuditedAccount{{Name: "PRODUCERS"}}}, security.Keepers{}, "here"), "pass 1")
 }
 
 func TestModesOfFilesAreJudged(t *testing.T) {

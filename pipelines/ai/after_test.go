@@ -119,7 +119,7 @@ func TestHistoryOfLongWaitingStaysShort(t *testing.T) {
 	classes := []ai.Class{ai.ClassRateLimited, ai.ClassRateLimited, ai.ClassOverloaded} // a busy provider says both
 	for k := 1; k <= 10_000; k++ {
 		f := fault(classes[k%len(classes)])
-		history = ai.Append(history, ai.Failed(messages.Attempt{K: k, Backend: "b", StartedAt: noon, Tries: 1}, f, noon.Add(time.Millisecond)))
+		history = ai.Append(history, ai.Failed(messages.Attempt{K: k, Backend: "b", StartedAt: noon, Tries: 1, Retried: map[string]int{"overloaded": 2}}, f, noon.Add(time.Millisecond)))
 		if got := ai.NextAttempt(history); got != k+1 {
 			t.Fatalf("after %d comes %d", k, got)
 		}
@@ -127,12 +127,12 @@ func TestHistoryOfLongWaitingStaysShort(t *testing.T) {
 	if len(history) != 2 {
 		t.Fatalf("10,000 attempts that waited are %d entries", len(history))
 	}
-	n, tries, ms := 0, 0, int64(0)
+	n, tries, retried, ms := 0, 0, 0, int64(0)
 	for _, a := range history {
-		n, tries, ms = n+1+a.Repeats, tries+a.Tries, ms+a.DurationMS
+		n, tries, retried, ms = n+1+a.Repeats, tries+a.Tries, retried+a.Retried["overloaded"], ms+a.DurationMS
 	}
-	if n != 10_000 || tries != 10_000 || ms != 10_000 {
-		t.Errorf("the entries tell of %d attempts, %d calls, %d ms", n, tries, ms)
+	if n != 10_000 || tries != 10_000 || retried != 20_000 || ms != 10_000 {
+		t.Errorf("the entries tell of %d attempts, %d calls, %d quick retries, %d ms", n, tries, retried, ms)
 	}
 }
 

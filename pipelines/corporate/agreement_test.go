@@ -51,6 +51,9 @@ func TestAnAgreementBoundsWhatRunsUnderIt(t *testing.T) {
 		if d.Refusal != nil {
 			got = d.Refusal.Reason
 		}
+		if got == messages.ReasonAgreementSuspended && d.Refusal.Detail != "[Report] version 7" {
+			t.Errorf("%s: it says %q", name, d.Refusal.Detail)
+		}
 		last := d.Section.Checks[len(d.Section.Checks)-1]
 		if got != c.want || c.want != "" && last.Name != c.check || d.Section.Agreement == nil || d.Section.Agreement.Version != "7" || d.Section.Agreement.Revision != 4 {
 			t.Errorf("%s: %q at %+v, want %q; agreement %+v", name, got, last, c.want, d.Section.Agreement)

@@ -137,7 +137,7 @@ func newRoot() *cobra.Command {
 		newCluster(g), newChaos(g), newNATSServer(g), newProbe(g),
 		newPause(g), newResume(g), newPauses(g), newCancel(g), newScan(g), newPolicy(g), newControls(g), newBudget(g), newLimit(g), newCache(g), newExplain(g), newBackends(g),
 	)
-	root.AddCommand(newFlow(g), newCompare(g), newFetchPostgres(g), newPeople(g), newDepartments(g), newFakeProvider(g), newPrices(g), newPipeline(g))
+	root.AddCommand(newFlow(g), newCompare(g), newFetchPostgres(g), newPeople(g), newDepartments(g), newFakeProvider(g), newPrices(g), newPipeline(g), newBoard(g))
 	usageArgs(root)
 	return root
 }

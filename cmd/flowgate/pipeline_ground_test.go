@@ -1,22 +1,34 @@
 package main
 
 import (
+	"encoding/json"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"flowgate/messages"
+	"flowgate/worker/doctor"
+	"flowgate/worker/fleet"
+	"flowgate/worker/sessions"
 )
 
-// TestPipelineAndBoardTellTheTruth: two requests of one correlation id, one that is denied, one that waits.
+// TestPipelineAndBoardTellTheTruth: two requests of one correlation id, one that is denied, one that waits; and boards of that, of a pause,
+// of a database that does not answer, and of nothing.
 func TestPipelineAndBoardTellTheTruth(t *testing.T) {
 	t.Parallel()
-	g := newGround(t, quickSettings)
+	g := newGround(t, quickSettings+"  probes: {interval: 1s, timeout: 30s, slow: 20s}\n")
 	up := g.up()
 	up.ready()
 	g.pipelinesAreJoined()
 	g.pipelinesThatDoNotSucceed()
+	g.boardsTell()
+	g.boardsGoOn()
 	up.stop()
+	g.say("board").wants(t, exitEnvironment, "unknown", "the broker cannot be reached")
 }
 
 // stageStates are the states of a request's stages, in order.
@@ -121,4 +133,105 @@ func (g *ground) pipelinesThatDoNotSucceed() {
 	g.say(run...).wants(t, exitUsage, "give a prompt")
 	g.say("pipeline", "show", "order-9").wants(t, exitFailed, "nothing is recorded")
 	g.say("pipeline", "show", "a.b").wants(t, exitUsage, "correlation_id")
+}
+
+// board asks for one, and takes off the reasons that are this machine's.
+func (g *ground) board(args ...string) (b board, code int) {
+	g.t.Helper()
+	said := g.say(append([]string{"board", "--once", "--json"}, args...)...)
+	said.read(g.t, &b)
+	b.Reasons = slices.DeleteFunc(b.Reasons, func(r boardReason) bool {
+		return r.Code == string(doctor.DiskLow) || r.Code == string(doctor.ClockSkew)
+	})
+	return b, said.code
+}
+
+func (g *ground) boardsTell() {
+	t := g.t
+	t.Helper()
+	var b board
+	var code int
+	whole := func() bool {
+		b, code = g.board("--timeout", "30s")
+		return len(b.Reasons) == 0
+	}
+	eventually(t, "everything is healthy", whole)
+	if b.State == sessions.StateHealthy && code != exitDone {
+		t.Errorf("exit code %d of a healthy board", code)
+	}
+	if b.Processes != 1 || len(b.Gateways) != 3 || len(b.Queues) != 12 || b.Money == nil || b.Money.Today.Calls < 2 || b.Letters == nil || len(b.Unknown) > 0 || len(b.Backends) != 1 {
+		t.Errorf("the board is %+v", b)
+	}
+	for _, gateway := range b.Gateways {
+		if gateway.State != fleet.StateRunning || gateway.Requests == 0 || gateway.Took.P99 <= 0 {
+			t.Errorf("a gateway is %+v", gateway)
+		}
+	}
+	at := slices.IndexFunc(b.Agreement, func(a boardAgreed) bool { return a.Trigger == "[Error Analysis]" })
+	if at < 0 || b.Agreement[at].Executions == nil || b.Agreement[at].Executions.Real != 1 || b.Agreement[at].Executions.All != 1 {
+		t.Errorf("the agreements are %+v", b.Agreement)
+	}
+	fitsIn(t, g.say("board").stdout, pageWidth)
+
+	g.say("pause", "layer", "ai_processing", "--reason", "a test of boards").wants(t, exitDone)
+	if b, code = g.board("--timeout", "30s"); code != exitFailed || b.State != sessions.StateDegraded || len(b.Reasons) != 1 || b.Reasons[0].About != "layer ai_processing" || len(b.Paused) != 1 {
+		t.Errorf("paused, exit code %d, the board is %+v", code, b)
+	}
+	g.say("resume", "layer", "ai_processing").wants(t, exitDone)
+
+	// A database that takes connections and answers none holds nobody else up.
+	thaw := g.freezeDatabase()
+	b, code = g.board("--timeout", "2s")
+	if code != exitFailed || b.State == sessions.StateHealthy || b.Money != nil || b.Letters != nil || b.Agreement != nil ||
+		!slices.ContainsFunc(b.Reasons, func(r boardReason) bool { return r.About == "database" && r.State == sessions.StateUnknown }) {
+		t.Errorf("without an answer of the database, exit code %d, the board is %+v", code, b)
+	}
+	thaw()
+	eventually(t, "everything is healthy again", whole)
+}
+
+// freezeDatabase stops the private Postgres from taking connections up until thaw.
+func (g *ground) freezeDatabase() (thaw func()) {
+	g.t.Helper()
+	data, err := os.ReadFile(filepath.Join(g.state, "postgres", "data", "postmaster.pid"))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.SplitN(string(data), "\n", 2)[0])
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	signal := func(s syscall.Signal) {
+		if err := syscall.Kill(pid, s); err != nil {
+			g.t.Error(err)
+		}
+	}
+	signal(syscall.SIGSTOP)
+	frozen := true
+	thaw = func() {
+		if frozen {
+			frozen = false
+			signal(syscall.SIGCONT)
+		}
+	}
+	g.t.Cleanup(thaw)
+	return thaw
+}
+
+// boardsGoOn prints one board a line until it is interrupted.
+func (g *ground) boardsGoOn() {
+	t := g.t
+	t.Helper()
+	p := g.begin(g.command("board", "--json", "--every", "200ms"), "")
+	p.until("there are three boards", func() bool { return strings.Count(p.out.String(), "\n") >= 3 })
+	p.signal(syscall.SIGINT)
+	ended := p.ended()
+	ended.wants(t, exitDone)
+	for line := range strings.Lines(ended.stdout) {
+		var b board
+		if err := json.Unmarshal([]byte(line), &b); err != nil || b.At.IsZero() || b.State == "" {
+			t.Errorf("%v: %s", err, line)
+		}
+	}
+	g.say("board", "--every", "1ms").wants(t, exitUsage, "--every")
 }

@@ -112,6 +112,7 @@ func TestWorkersRunWithTheLeastRights(t *testing.T) {
 		}
 	}
 	g.say("submit", "--id", "measured", "--trigger", "[Performance Test]", "--wait", "--reason", "a test of rights").wants(t, exitDone, "success (ok)", "real")
+	g.securityIsLookedAtFromAWorker()
 	for _, p := range all {
 		p.stop()
 	}

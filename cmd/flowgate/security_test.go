@@ -169,6 +169,29 @@ func TestSecurityTestFindsWhatIsPlanted(t *testing.T) {
 	up.stop()
 }
 
+// securityIsLookedAtFromAWorker: what a worker with few rights cannot look at is said, and the record is verified all the same.
+func (g *ground) securityIsLookedAtFromAWorker() {
+	g.t.Helper()
+	report, _ := g.securityTest()
+	for _, want := range []struct {
+		check, says string
+		state       security.State
+	}{
+		{"log_verification", "", security.Pass},
+		{"append_only_triggers", "", security.Pass},
+		{"broker_credentials", "flowgate.nats.server_config", security.NotLookedAt},
+		{"database_superusers", "", security.Fail}, // the tests' own role
+	} {
+		i := slices.IndexFunc(report.Checks, func(c security.Check) bool { return c.Check == want.check })
+		if i < 0 || report.Checks[i].State != want.state || !strings.Contains(report.Checks[i].Why, want.says) {
+			g.t.Errorf("want %+v: %+v", want, report.Checks)
+		}
+	}
+	if report.OK {
+		g.t.Errorf("what was not looked at is no health: %+v", report)
+	}
+}
+
 // plantInDatabase makes a role that may change audit rows, and disables a trigger.
 func (g *ground) plantInDatabase() (role string) {
 	g.t.Helper()

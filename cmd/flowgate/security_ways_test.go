@@ -11,6 +11,8 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"flowgate/configs"
+	"flowgate/messages"
+	"flowgate/worker/actions"
 	"flowgate/worker/security"
 	"flowgate/worker/tenants"
 	"flowgate/worker/workertest"
@@ -85,6 +87,21 @@ func TestWhatOpensABrokerOfYoursIsLookedAt(t *testing.T) {
 	}
 	if files := fmt.Sprint(a.files()); !strings.Contains(files, private) || !strings.Contains(files, "worker.nk") || strings.Contains(files, certificate) {
 		t.Error(files)
+	}
+	n.root = g.state
+	for tenant, told := range map[string]bool{"default": true, "acme": false} {
+		o := actions.Order{Key: messages.Key{Tenant: tenant, ID: "x"}}
+		if err := a.tells(o); (err == nil) != told {
+			t.Errorf("%s: %v", tenant, err)
+		}
+		o.Agreement.Tenants = []string{tenant}
+		if err := a.tells(o); err != nil {
+			t.Errorf("%s, named by the agreement: %v", tenant, err)
+		}
+	}
+	g.say("tenants", "add", "default").wants(t, exitDone)
+	if err := a.tells(actions.Order{Key: messages.Key{Tenant: "default", ID: "x"}}); err == nil {
+		t.Error("a tenant with credentials is told")
 	}
 	n.settings.Flowgate.NATS.CredentialsFile, n.settings.Flowgate.NATS.CertFile = g.file("no.creds", []byte("none")), g.file("no.pem", nil)
 	l = &security.Look{}

@@ -3,6 +3,7 @@ package security_test
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -177,10 +178,13 @@ func TestDoorsAreJudged(t *testing.T) {
 
 func TestModesOfFilesAreJudged(t *testing.T) {
 	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // whatever the umask is
+		t.Fatal(err)
+	}
 	made := func(mode os.FileMode, text string, names ...string) string {
 		t.Helper()
 		path := filepath.Join(append([]string{dir}, names...)...)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // what is tested
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.Chmod(filepath.Dir(path), 0o755)); err != nil { //nolint:gosec // what is tested
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

@@ -93,7 +93,7 @@ func TestAWrittenAgreementReadsBack(t *testing.T) {
 func TestAScaffoldHasEveryFieldAndCanBeRead(t *testing.T) {
 	t.Parallel()
 	for _, trigger := range []string{"[Board Summary]", `a "b": #c`, "§", strings.Repeat("w ", 200) + "w"} {
-		data, err := ScaffoldAgreement(trigger)
+		data, err := ScaffoldAgreement(trigger, "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,6 +2,7 @@ package configs
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -113,11 +114,12 @@ func (w *agreementWriter) nested(key string, write func()) {
 	w.lead = lead
 }
 
-// ScaffoldAgreement is a file for whoever writes an agreement: every field, what is optional behind a #, with words about it.
-func ScaffoldAgreement(trigger string) ([]byte, error) {
+// ScaffoldAgreement is a file for whoever writes an agreement with that action: every field, what is optional behind a #, with words about
+// it. An empty action is ask, which says that it has none: requests without a prompt are denied.
+func ScaffoldAgreement(trigger, action string) ([]byte, error) {
 	quoted := &agreementWriter{lead: "- "}
 	quoted.line("trigger", trigger)
-	return append([]byte(scaffoldHead+quoted.buf.String()), strings.ReplaceAll(scaffoldBody, "ENTITY", entityOf(trigger))...), quoted.err
+	return append([]byte(scaffoldHead+quoted.buf.String()), strings.NewReplacer("ENTITY", entityOf(trigger), "ACTION", cmp.Or(action, "ask")).Replace(scaffoldBody)...), quoted.err
 }
 
 // entityOf makes an entity of an encoding out of a trigger's words.
@@ -141,7 +143,8 @@ const scaffoldBody = `  # @entity#category!action@object, each of a-z, 0-9 and _
   # what the agreement is for, in words
   expanded_meaning: ""
   # what is done; a request with a prompt asks its model under the agreement, one without asks for the action
-  action: ask
+  # (flowgate flow actions lists those that there are; ask says that there is none)
+  action: ACTION
   # what does the action, and what stands in for it where it fails
   #real_implementation: ""
   #fallback: ""

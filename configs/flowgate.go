@@ -55,6 +55,8 @@ type Flowgate struct {
 	// AgreementsFile seeds agreements that nobody has written, in the place of the one that ships; PricesFile overrides prices.
 	AgreementsFile string `yaml:"agreements_file"`
 	PricesFile     string `yaml:"prices_file"`
+	// ActionsFolder has templates of actions of agreements, one a file; empty for none.
+	ActionsFolder string `yaml:"actions_folder"`
 	// ControlsFile takes the place of the controls of compliance that ship with the product; ComplianceLevel says which of its
 	// levels every request has to meet.
 	ControlsFile    string `yaml:"controls_file"`

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"os"
 
+	"flowgate/configs"
 	"flowgate/messages"
+	"flowgate/pipelines/templates"
 	"flowgate/worker/actions"
+	"flowgate/worker/actions/own"
 	"flowgate/worker/handlers"
 	"flowgate/worker/results"
 	"flowgate/worker/sessions"
@@ -18,19 +21,36 @@ func (n *node) actions() handlers.Actions {
 		return nil
 	}
 	audit := n.audit(os.LookupEnv)
+	functions := map[string]actions.Function{
+		actions.CostAnalysisAction:    actions.CostAnalysis(n.db, n.prices),
+		actions.ErrorAnalysisAction:   actions.ErrorAnalysis(n.db),
+		actions.PerformanceTestAction: actions.PerformanceTest(ownChain{n}),
+		actions.ScalabilityTestAction: actions.ScalabilityTest(ownChain{n}),
+		actions.IntegrationTestAction: actions.IntegrationTest(n.probeAll, ownChain{n}),
+		actions.SecurityTestAction:    actions.SecurityTest(audit.looks(), audit.tells),
+	}
+	for _, o := range own.Actions() {
+		functions[o.Name] = o.Function
+	}
+	for _, t := range n.templates {
+		functions[t.Name] = actions.FromTemplate(t)
+	}
 	floor := actions.New(actions.Options{
-		Functions: map[string]actions.Function{
-			actions.CostAnalysisAction:    actions.CostAnalysis(n.db, n.prices),
-			actions.ErrorAnalysisAction:   actions.ErrorAnalysis(n.db),
-			actions.PerformanceTestAction: actions.PerformanceTest(ownChain{n}),
-			actions.ScalabilityTestAction: actions.ScalabilityTest(ownChain{n}),
-			actions.IntegrationTestAction: actions.IntegrationTest(n.probeAll, ownChain{n}),
-			actions.SecurityTestAction:    actions.SecurityTest(audit.looks(), audit.tells),
-		},
+		Functions: functions, Parameters: actions.ParametersOf(n.catalog), Chain: ownChain{n},
 		History: n.db, Seal: n.seal(), Location: n.settings.Flowgate.Location(), Logger: n.log,
 	})
 	n.down.push("ending the actions of agreements", func() error { floor.Close(); return nil })
 	return floor
+}
+
+// catalogOf lists the actions of a deployment with such settings, and its templates.
+func catalogOf(s configs.Settings) ([]actions.About, []*templates.Template, error) {
+	made, err := configs.LoadActions(s.Flowgate.ActionsFolder)
+	if err != nil {
+		return nil, nil, err
+	}
+	catalog, err := actions.Catalog(own.Actions(), made)
+	return catalog, made, err
 }
 
 // probeAll asks every service that this process depends on, now.

@@ -89,7 +89,8 @@ func checkSettings(path string) configReport {
 		agreed, agreements := configs.LoadAgreements(loaded.Flowgate.AgreementsFile)
 		_, prices := configs.LoadPrices(loaded.Flowgate.PricesFile)
 		_, controls := loadControls(loaded.Settings, agreed)
-		err = errors.Join(agreements, prices, controls)
+		_, _, catalog := catalogOf(loaded.Settings)
+		err = errors.Join(agreements, prices, controls, catalog)
 		if table, wrong := configs.PricesOf(loaded.Settings); wrong == nil {
 			if warning := warnDefault(loaded.Settings, os.LookupEnv, table); warning != "" {
 				r.Warnings = append(r.Warnings, configs.Warning{Key: defaultModelKey, Text: "in this environment " + warning})

@@ -27,7 +27,7 @@ func newFlow(g *globals) *cobra.Command {
 			"  flowgate flow approve \"[Board Summary]\" --reason \"ticket 4711\" --by maria",
 	}
 	cmd.AddCommand(newFlowList(g), newFlowShow(g), newFlowMatch(g), newFlowDiff(g), newFlowHistory(g), newFlowNew(g), newFlowImport(g), newFlowEdit(g),
-		newFlowRun(g))
+		newFlowRun(g), newFlowActions(g), newFlowTest(g))
 	for _, a := range flowActs() {
 		cmd.AddCommand(newFlowAct(g, a))
 	}

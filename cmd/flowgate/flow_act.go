@@ -117,6 +117,9 @@ func newFlowAct(g *globals, a flowAct) *cobra.Command {
 			if len(changed) == 0 {
 				return ofCaller(err)
 			}
+			if a.act == flow.ActSubmit || a.act == flow.ActApprove {
+				g.warnActions(changed[len(changed)-1].Agreement)
+			}
 			return errors.Join(showChanged(cmd.OutOrStdout(), g, changed), err)
 		},
 	}

@@ -89,6 +89,7 @@ func (i *agreementImport) run(cmd *cobra.Command, g *globals, path string) error
 	if err != nil {
 		return err
 	}
+	g.warnActions(file...)
 	if i.dryRun {
 		all, err := g.agreements(cmd.Context())
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"flowgate/messages"
 	"flowgate/pipelines/flow"
+	"flowgate/worker/actions"
 )
 
 // flowRun is a request for the action of an agreement, as the flags say it.
@@ -28,7 +30,7 @@ func newFlowRun(g *globals) *cobra.Command {
 		Long: "Asks for the agreement's action with a request that passes through all layers like any other, waits for its end, and shows the\n" +
 			"result: `flowgate submit --trigger TRIGGER --wait` does the same. --param gives a parameter in the place of the agreement's own; a\n" +
 			"value that reads as a number, true, false, a list or an object in JSON is one, all else is text.\n\n" +
-			"--all carries out every agreement in force that this tenant may use, one after the other, so that they do not measure each other.\n" +
+			"--all carries out every agreement in force that this tenant may use and whose action there is, one after the other, so that they do not measure each other.\n" +
 			"Exit code 1: one of them was not real, or did not succeed. An interrupt ends the wait; what was asked for goes on.",
 		Example: "  flowgate flow run \"[Cost Analysis]\" --param days=7\n  flowgate flow run \"cost analysis\" --reason \"ticket 4711\" --user anna --json\n" +
 			"  flowgate flow run --all",
@@ -136,12 +138,16 @@ func valueOf(text string) json.RawMessage {
 	return quoted
 }
 
-// runnable are the agreements that a tenant's requests may run under now.
-func runnable(all []flow.Entry, tenant string, now time.Time) (entries []flow.Entry) {
+// runnable are the agreements that a tenant's requests may run under now, and those of them whose action is unknown here.
+func runnable(all []flow.Entry, catalog []actions.About, tenant string, now time.Time) (entries, without []flow.Entry) {
 	for _, e := range flow.Governing(all) {
-		if e.Refuses(tenant, now) == "" {
+		switch {
+		case e.Refuses(tenant, now) != "" || e.Action == actions.Ask:
+		case slices.ContainsFunc(catalog, func(a actions.About) bool { return a.Name == e.Action }):
 			entries = append(entries, e)
+		default:
+			without = append(without, e)
 		}
 	}
-	return entries
+	return entries, without
 }

@@ -56,9 +56,16 @@ func (r *flowRun) runAll(cmd *cobra.Command, g *globals) error {
 	if err != nil {
 		return err
 	}
-	entries := runnable(all, g.tenant, time.Now())
+	catalog, err := g.catalog()
+	if err != nil {
+		return err
+	}
+	entries, without := runnable(all, catalog, g.tenant, time.Now())
+	for _, e := range without {
+		fmt.Fprintf(cmd.ErrOrStderr(), "flowgate: left out: %s\n", unknownActionText(e.Trigger, e.Action))
+	}
 	if len(entries) == 0 {
-		return fmt.Errorf("no agreement is in force for tenant %s; `flowgate flow list` lists them", g.tenant)
+		return fmt.Errorf("no agreement with an action is in force for tenant %s; `flowgate flow list` lists them", g.tenant)
 	}
 	ran, err := []agreementRun{}, error(nil)
 	for i, e := range entries {

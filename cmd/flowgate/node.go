@@ -17,7 +17,9 @@ import (
 	"flowgate/pipelines/compliance"
 	"flowgate/pipelines/flow"
 	"flowgate/pipelines/pricing"
+	"flowgate/pipelines/templates"
 	"flowgate/worker"
+	"flowgate/worker/actions"
 	"flowgate/worker/breaker"
 	"flowgate/worker/broker"
 	"flowgate/worker/cache"
@@ -61,16 +63,18 @@ func everything(dir string, settings configs.Settings, log *zap.Logger) launch {
 
 // node is everything that flowgate runs in one process.
 type node struct {
-	settings configs.Settings
-	root     string // the state root: this process's folder is it, or lies in it
-	roles    roles
-	config   string // the settings file; empty: there is none
-	own      bool
-	seeds    []flow.Agreement // those of the settings' file
-	controls *compliance.Book
-	prices   *pricing.Table
-	log      *zap.Logger
-	probe    worker.Probe
+	settings  configs.Settings
+	root      string // the state root: this process's folder is it, or lies in it
+	roles     roles
+	config    string // the settings file; empty: there is none
+	own       bool
+	seeds     []flow.Agreement // those of the settings' file
+	catalog   []actions.About  // the actions of agreements that there are
+	templates []*templates.Template
+	controls  *compliance.Book
+	prices    *pricing.Table
+	log       *zap.Logger
+	probe     worker.Probe
 	// observer is told what the layers do; several are joined by worker.Observe before the parts start.
 	observer worker.Observer
 

@@ -33,6 +33,9 @@ func (n *node) loadRules(context.Context) error {
 		return usageError{err}
 	}
 	n.seeds = agreements
+	if n.catalog, n.templates, err = catalogOf(n.settings); err != nil {
+		return usageError{err}
+	}
 	if n.prices, err = configs.PricesOf(n.settings); err != nil {
 		return usageError{err}
 	}

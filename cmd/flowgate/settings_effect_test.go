@@ -71,6 +71,7 @@ func proofs() []proof {
 		plain("flowgate.marks.next_layer", "7", seeMarks),
 		plain("flowgate.agreements_file", "/nowhere/agreements.yaml", seeRules),
 		plain("flowgate.prices_file", "/nowhere/prices.json", seeRules),
+		plain("flowgate.actions_folder", "/nowhere/actions", seeRules),
 		plain("flowgate.controls_file", "/nowhere/controls.yaml", seeRules),
 		plain("flowgate.compliance_level", "sox", seeDecision),
 		plain("flowgate.admission.min_audit_reason", "100", seeDecision),

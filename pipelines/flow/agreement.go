@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -127,7 +128,8 @@ func (a Agreement) Complete() Agreement {
 	return a
 }
 
-// With is the agreement with parameters that a request gives in the place of its own. A value that is no JSON is left to the action to refuse.
+// With is the agreement with parameters that a request gives in the place of its own; numbers are json.Number, as they were written. A
+// value that is no JSON is left to the action to refuse.
 func (a Agreement) With(given map[string]json.RawMessage) Agreement {
 	if len(given) == 0 {
 		return a
@@ -138,7 +140,9 @@ func (a Agreement) With(given map[string]json.RawMessage) Agreement {
 	}
 	for name, raw := range given {
 		var value any
-		if json.Unmarshal(raw, &value) != nil {
+		decoder := json.NewDecoder(bytes.NewReader(raw))
+		decoder.UseNumber()
+		if decoder.Decode(&value) != nil {
 			value = raw
 		}
 		all[name] = value

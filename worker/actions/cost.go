@@ -108,7 +108,7 @@ const (
 
 // lastDays is the window that the parameter days says.
 func lastDays(o Order) (Window, error) {
-	days, err := o.number("days", defaultDays, 1, mostDays)
+	days, err := o.Number("days", defaultDays, 1, mostDays)
 	if err != nil {
 		return Window{}, err
 	}

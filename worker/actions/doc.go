@@ -5,5 +5,8 @@
 // apart from the layer that asks, bounded in time and number, and turns a panic, a fault, or a result that fails its own check into the
 // agreement's fallback: the newest measured result that is young enough.
 //
-// Read next: floor.go, then cost.go and errors.go.
+// Own actions are functions in the package own, or templates of requests: see template.go. What an own action asks of models goes through the
+// chain as a part of its order: see Order.Ask.
+//
+// Read next: floor.go, then cost.go and errors.go; catalog.go lists what there is.
 package actions

@@ -15,6 +15,7 @@ import (
 
 	"flowgate/messages"
 	"flowgate/pipelines/flow"
+	"flowgate/pipelines/templates"
 	"flowgate/worker"
 )
 
@@ -29,7 +30,8 @@ type Order struct {
 	Now      time.Time
 	Location *time.Location
 
-	seal flow.Seal
+	seal  flow.Seal
+	chain Chain
 }
 
 // Measured is what a function found.
@@ -55,15 +57,21 @@ type Function func(ctx context.Context, o Order) (Measured, error)
 
 // History has what was measured before.
 type History interface {
-	// NewestExecution is the newest real execution of an agreement's action in a tenant that has ended since, or worker.ErrNotFound.
-	NewestExecution(ctx context.Context, tenant, trigger, action string, since time.Time) (messages.Execution, error)
+	// NewestExecution is the newest real execution of an agreement's action in a tenant that has ended since, with parameters of that
+	// digest, or worker.ErrNotFound.
+	NewestExecution(ctx context.Context, tenant, trigger, action, parameters string, since time.Time) (messages.Execution, error)
 }
 
 // Options are what a floor needs.
 type Options struct {
 	// Functions are by the name that agreements' actions have.
 	Functions map[string]Function
-	History   History
+	// Parameters are those of functions, by name: others are refused, and so are values of another type. A function that is not there
+	// looks itself.
+	Parameters map[string][]templates.Parameter
+	// Chain is what Order.Ask asks.
+	Chain   Chain
+	History History
 	// Seal is what proves to layer 1 that an action asks.
 	Seal func(ctx context.Context) (flow.Seal, error)
 	// AtOnce bounds those that are carried out at the same time (default 2): they are load.
@@ -206,9 +214,14 @@ func (f *Floor) sweep() {
 func (f *Floor) carryOut(o Order, function Function) messages.Execution {
 	a := o.Agreement
 	began := f.opts.Now()
-	o.Now = began
-	x := messages.Execution{Action: a.Action, Version: a.Version, Mode: messages.ExecutionReal}
-	result, m, err := f.measure(o, function)
+	o.Now, o.chain = began, f.opts.Chain
+	x := messages.Execution{Action: a.Action, Version: a.Version, Mode: messages.ExecutionReal, ParametersSHA256: digestOf(a.Parameters)}
+	var result json.RawMessage
+	var m Measured
+	err := f.usable(a)
+	if err == nil {
+		result, m, err = f.measure(o, function)
+	}
 	now := f.opts.Now()
 	x.Seconds = now.Sub(began).Seconds()
 	if err == nil {
@@ -220,7 +233,7 @@ func (f *Floor) carryOut(o Order, function Function) messages.Execution {
 		x.Mode, x.Because, x.Reason = messages.ExecutionDenied, err.Error(), refused.reason
 		return x
 	}
-	if _, is := errors.AsType[*ParameterError](err); is {
+	if wrongParameters(err) {
 		x.Mode, x.Because = messages.ExecutionFailed, err.Error()
 		return x
 	}
@@ -332,7 +345,7 @@ func (f *Floor) fallback(x messages.Execution, tenant string, a flow.Agreement, 
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), 5*time.Second)
 	defer cancel()
-	old, err := f.opts.History.NewestExecution(ctx, tenant, a.Trigger, a.Action, now.Add(-time.Duration(a.FallbackAgeSeconds*float64(time.Second))))
+	old, err := f.opts.History.NewestExecution(ctx, tenant, a.Trigger, a.Action, x.ParametersSHA256, now.Add(-time.Duration(a.FallbackAgeSeconds*float64(time.Second))))
 	switch {
 	case errors.Is(err, worker.ErrNotFound):
 		return failed("nothing was measured that is young enough to stand in")

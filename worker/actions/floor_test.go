@@ -27,7 +27,7 @@ type past struct {
 	err error
 }
 
-func (p past) NewestExecution(context.Context, string, string, string, time.Time) (messages.Execution, error) {
+func (p past) NewestExecution(context.Context, string, string, string, string, time.Time) (messages.Execution, error) {
 	return p.x, p.err
 }
 

@@ -171,31 +171,9 @@ func question(o Order) (messages.Request, error) {
 			return r, &ParameterError{name, "must be a text"}
 		}
 	}
-	tokens, err := o.number("max_tokens", 16, 1, 1000)
+	tokens, err := o.Number("max_tokens", 16, 1, 1000)
 	r.MaxTokens = &tokens
 	return r, err
-}
-
-// number is a whole number among an agreement's parameters.
-func (o Order) number(name string, without, least, most int) (int, error) {
-	n := float64(without)
-	switch said := o.Agreement.Parameters[name].(type) {
-	case nil:
-	case float64:
-		n = said
-	case int:
-		n = float64(said)
-	case int64:
-		n = float64(said)
-	case uint64:
-		n = float64(said)
-	default:
-		n = math.NaN()
-	}
-	if n != math.Trunc(n) || n < float64(least) || n > float64(most) {
-		return 0, &ParameterError{name, fmt.Sprintf("must be a whole number from %d to %d", least, most)}
-	}
-	return int(n), nil
 }
 
 func quantiles(all []float64) (q Quantiles) {

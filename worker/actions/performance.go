@@ -14,11 +14,11 @@ const PerformanceTestAction = "performance_benchmark"
 // default 4; prompt, model, max_tokens) and reports how long it took: the backend, the gateway, and both together.
 func PerformanceTest(c Chain) Function {
 	return func(ctx context.Context, o Order) (Measured, error) {
-		requests, err := o.number("requests", 20, 1, 500)
+		requests, err := o.Number("requests", 20, 1, 500)
 		if err != nil {
 			return Measured{}, err
 		}
-		atOnce, err := o.number("at_once", 4, 1, 64)
+		atOnce, err := o.Number("at_once", 4, 1, 64)
 		if err != nil {
 			return Measured{}, err
 		}

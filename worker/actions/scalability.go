@@ -91,16 +91,16 @@ func ScalabilityTest(c Chain) Function {
 
 func newScaling(c Chain, o Order) (s *scaling, least, most int, err error) {
 	s = &scaling{limit: limitLoad}
-	if least, err = o.number("least_at_once", 1, 1, 128); err != nil {
+	if least, err = o.Number("least_at_once", 1, 1, 128); err != nil {
 		return nil, 0, 0, err
 	}
-	if most, err = o.number("most_at_once", max(64, least), max(2, least), 256); err != nil {
+	if most, err = o.Number("most_at_once", max(64, least), max(2, least), 256); err != nil {
 		return nil, 0, 0, err
 	}
-	if s.each, err = o.number("requests_each", 3, 1, 20); err != nil {
+	if s.each, err = o.Number("requests_each", 3, 1, 20); err != nil {
 		return nil, 0, 0, err
 	}
-	if s.factor, err = o.number("latency_factor", 10, 2, 100); err != nil {
+	if s.factor, err = o.Number("latency_factor", 10, 2, 100); err != nil {
 		return nil, 0, 0, err
 	}
 	s.load, err = newLoad(c, o)

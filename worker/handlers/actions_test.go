@@ -140,7 +140,7 @@ func TestAnalysesFindWhatWasPlanted(t *testing.T) {
 	t.Cleanup(blind.Close)
 	a := flow.Agreement{Trigger: "[Cost Analysis]", Action: actions.CostAnalysisAction, FallbackAgeSeconds: 3600}
 	s.until("the execution is on record", func() bool {
-		_, err := s.db.NewestExecution(t.Context(), "acme", a.Trigger, a.Action, time.Now().Add(-time.Hour))
+		_, err := s.db.NewestExecution(t.Context(), "acme", a.Trigger, a.Action, "", time.Now().Add(-time.Hour))
 		return err == nil
 	})
 	x, done := blind.Execute(messages.Key{Tenant: "acme", ID: "again"}, 0, flow.Asker{}, a)

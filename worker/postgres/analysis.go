@@ -164,14 +164,16 @@ UNION ALL SELECT count(*) FROM outcome WHERE tenant = $1 AND stored_at >= $2 AND
 	return groups, totals[0], totals[1], nil
 }
 
-// NewestExecution is the newest real execution of an agreement's action in a tenant since a moment, or worker.ErrNotFound.
-func (db *DB) NewestExecution(ctx context.Context, tenant, trigger, action string, since time.Time) (x messages.Execution, err error) {
+// NewestExecution is the newest real execution of an agreement's action, with parameters of that digest, in a tenant since a moment, or
+// worker.ErrNotFound.
+func (db *DB) NewestExecution(ctx context.Context, tenant, trigger, action, parameters string, since time.Time) (x messages.Execution, err error) {
 	const sql = `SELECT o.sections -> 'workflow_optimizer' -> 'execution' FROM outcome o
-WHERE o.tenant = $1 AND o.kind = 'action' AND o.stored_at > $4 AND o.sections -> 'corporate_llm' -> 'agreement' ->> 'trigger' = $2
+WHERE o.tenant = $1 AND o.kind = 'action' AND o.stored_at > $5 AND o.sections -> 'corporate_llm' -> 'agreement' ->> 'trigger' = $2
     AND o.sections -> 'workflow_optimizer' -> 'execution' ->> 'execution_mode' = 'real'
     AND o.sections -> 'workflow_optimizer' -> 'execution' ->> 'action' = $3
+    AND coalesce(o.sections -> 'workflow_optimizer' -> 'execution' ->> 'parameters_sha256', '') = $4
 ORDER BY o.stored_at DESC LIMIT 1`
-	rows, err := collect(ctx, db, pgx.RowTo[[]byte], sql, tenant, trigger, action, since)
+	rows, err := collect(ctx, db, pgx.RowTo[[]byte], sql, tenant, trigger, action, parameters, since)
 	switch {
 	case err != nil:
 		return x, fmt.Errorf("reading what was measured before: %w", err)

@@ -51,7 +51,7 @@ func timesText(times float64) string {
 func showErrors(r *report, e *actions.ErrorReport) {
 	r.window(e.Window)
 	r.line("calls", "%d of %d failed: %d attempts, and %d that were repeated within theirs", e.FailedAttempts+e.RetriedCalls, e.Attempts+e.RetriedCalls, e.FailedAttempts, e.RetriedCalls)
-	r.line("requests", "%d of %d were no success, %d are dead letters", e.FailedRequests, e.Requests, e.DeadLetters)
+	r.line("requests", "%d of %d did not succeed, %d are dead letters", e.FailedRequests, e.Requests, e.DeadLetters)
 	row := func(g actions.ErrorGroup, names ...string) []string {
 		return append(names, strconv.FormatInt(g.Count, 10), share(g.Share), trendText(g.Trend), dollars(g.ChargedMicroUSD), g.Last.UTC().Format("2006-01-02 15:04:05"))
 	}

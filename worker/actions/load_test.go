@@ -24,6 +24,8 @@ type server struct {
 	// failing are refused, of those that come when more than so many are asked for at once; 0: none.
 	failing int
 	err     error
+	// late is how much later requests whose ids hold it are answered, by no fault of the server's.
+	late string
 
 	mu     sync.Mutex
 	asked  map[string]int
@@ -39,6 +41,7 @@ func (s *server) Ask(ctx context.Context, key messages.Key, body []byte) (messag
 	s.mu.Lock()
 	s.asked[key.ID]++
 	s.inside++
+	late := s.late != "" && strings.Contains(key.ID, s.late)
 	crowded := s.failing > 0 && s.inside > s.failing
 	s.bodies = append(s.bodies, string(body))
 	s.mu.Unlock()
@@ -50,9 +53,13 @@ func (s *server) Ask(ctx context.Context, key messages.Key, body []byte) (messag
 	s.slots <- struct{}{}
 	defer func() { <-s.slots }()
 	time.Sleep(s.latency) // in a bubble
+	took := time.Since(came)
+	if late {
+		time.Sleep(s.latency)
+	}
 	r := messages.Result{
 		Key: key, State: messages.ResultDone, Status: messages.StatusSuccess, SubmittedAt: came, FinishedAt: time.Now(),
-		Metadata: &messages.ResultMetadata{Backend: "b", ProcessingTime: s.latency.Seconds(), CostMicroUSD: 3, Tokens: messages.Tokens{Input: 5, Output: 2}},
+		Metadata: &messages.ResultMetadata{Backend: "b", ProcessingTime: took.Seconds(), CostMicroUSD: 3, Tokens: messages.Tokens{Input: 5, Output: 2}},
 	}
 	if crowded {
 		r.Status, r.Reason = messages.StatusFailure, messages.ReasonBackendUnavailable
@@ -134,6 +141,8 @@ func TestScalabilityFindsTheKnee(t *testing.T) {
 		"a limit of 37":         {newServer(37, 100*time.Millisecond), nil, 37, "throughput"},
 		"a limit near a step":   {newServer(50, 100*time.Millisecond), map[string]any{"most_at_once": 64}, 50, "throughput"},
 		"long steps":            {newServer(90, 100*time.Millisecond), map[string]any{"most_at_once": 256, "requests_each": 20}, 102, "throughput"},
+		"a moment's trouble":    {&server{slots: make(chan struct{}, 32), latency: 100 * time.Millisecond, late: "-step16-1", asked: map[string]int{}}, nil, 32, "throughput"},
+		"a slow gateway":        {&server{slots: make(chan struct{}, 32), latency: 100 * time.Millisecond, late: "-step16-", asked: map[string]int{}}, nil, 15, "throughput"},
 		"errors from 8 at once": {&server{slots: make(chan struct{}, 1000), latency: 100 * time.Millisecond, failing: 7, asked: map[string]int{}}, nil, 7, "errors"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -43,7 +43,7 @@ type truth struct {
 const (
 	usual, seldom = 1200 * time.Millisecond, 3 * time.Second
 	everyNth      = 10 // of the load is seldom
-	stepLatency   = 2 * time.Second
+	stepLatency   = 2500 * time.Millisecond
 	seats         = 32
 )
 

@@ -49,6 +49,8 @@ const (
 	// be ideal. sharp is the part that counts near the knee.
 	coarse = 0.75
 	sharp  = 0.85
+	// verge: what falls short by less is measured once more.
+	verge = 0.85
 	// mostFailed is the part of a step that may fail.
 	mostFailed = 0.05
 	// fine is how exactly the knee is found, as one part of so many of it.
@@ -65,7 +67,7 @@ type scaling struct {
 	// before is the step before the good one while doubling.
 	before *Step
 	limit  string
-	steps  []Step
+	steps  []*Step
 }
 
 // ScalabilityTest asks the gateway's own chain with 1, 2, 4 and more requests at once (parameters least_at_once, 1 to 128, default 1;
@@ -129,6 +131,13 @@ func (s *scaling) double(ctx context.Context, least, most int) error {
 // would be less than what measurements differ by. It ends early where the agreement's time or money would not do for the next step.
 func (s *scaling) halve(ctx context.Context) error {
 	if s.before != nil && s.good.falls(s.before, sharp) {
+		good, err := s.again(ctx, s.good, "checked")
+		if err != nil {
+			return err
+		}
+		s.steps[slices.Index(s.steps, s.good)], s.good = good, good
+	}
+	if s.before != nil && s.good.falls(s.before, sharp) {
 		s.good, s.bad, s.limit = s.before, s.good, limitThroughput
 	}
 	base := s.good
@@ -173,28 +182,43 @@ func (s *Step) falls(base *Step, part float64) bool {
 }
 
 // try measures a step, and says what makes it too much against a base, nil: against nothing. part is what of the base's throughput for
-// each at once it must keep. Where the gateway's own part grew, it is measured once more and the better one counts: a machine that does
-// something else for a moment, and a pace that is still being found out, make it worse, and nothing makes it better than it is.
+// each at once it must keep.
 func (s *scaling) try(ctx context.Context, atOnce int, base *Step, part float64) (*Step, string, error) {
-	step, err := s.load.step(ctx, fmt.Sprint("step", atOnce), s.requests(atOnce), atOnce)
+	step, err := s.measure(ctx, fmt.Sprint("step", atOnce), atOnce)
 	if err != nil {
 		return nil, "", err
 	}
 	if s.first == nil {
-		s.first = &step
+		s.first = step
 	}
-	limit := s.judge(&step, base, part)
-	if (limit == limitThroughput || limit == limitLatency) && step.grew(base) == grewGateway {
-		again, err := s.load.step(ctx, fmt.Sprintf("step%d-again", atOnce), s.requests(atOnce), atOnce)
+	limit := s.judge(step, base, part)
+	if (limit == limitThroughput || limit == limitLatency) && (step.grew(base) == grewGateway || !step.falls(base, verge*part)) {
+		step, err = s.again(ctx, step, "again")
 		if err != nil {
 			return nil, "", err
 		}
-		if again.PerSecond > step.PerSecond {
-			step, limit = again, s.judge(&again, base, part)
-		}
+		limit = s.judge(step, base, part)
 	}
 	s.steps = append(s.steps, step)
-	return &step, limit, nil
+	return step, limit, nil
+}
+
+func (s *scaling) measure(ctx context.Context, name string, atOnce int) (*Step, error) {
+	step, err := s.load.step(ctx, name, s.requests(atOnce), atOnce)
+	return &step, err
+}
+
+// again measures a step once more, and returns the better one: a machine that does something else for a moment, and a pace that is still
+// being found out, make it worse, and nothing makes it better than it is.
+func (s *scaling) again(ctx context.Context, step *Step, name string) (*Step, error) {
+	other, err := s.measure(ctx, fmt.Sprintf("step%d-%s", step.AtOnce, name), step.AtOnce)
+	if err != nil {
+		return nil, err
+	}
+	if other.PerSecond > step.PerSecond {
+		return other, nil
+	}
+	return step, nil
 }
 
 // judge says what makes a step too much; empty: nothing.
@@ -222,10 +246,11 @@ func (s *Step) grew(base *Step) string {
 
 // measured is what was found.
 func (s *scaling) measured() (Measured, error) {
-	r := &ScalabilityReport{Steps: s.steps, Limit: s.limit}
+	r := &ScalabilityReport{Limit: s.limit}
 	var samples int64
 	for _, step := range s.steps {
 		samples += int64(step.Requests - step.Failed)
+		r.Steps = append(r.Steps, *step)
 	}
 	if samples == 0 {
 		return Measured{}, errors.New("no request was answered: " + s.first.why())

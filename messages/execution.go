@@ -24,6 +24,8 @@ type Execution struct {
 	// Version is that of the agreement under which it was carried out.
 	Version string        `json:"version,omitempty"`
 	Mode    ExecutionMode `json:"execution_mode"`
+	// Fallback is the action that stood in; empty where an older result does.
+	Fallback string `json:"fallback,omitempty"`
 	// Because says why it is not real.
 	Because string `json:"because,omitempty"`
 	// Reason is the code of why its agreement let it go no further.

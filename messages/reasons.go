@@ -159,7 +159,7 @@ func ReasonList() []ReasonInfo {
 		{ReasonAgreementNotAllowed, false, "The FLOW agreement is not for requests of this tenant.", "Name an agreement of the tenant, or have this one extended to it."},
 		{ReasonAgreementSuspended, true, "The FLOW agreement is suspended.", "Ask whoever suspended it; `flowgate flow show` names them."},
 		{ReasonAgreementExhausted, true, "The FLOW agreement has run as often as it may today.", "Send it again tomorrow, or have the agreement's limit raised."},
-		{ReasonActionFallback, true, "The action of the agreement could not be carried out now; the result is the newest measured one.", "Look at its age; the result says why it could not."},
+		{ReasonActionFallback, true, "The action of the agreement could not be carried out now; its fallback or the newest measured result stands in.", "Look at its age; the result says why it could not."},
 		{ReasonActionFailed, true, "The action of the agreement could not be carried out, and no measured result is young enough to stand in.", "Mend what the result names, then replay."},
 		{ReasonActionUnknown, false, "The agreement's action is none that this deployment has.", "Use one of `flowgate flow actions`, or write it."},
 		{ReasonNotAvailableYet, false, "This version can govern the request but cannot do what it asks.", "Wait for the version that can; nothing was pretended."},

@@ -25,7 +25,9 @@ func executionLines(x *messages.Execution) []string {
 		return lines
 	}
 	lines = append(lines, fmt.Sprintf("  rests on  %d samples, confidence %.2f", x.Samples, x.Confidence))
-	if x.Mode == messages.ExecutionFallback {
+	if x.Fallback != "" {
+		lines = append(lines, "  stood in  "+printable(x.Fallback))
+	} else if x.Mode == messages.ExecutionFallback {
 		age := time.Duration(x.AgeSeconds * float64(time.Second)).Round(time.Second)
 		lines = append(lines, fmt.Sprintf("  measured  %s, %s ago", x.MeasuredAt.UTC().Format(time.RFC3339), age))
 	}

@@ -16,7 +16,6 @@ import (
 	"flowgate/messages"
 	"flowgate/pipelines/flow"
 	"flowgate/pipelines/templates"
-	"flowgate/worker"
 )
 
 // Order is what a function is asked.
@@ -237,7 +236,7 @@ func (f *Floor) carryOut(o Order, function Function) messages.Execution {
 		x.Mode, x.Because = messages.ExecutionFailed, err.Error()
 		return x
 	}
-	return f.fallback(x, o.Tenant, a, err, now)
+	return f.fallback(x, o, err)
 }
 
 // bound is how long an action may take.
@@ -332,31 +331,4 @@ func checked(m Measured) (json.RawMessage, error) {
 		return nil, fmt.Errorf("its result has %d bytes, may have %d", len(data), MaxResultBytes)
 	}
 	return data, nil
-}
-
-// fallback is the newest measured result of the same action, where the agreement allows one so old.
-func (f *Floor) fallback(x messages.Execution, tenant string, a flow.Agreement, why error, now time.Time) messages.Execution {
-	failed := func(more string) messages.Execution {
-		x.Mode, x.Because = messages.ExecutionFailed, why.Error()+"; "+more
-		return x
-	}
-	if a.FallbackAgeSeconds <= 0 || f.opts.History == nil {
-		return failed("the agreement allows no older result to stand in")
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), 5*time.Second)
-	defer cancel()
-	old, err := f.opts.History.NewestExecution(ctx, tenant, a.Trigger, a.Action, x.ParametersSHA256, now.Add(-time.Duration(a.FallbackAgeSeconds*float64(time.Second))))
-	switch {
-	case errors.Is(err, worker.ErrNotFound):
-		return failed("nothing was measured that is young enough to stand in")
-	case err != nil:
-		return failed("what was measured before cannot be read")
-	}
-	age := max(now.Sub(old.MeasuredAt), 0)
-	if age.Seconds() > a.FallbackAgeSeconds {
-		return failed(fmt.Sprintf("the newest measured result is %s old, the agreement allows %s", age.Round(time.Second), time.Duration(a.FallbackAgeSeconds)*time.Second))
-	}
-	x.Mode, x.Because = messages.ExecutionFallback, why.Error()
-	x.Result, x.Samples, x.Confidence, x.MeasuredAt, x.AgeSeconds = old.Result, old.Samples, old.Confidence, old.MeasuredAt, age.Seconds()
-	return x
 }

@@ -47,8 +47,8 @@ func ofAgreement(r messages.Reason) bool {
 	}, r)
 }
 
-// base begins the ids of the requests that an order makes.
+// base begins the ids of the requests that an order makes: those of a fallback are others than those of what it stands in for.
 func (o Order) base() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%d", o.Key, o.Epoch))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%d/%s", o.Key, o.Epoch, o.Agreement.Action))
 	return "action-" + hex.EncodeToString(sum[:8])
 }

@@ -80,17 +80,26 @@ func (r *reporter) look(ctx context.Context) *board {
 	all.Wait()
 	close(told)
 	f.Facts = gathered
-	for s := range told {
-		f.Unreachable = append(f.Unreachable, s)
-	}
-	if r.client.db = db.db; db.err != nil { // that nothing of it is known says no more
-		asked := []string{"agreements", "record", "Postgres' clock", askExecutions, askLetters, askCharged, askHeld}
-		f.Unreachable = slices.DeleteFunc(f.Unreachable, func(s doctor.Silence) bool { return slices.Contains(asked, s.What) })
-		f.silent("database", r.late(db.err))
-	}
+	r.client.db = db.db
+	f.unanswered(told)
 	r.services(ctx, &f)
 	r.forget(&f)
 	return boardOf(&f)
+}
+
+// unanswered takes over what the database did not answer. Where it answered nothing, that is one silence, and its questions say no more.
+func (f *boardFacts) unanswered(told <-chan doctor.Silence) {
+	var all []doctor.Silence
+	for s := range told {
+		all = append(all, s)
+	}
+	if len(all) < boardQuestions {
+		f.Unreachable = append(f.Unreachable, all...)
+		return
+	}
+	asked := []string{"agreements", "record", "Postgres' clock"}
+	f.Unreachable = slices.DeleteFunc(f.Unreachable, func(s doctor.Silence) bool { return slices.Contains(asked, s.What) })
+	f.Unreachable = append(f.Unreachable, doctor.Silence{What: "database", Why: all[0].Why})
 }
 
 // late says of an error that is the end of the time for an answer how long that was.
@@ -260,6 +269,8 @@ func (r *reporter) forget(f *boardFacts) {
 	if r.client.conn != nil && !r.client.conn.IsConnected() {
 		lost := errors.New("the connection is lost")
 		f.Away = lost.Error()
+		asked := []string{"topology", "control bucket", "fleet and queues", "broker's clock", "JetStream's storage", "record"}
+		f.Unreachable = slices.DeleteFunc(f.Unreachable, func(s doctor.Silence) bool { return slices.Contains(asked, s.What) })
 		f.silent("broker", lost)
 		r.client.conn.Close()
 		r.client.conn, r.client.js = nil, nil

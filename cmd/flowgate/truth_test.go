@@ -110,7 +110,23 @@ func (g *truth) finds(id, trigger string, into any) *messages.Execution {
 	if err := json.Unmarshal(r.Execution.Result, into); err != nil {
 		g.t.Fatal(err)
 	}
+	g.readsWell(id)
 	return r.Execution
+}
+
+// readsWell wants a result printed as tables that fit a terminal of 100 columns.
+func (g *truth) readsWell(id string) {
+	g.t.Helper()
+	said := g.say("result", id).stdout
+	if !strings.Contains(said, "rests on") {
+		g.t.Errorf("%s says only\n%s", id, said)
+	}
+	for line := range strings.SplitSeq(said, "\n") {
+		if cellsOf(line) > tableWidth || strings.HasPrefix(line, "{") {
+			g.t.Errorf("%s reads\n%s", id, said)
+			return
+		}
+	}
 }
 
 // TestLoadsFindPlantedTruths: a backend of known latency, and one that works on 32 calls at once.

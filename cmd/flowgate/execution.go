@@ -34,7 +34,7 @@ func executionLines(x *messages.Execution) []string {
 	return append(lines, documentLines(x)...)
 }
 
-// documentLines show the document of an action: those of the built-in ones as tables, others as they are.
+// documentLines show the document of an action: those of the built-in ones and of templates as tables, others as they are.
 func documentLines(x *messages.Execution) []string {
 	tables := map[string]func(w io.Writer, document []byte) error{
 		actions.PerformanceTestAction: reportShown(showPerformance),
@@ -46,6 +46,10 @@ func documentLines(x *messages.Execution) []string {
 	}
 	var text bytes.Buffer
 	if show, known := tables[x.Action]; known && show(&text, x.Result) == nil {
+		return strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n")
+	}
+	text.Reset()
+	if templateShown(&text, x) == nil {
 		return strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n")
 	}
 	text.Reset()

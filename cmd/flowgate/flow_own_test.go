@@ -58,6 +58,13 @@ func TestAnOwnActionFromItsScaffold(t *testing.T) {
 		shown := g.say("audit", "show", report.Steps[1].ID, "--json").stdout
 		return strings.Contains(shown, "[Board Summary]") && strings.Contains(shown, `"part_of"`)
 	})
+	s := g.say("flow", "run", "board summary", "--param", "figures=sales fell by 1 %", "--param", "tone=formal")
+	s.wants(t, exitDone, "STEP     STATUS   SECONDS", "  note      the offline backend answered", "facts    success", "[offline backend, no model]")
+	for line := range strings.SplitSeq(s.stdout, "\n") {
+		if cellsOf(line) > tableWidth && !strings.HasPrefix(line, "[offline") {
+			t.Errorf("a line of %d cells: %s", cellsOf(line), line)
+		}
+	}
 	g.say("flow", "run", "board summary", "--param", "tone=plain").wants(t, exitFailed, "parameter figures is required", "action_failed")
 
 	var all struct {

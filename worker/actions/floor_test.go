@@ -27,7 +27,10 @@ type past struct {
 	err error
 }
 
-func (p past) NewestExecution(context.Context, string, string, string, string, time.Time) (messages.Execution, error) {
+func (p past) NewestExecution(_ context.Context, _, _, _, parameters string, _ time.Time) (messages.Execution, error) {
+	if p.err == nil && parameters != p.x.ParametersSHA256 {
+		return messages.Execution{}, worker.ErrNotFound
+	}
 	return p.x, p.err
 }
 

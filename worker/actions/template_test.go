@@ -127,6 +127,8 @@ func TestATemplateThatFailsSaysWhere(t *testing.T) {
 	t.Parallel()
 	older := past{x: messages.Execution{Result: json.RawMessage(`{}`), Samples: 1, Confidence: 0.5}}
 	week := map[string]any{"week": "49"}
+	same := older
+	same.x.ParametersSHA256 = "ee8b0f011754" // of {"week":"49"}
 	for name, c := range map[string]struct {
 		change     func(*templates.Template)
 		model      *model
@@ -151,10 +153,18 @@ func TestATemplateThatFailsSaysWhere(t *testing.T) {
 			messages.ExecutionFailed, "step risks ended as failure (backend_unavailable)", 2, 1,
 		},
 		"another result stands in": {
-			nil, &model{answers: answers(), ends: map[string]messages.Status{"risks of 49": messages.StatusFailure}},
+			nil,
+			&model{answers: answers(), ends: map[string]messages.Status{"risks of 49": messages.StatusFailure}},
 			flow.Agreement{Parameters: week, FallbackAgeSeconds: 1e9},
-			past{x: older.x},
+			same,
 			messages.ExecutionFallback, "step risks ended as failure", 2, 1,
+		},
+		"one of other parameters does not": {
+			nil,
+			&model{answers: answers(), ends: map[string]messages.Status{"risks of 49": messages.StatusFailure}},
+			flow.Agreement{Parameters: week, FallbackAgeSeconds: 1e9},
+			older,
+			messages.ExecutionFailed, "nothing was measured", 2, 1,
 		},
 		"an empty answer": {nil, &model{}, flow.Agreement{Parameters: week}, nil, messages.ExecutionFailed, "the answer is empty", 2, 1},
 		"its result is none": {

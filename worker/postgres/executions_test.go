@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -51,6 +52,7 @@ func TestExecutionsAreListedAndCounted(t *testing.T) {
 	for i := range 3 {
 		add(fmt.Sprint("real-", i), "[A]", mode(messages.ExecutionReal), nil)
 	}
+	add("week", "[A]", &messages.Execution{Action: "a", Mode: messages.ExecutionReal, ParametersSHA256: "abc", Samples: 49}, nil)
 	add("older", "[A]", mode(messages.ExecutionFallback), nil)
 	add("failed", "[B]", mode(messages.ExecutionFailed), func(o *worker.Outcome) {
 		corporate := *o.Corporate
@@ -74,12 +76,12 @@ func TestExecutionsAreListedAndCounted(t *testing.T) {
 		filter postgres.ExecutionFilter
 		want   string
 	}{
-		"all":          {postgres.ExecutionFilter{}, "stranger lost denied failed older real-2 real-1 real-0"},
+		"all":          {postgres.ExecutionFilter{}, "stranger lost denied failed older week real-2 real-1 real-0"},
 		"tenant":       {postgres.ExecutionFilter{Tenant: "acme", Limit: 2}, "stranger lost"},
 		"other tenant": {postgres.ExecutionFilter{Tenant: "other"}, ""},
-		"trigger":      {postgres.ExecutionFilter{Trigger: "[A]", Limit: 3}, "older real-2 real-1"},
+		"trigger":      {postgres.ExecutionFilter{Trigger: "[A]", Limit: 3}, "older week real-2"},
 		"stranger":     {postgres.ExecutionFilter{Trigger: "[C]"}, "stranger"},
-		"real":         {postgres.ExecutionFilter{Mode: messages.ExecutionReal}, "real-2 real-1 real-0"},
+		"real":         {postgres.ExecutionFilter{Mode: messages.ExecutionReal}, "week real-2 real-1 real-0"},
 		"fallback":     {postgres.ExecutionFilter{Mode: messages.ExecutionFallback}, "older"},
 		"failed":       {postgres.ExecutionFilter{Mode: messages.ExecutionFailed}, "lost failed"},
 		"denied":       {postgres.ExecutionFilter{Mode: messages.ExecutionDenied, Tenant: "acme", Since: began}, "stranger denied"},
@@ -96,6 +98,14 @@ func TestExecutionsAreListedAndCounted(t *testing.T) {
 			t.Errorf("%s: %v: got %q, want %q", name, err, got, c.want)
 		}
 	}
+	for parameters, samples := range map[string]int64{"": 7, "abc": 49} {
+		if x, err := b.NewestExecution(t.Context(), "acme", "[A]", "a", parameters, began); err != nil || x.Samples != samples {
+			t.Errorf("the newest of parameters %q: %v, %+v", parameters, err, x)
+		}
+	}
+	if x, err := b.NewestExecution(t.Context(), "acme", "[A]", "a", "other", began); !errors.Is(err, worker.ErrNotFound) {
+		t.Errorf("of other parameters: %v, %+v", err, x)
+	}
 	rows, err := b.Executions(t.Context(), postgres.ExecutionFilter{Trigger: "[A]", Limit: 1})
 	if err != nil || len(rows) != 1 {
 		t.Fatal(err, rows)
@@ -103,7 +113,7 @@ func TestExecutionsAreListedAndCounted(t *testing.T) {
 	if r := rows[0]; r.Action != "a" || r.Version != "2" || r.Samples != 7 || r.Confidence != 0.5 || r.Seconds != 1.5 || r.UserID != "ann" || r.EndedAt.IsZero() || r.Status != messages.StatusSuccess {
 		t.Errorf("got %+v", r)
 	}
-	if next, err := b.Executions(t.Context(), postgres.ExecutionFilter{Trigger: "[A]", Limit: 1, Until: rows[0].EndedAt}); err != nil || len(next) != 1 || next[0].ID != "real-2" {
+	if next, err := b.Executions(t.Context(), postgres.ExecutionFilter{Trigger: "[A]", Limit: 1, Until: rows[0].EndedAt}); err != nil || len(next) != 1 || next[0].ID != "week" {
 		t.Errorf("the next page is %v, %+v", err, next)
 	}
 
@@ -116,7 +126,7 @@ func TestExecutionsAreListedAndCounted(t *testing.T) {
 				t.Errorf("newest %s", c.Newest)
 			}
 		}
-		if err != nil || got != ":0/0/0/1=1 [A]:3/1/0/0=4 [B]:0/0/2/1=3 " {
+		if err != nil || got != ":0/0/0/1=1 [A]:4/1/0/0=5 [B]:0/0/2/1=3 " {
 			t.Errorf("tenant %q: %v: got %s", tenant, err, got)
 		}
 	}

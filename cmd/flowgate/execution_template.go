@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,8 +18,8 @@ func templateShown(w io.Writer, x *messages.Execution) error {
 	if err := json.Unmarshal(x.Result, &t); err != nil {
 		return err
 	}
-	if t.Template != x.Action || len(t.Steps) == 0 {
-		return fmt.Errorf("the document of %.40q is of no template", x.Action)
+	if name := cmp.Or(x.Fallback, x.Action); t.Template != name || len(t.Steps) == 0 {
+		return fmt.Errorf("the document of %.40q is of no template", name)
 	}
 	r := &report{w: w}
 	showTemplate(r, &t)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -45,7 +46,7 @@ func documentLines(x *messages.Execution) []string {
 		actions.SecurityTestAction:    reportShown(showSecurity),
 	}
 	var text bytes.Buffer
-	if show, known := tables[x.Action]; known && show(&text, x.Result) == nil {
+	if show, known := tables[cmp.Or(x.Fallback, x.Action)]; known && show(&text, x.Result) == nil {
 		return strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n")
 	}
 	text.Reset()

@@ -52,8 +52,27 @@ func shownExecutions() map[string]*messages.Execution {
 			Action: actions.IntegrationTestAction, Mode: messages.ExecutionFallback, Because: "it did not end within 5s", MeasuredAt: at, AgeSeconds: 90, Samples: 3, Confidence: 1,
 			Result: json.RawMessage(`{"ok":true,"components":[]}`),
 		},
-		"no-report": {Action: actions.CostAnalysisAction, Mode: messages.ExecutionReal, Result: json.RawMessage(`{"requests":"many"}`)},
+		"template":         executionOf("board_summary", shownTemplate("board_summary")),
+		"template-instead": stoodIn(actions.PerformanceTestAction, executionOf("board_summary", shownTemplate("board_summary"))),
+		"no-report":        {Action: actions.CostAnalysisAction, Mode: messages.ExecutionReal, Result: json.RawMessage(`{"requests":"many"}`)},
 	}
+}
+
+// shownTemplate has a step whose answer was there, and an answer with what a terminal would obey.
+func shownTemplate(name string) actions.TemplateReport {
+	return actions.TemplateReport{
+		Template: name, Answer: "All is well.\nSales rose \x1b[31m.", CostMicroUSD: 1234, TokensIn: 400, TokensOut: 80, Note: "the offline backend answered",
+		Steps: []actions.TemplateStep{
+			{Name: "facts", Status: messages.StatusSuccess, Backend: "openai", Model: "small-1", Seconds: 1.25, CostMicroUSD: 1234, TokensIn: 300, TokensOut: 60},
+			{Name: "summary", Status: messages.StatusSuccess, Backend: "offline", Seconds: 0.5, Reused: true, TokensIn: 100, TokensOut: 20},
+		},
+	}
+}
+
+// stoodIn is an execution whose document another action made.
+func stoodIn(action string, x *messages.Execution) *messages.Execution {
+	x.Fallback, x.Action, x.Mode, x.Because = x.Action, action, messages.ExecutionFallback, "no ground"
+	return x
 }
 
 func executionOf(action string, document any) *messages.Execution {

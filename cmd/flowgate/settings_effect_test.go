@@ -47,6 +47,7 @@ func proofs() []proof {
 		plain("flowgate.nats.user", "u", seeAccess),
 		beside("flowgate.nats.password", "flowgate: {nats: {user: u}}", "flowgate: {nats: {user: u, password: p}}", seeAccess),
 		plain("flowgate.nats.credentials_file", "/nowhere/creds", seeAccess),
+		plain("flowgate.nats.server_config", "/nowhere/nats.conf", seeDoors),
 		plain("flowgate.nats.nkey_file", "/nowhere/nkey", seeAccess),
 		plain("flowgate.nats.ca_file", "/nowhere/ca.pem", seeAccess),
 		beside("flowgate.nats.cert_file", "flowgate: {nats: {cert_file: /a, key_file: KEY}}", "flowgate: {nats: {cert_file: /b, key_file: KEY}}", seeAccess),

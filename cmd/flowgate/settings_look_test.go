@@ -99,6 +99,10 @@ func seeAccess(_ *testing.T, s configs.Settings) any {
 	return []any{a, err}
 }
 
+func seeDoors(t *testing.T, s configs.Settings) any {
+	return *(&audited{node: nodeOf(t, s)}).lookAtDoors(t.Context(), time.Time{})
+}
+
 func seeTopology(t *testing.T, s configs.Settings) any {
 	topology, err := topologyOf(s)
 	if err != nil {

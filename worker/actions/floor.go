@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -98,6 +99,8 @@ type Floor struct {
 
 	mu   sync.Mutex
 	runs map[id]*run
+	// inside counts the functions that have not returned, by name.
+	inside map[string]int
 }
 
 type id struct {
@@ -131,13 +134,47 @@ func New(opts Options) *Floor {
 		opts.Logger = zap.NewNop()
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	return &Floor{opts: opts, slots: make(chan struct{}, opts.AtOnce), ctx: ctx, stop: stop, runs: make(map[id]*run)}
+	return &Floor{opts: opts, slots: make(chan struct{}, opts.AtOnce), ctx: ctx, stop: stop, runs: make(map[id]*run), inside: make(map[string]int)}
 }
 
-// Close cancels what is being carried out and waits for its end.
+// closePatience bounds the wait for functions that do not obey their context.
+const closePatience = 5 * time.Second
+
+// Close cancels what is being carried out and waits for its end. Functions that have not returned after closePatience are named in the
+// log and left to themselves: the process ends without them.
 func (f *Floor) Close() {
+	f.mu.Lock() // nothing begins from here on
 	f.stop()
-	f.going.Wait()
+	f.mu.Unlock()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		f.going.Wait()
+	}()
+	late := time.NewTimer(closePatience)
+	defer late.Stop()
+	select {
+	case <-ended:
+	case <-late.C:
+		f.mu.Lock()
+		hang := slices.Sorted(maps.Keys(f.inside))
+		f.mu.Unlock()
+		f.opts.Logger.Error("actions did not end when they were cancelled: the process goes on without them", zap.Strings("actions", hang))
+	}
+}
+
+// call calls a function, and counts it as inside meanwhile.
+func (f *Floor) call(ctx context.Context, o Order, function Function) (Measured, error) {
+	count := func(n int) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.inside[o.Agreement.Action] += n; f.inside[o.Agreement.Action] == 0 {
+			delete(f.inside, o.Agreement.Action)
+		}
+	}
+	count(1)
+	defer count(-1)
+	return guarded(ctx, o, function)
 }
 
 // Actions names the functions, sorted.
@@ -278,7 +315,7 @@ func (f *Floor) measure(o Order, function Function) (json.RawMessage, Measured, 
 	out := make(chan outcome, 1)
 	f.going.Go(func() {
 		defer func() { <-f.slots }()
-		m, err := guarded(ctx, o, function)
+		m, err := f.call(ctx, o, function)
 		out <- outcome{m, err}
 	})
 	select {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"sync"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"flowgate/messages"
 	"flowgate/pipelines/flow"
@@ -81,7 +84,7 @@ func TestAnActionHasARealResultOrSaysWhyNot(t *testing.T) {
 		}, nothing, 60, messages.ExecutionFailed, "it did not end within 5s"},
 		"it hangs": {func(ctx context.Context, _ actions.Order) (actions.Measured, error) {
 			<-ctx.Done()
-			time.Sleep(time.Minute) // in a bubble: it does not heed its time
+			time.Sleep(3 * time.Second) // in a bubble: it does not heed its time
 			return actions.Measured{}, nil
 		}, nothing, 60, messages.ExecutionFailed, "it did not end within 5s"},
 		"an older result stands in": {func(context.Context, actions.Order) (actions.Measured, error) {
@@ -193,5 +196,35 @@ func TestClosingCancelsWhatIsCarriedOut(t *testing.T) {
 		if x, d := f.Execute(messages.Key{Tenant: "acme", ID: "late"}, 0, flow.Asker{}, flow.Agreement{Action: "x"}); x != nil || d == nil {
 			t.Errorf("a closed floor began %+v", x)
 		}
+	})
+}
+
+func TestClosingDoesNotWaitForAnActionThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		core, logs := observer.New(zap.ErrorLevel)
+		f := actions.New(actions.Options{Logger: zap.New(core), Functions: map[string]actions.Function{
+			"deaf": func(context.Context, actions.Order) (actions.Measured, error) {
+				<-release
+				return actions.Measured{Document: 1}, nil
+			},
+			"obedient": func(ctx context.Context, _ actions.Order) (actions.Measured, error) {
+				<-ctx.Done()
+				return actions.Measured{}, ctx.Err()
+			},
+		}})
+		_, deaf := f.Execute(key, 0, flow.Asker{}, flow.Agreement{Action: "deaf"})
+		f.Execute(key, 1, flow.Asker{}, flow.Agreement{Action: "obedient"})
+		synctest.Wait()
+		began := time.Now()
+		f.Close()
+		if took := time.Since(began); took != 5*time.Second {
+			t.Errorf("closing took %s", took)
+		}
+		<-deaf // its execution has ended all the same
+		if all := logs.All(); len(all) != 1 || fmt.Sprint(all[0].ContextMap()) != "map[actions:[deaf]]" {
+			t.Errorf("the log has %+v", all)
+		}
+		close(release)
 	})
 }

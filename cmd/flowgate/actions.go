@@ -26,7 +26,7 @@ func (n *node) actions() handlers.Actions {
 		actions.ErrorAnalysisAction:   actions.ErrorAnalysis(n.db),
 		actions.PerformanceTestAction: actions.PerformanceTest(ownChain{n}),
 		actions.ScalabilityTestAction: actions.ScalabilityTest(ownChain{n}),
-		actions.IntegrationTestAction: actions.IntegrationTest(n.probeAll, ownChain{n}),
+		actions.IntegrationTestAction: actions.IntegrationTest(n.probeAll, ownChain{n}, audit.tells),
 		actions.SecurityTestAction:    actions.SecurityTest(audit.looks(), audit.tells),
 	}
 	for _, o := range own.Actions() {

@@ -219,7 +219,7 @@ func TestIntegrationFindsWhatIsDown(t *testing.T) {
 			"the chain": {&server{asked: map[string]int{}, err: errors.New("no broker")}, "s3 chain"},
 		} {
 			var r actions.IntegrationReport
-			x := ran(t, actions.IntegrationTest(services, c.server), nil, &r)
+			x := ran(t, actions.IntegrationTest(services, c.server, everybody), nil, &r)
 			var down []string
 			for _, component := range r.Components {
 				if !component.OK {
@@ -228,6 +228,40 @@ func TestIntegrationFindsWhatIsDown(t *testing.T) {
 			}
 			if x.Mode != messages.ExecutionReal || r.OK || strings.Join(down, " ") != c.down || x.Samples != 3 {
 				t.Errorf("%s: %+v, %+v", name, x, r)
+			}
+		}
+	})
+}
+
+func everybody(actions.Order) error { return nil }
+
+func TestIntegrationTellsATenantBehindTheWallNoDetails(t *testing.T) {
+	services := func(context.Context) ([]sessions.Health, error) {
+		return []sessions.Health{
+			{Service: "postgres", State: sessions.StateHealthy, Detail: "version 17.2", History: []sessions.Sample{{LatencyMS: 2000}}},
+			{Service: "s3", State: sessions.StateUnhealthy, Error: "dial tcp 10.0.0.7:443: refused"},
+		}, nil
+	}
+	broken := func(context.Context) ([]sessions.Health, error) { return nil, errors.New("10.0.0.7 is no address") }
+	nobody := func(actions.Order) error { return errors.New("not you") }
+	synctest.Test(t, func(t *testing.T) {
+		for name, c := range map[string]struct {
+			may  func(actions.Order) error
+			told bool
+		}{"told": {everybody, true}, "walled": {nobody, false}} {
+			var r actions.IntegrationReport
+			x := ran(t, actions.IntegrationTest(services, newServer(1, time.Second), c.may), nil, &r)
+			if len(r.Components) != 3 || r.OK || !r.Components[0].OK || r.Components[0].Seconds != 2 || r.Components[1].State != string(sessions.StateUnhealthy) {
+				t.Errorf("%s: %+v", name, r)
+			}
+			for _, secret := range []string{"17.2", "10.0.0.7", "answered by"} {
+				if strings.Contains(string(x.Result), secret) != c.told {
+					t.Errorf("%s: %q in %s", name, secret, x.Result)
+				}
+			}
+			x = ran(t, actions.IntegrationTest(broken, newServer(1, time.Second), c.may), nil, nil)
+			if x.Mode != messages.ExecutionFailed || strings.Contains(x.Because, "10.0.0.7") != c.told {
+				t.Errorf("%s, and nobody can be asked: %+v", name, x)
 			}
 		}
 	})

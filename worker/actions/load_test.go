@@ -1,10 +1,12 @@
 package actions_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"math"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -24,8 +26,11 @@ type server struct {
 	// failing are refused, of those that come when more than so many are asked for at once; 0: none.
 	failing int
 	err     error
-	// late is how much later requests whose ids hold it are answered, by no fault of the server's.
+	// refused are those whose step has more at once than so many; 0: none.
+	refused int
+	// late are the requests whose ids hold it: they are answered later by lag, 0: by a latency, by no fault of the server's.
 	late string
+	lag  time.Duration
 
 	mu     sync.Mutex
 	asked  map[string]int
@@ -42,7 +47,7 @@ func (s *server) Ask(ctx context.Context, key messages.Key, body []byte) (messag
 	s.asked[key.ID]++
 	s.inside++
 	late := s.late != "" && strings.Contains(key.ID, s.late)
-	crowded := s.failing > 0 && s.inside > s.failing
+	crowded := s.failing > 0 && s.inside > s.failing || s.refused > 0 && stepOf(key.ID) > s.refused
 	s.bodies = append(s.bodies, string(body))
 	s.mu.Unlock()
 	defer func() { s.mu.Lock(); s.inside--; s.mu.Unlock() }()
@@ -55,7 +60,7 @@ func (s *server) Ask(ctx context.Context, key messages.Key, body []byte) (messag
 	time.Sleep(s.latency) // in a bubble
 	took := time.Since(came)
 	if late {
-		time.Sleep(s.latency)
+		time.Sleep(cmp.Or(s.lag, s.latency))
 	}
 	r := messages.Result{
 		Key: key, State: messages.ResultDone, Status: messages.StatusSuccess, SubmittedAt: came, FinishedAt: time.Now(),
@@ -65,6 +70,14 @@ func (s *server) Ask(ctx context.Context, key messages.Key, body []byte) (messag
 		r.Status, r.Reason = messages.StatusFailure, messages.ReasonBackendUnavailable
 	}
 	return r, ctx.Err()
+}
+
+// stepOf is how many the step of a request has at once.
+func stepOf(id string) int {
+	_, step, _ := strings.Cut(id, "-step")
+	number, _, _ := strings.Cut(step, "-")
+	n, _ := strconv.Atoi(number) // of others it is 0
+	return n
 }
 
 // ran carries an action out in a bubble and reads its document.
@@ -134,24 +147,29 @@ func TestScalabilityFindsTheKnee(t *testing.T) {
 		parameters map[string]any
 		knee       int
 		limit      string
+		grew       string
 	}{
-		"a limit of 32 at once": {newServer(32, 100*time.Millisecond), nil, 32, "throughput"},
-		"a limit of 1":          {newServer(1, 100*time.Millisecond), nil, 1, "throughput"},
-		"none that was tried":   {newServer(1000, 100*time.Millisecond), map[string]any{"most_at_once": 16}, 16, "the most that was tried"},
-		"a limit of 37":         {newServer(37, 100*time.Millisecond), nil, 37, "throughput"},
-		"a limit near a step":   {newServer(50, 100*time.Millisecond), map[string]any{"most_at_once": 64}, 50, "throughput"},
-		"long steps":            {newServer(90, 100*time.Millisecond), map[string]any{"most_at_once": 256, "requests_each": 20}, 102, "throughput"},
-		"a moment's trouble":    {&server{slots: make(chan struct{}, 32), latency: 100 * time.Millisecond, late: "-step16-1", asked: map[string]int{}}, nil, 32, "throughput"},
-		"a slow gateway":        {&server{slots: make(chan struct{}, 32), latency: 100 * time.Millisecond, late: "-step16-", asked: map[string]int{}}, nil, 15, "throughput"},
-		"errors from 8 at once": {&server{slots: make(chan struct{}, 1000), latency: 100 * time.Millisecond, failing: 7, asked: map[string]int{}}, nil, 7, "errors"},
+		"a limit of 32 at once": {newServer(32, 100*time.Millisecond), nil, 32, "throughput", "backend"},
+		"a limit of 1":          {newServer(1, 100*time.Millisecond), nil, 1, "throughput", "backend"},
+		"none that was tried":   {newServer(1000, 100*time.Millisecond), map[string]any{"most_at_once": 16}, 16, "the most that was tried", ""},
+		"a limit of 37":         {newServer(37, 100*time.Millisecond), nil, 37, "throughput", "backend"},
+		"a limit near a step":   {newServer(50, 100*time.Millisecond), map[string]any{"most_at_once": 64}, 50, "throughput", "backend"},
+		"long steps":            {newServer(90, 100*time.Millisecond), map[string]any{"most_at_once": 256, "requests_each": 20}, 102, "throughput", "backend"},
+		"a moment's trouble":    {&server{slots: make(chan struct{}, 32), latency: 100 * time.Millisecond, late: "-step16-1", asked: map[string]int{}}, nil, 32, "throughput", "backend"},
+		"a slow gateway":        {&server{slots: make(chan struct{}, 32), latency: 100 * time.Millisecond, late: "-step16-", asked: map[string]int{}}, nil, 15, "throughput", "gateway"},
+		"errors from 8 at once": {&server{slots: make(chan struct{}, 1000), latency: 100 * time.Millisecond, failing: 7, asked: map[string]int{}}, nil, 7, "errors", ""},
+		"errors of all beyond":  {&server{slots: make(chan struct{}, 1000), latency: 100 * time.Millisecond, refused: 20, asked: map[string]int{}}, nil, 20, "errors", ""},
+		"a gateway that is slower right there": {
+			&server{slots: make(chan struct{}, 32), latency: 100 * time.Millisecond, late: "-step33-", lag: 20 * time.Millisecond, asked: map[string]int{}}, nil, 32, "throughput", "backend",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c.server.slots = make(chan struct{}, cap(c.server.slots)) // of this bubble
 				var r actions.ScalabilityReport
 				x := ran(t, actions.ScalabilityTest(c.server), c.parameters, &r)
-				if x.Mode != messages.ExecutionReal || r.Knee != c.knee || r.Limit != c.limit {
-					t.Errorf("%s: knee %d of less than %d, limit %s, steps %+v", x.Because, r.Knee, r.Over, r.Limit, r.Steps)
+				if x.Mode != messages.ExecutionReal || r.Knee != c.knee || r.Limit != c.limit || r.Grew != c.grew {
+					t.Errorf("%s: knee %d of less than %d, limit %s, grew %s, steps %+v", x.Because, r.Knee, r.Over, r.Limit, r.Grew, r.Steps)
 				}
 				if found := r.Over > r.Knee && r.Over-r.Knee <= max(r.Knee/32, 1); r.Limit != "the most that was tried" && !found || r.Steps[len(r.Steps)-1].AtOnce < r.Over {
 					t.Errorf("the knee is %d of less than %d", r.Knee, r.Over)

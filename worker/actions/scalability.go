@@ -24,8 +24,8 @@ type ScalabilityReport struct {
 	Limit     string  `json:"limit"`
 	// Over is the least that was tried and too much, 0 where nothing was: the knee is less than that, and at least Knee.
 	Over int `json:"over,omitempty"`
-	// Grew is whose part of the time grew more from the knee to Over: backend or gateway. Why is the most frequent reason of the failures
-	// there, where they are the limit.
+	// Grew is whose part of the time grew more, by the 95 % quantiles, from the last step that was good while doubling to the most at once
+	// that was too much and answered: backend or gateway. Why is the most frequent reason of the failures at Over, where they are the limit.
 	Grew string `json:"grew,omitempty"`
 	Why  string `json:"why,omitempty"`
 }
@@ -64,10 +64,10 @@ type scaling struct {
 	first        *Step
 	// good is the step of the knee so far, bad the least one that was too much, for the reason in limit; nil: there is none.
 	good, bad *Step
-	// before is the step before the good one while doubling.
-	before *Step
-	limit  string
-	steps  []*Step
+	// before is the step before the good one while doubling, base the one that halving holds steps against.
+	before, base *Step
+	limit        string
+	steps        []*Step
 }
 
 // ScalabilityTest asks the gateway's own chain with 1, 2, 4 and more requests at once (parameters least_at_once, 1 to 128, default 1;
@@ -140,13 +140,13 @@ func (s *scaling) halve(ctx context.Context) error {
 	if s.before != nil && s.good.falls(s.before, sharp) {
 		s.good, s.bad, s.limit = s.before, s.good, limitThroughput
 	}
-	base := s.good
-	for base != nil && s.bad != nil && s.bad.AtOnce-s.good.AtOnce > max(s.good.AtOnce/fine, 1) {
+	s.base = s.good
+	for s.base != nil && s.bad != nil && s.bad.AtOnce-s.good.AtOnce > max(s.good.AtOnce/fine, 1) {
 		between := (s.good.AtOnce + s.bad.AtOnce) / 2
 		if !s.affords(ctx, between) {
 			return nil
 		}
-		step, limit, err := s.try(ctx, between, base, sharp)
+		step, limit, err := s.try(ctx, between, s.base, sharp)
 		switch {
 		case err != nil:
 			return err
@@ -169,9 +169,12 @@ func (s *scaling) affords(ctx context.Context, atOnce int) bool {
 		return false
 	}
 	end, bounded := ctx.Deadline()
-	expected := float64(requests) / min(s.good.PerSecond, s.bad.PerSecond)
+	expected := float64(requests) * max(s.good.each(), s.bad.each())
 	return !bounded || 2*expected < time.Until(end).Seconds()
 }
+
+// each is how many seconds a request of a step took of it, those that failed among them.
+func (s *Step) each() float64 { return s.Seconds / float64(s.Requests) }
 
 // requests are those of a step.
 func (s *scaling) requests(atOnce int) int { return max(atOnce*s.each, 4) }
@@ -192,7 +195,7 @@ func (s *scaling) try(ctx context.Context, atOnce int, base *Step, part float64)
 		s.first = step
 	}
 	limit := s.judge(step, base, part)
-	if (limit == limitThroughput || limit == limitLatency) && (step.grew(base) == grewGateway || !step.falls(base, verge*part)) {
+	if (limit == limitThroughput || limit == limitLatency) && (step.straggled(base) || !step.falls(base, verge*part)) {
 		step, err = s.again(ctx, step, "again")
 		if err != nil {
 			return nil, "", err
@@ -224,7 +227,7 @@ func (s *scaling) again(ctx context.Context, step *Step, name string) (*Step, er
 // judge says what makes a step too much; empty: nothing.
 func (s *scaling) judge(step, base *Step, part float64) string {
 	switch {
-	case float64(step.Failed) > mostFailed*float64(step.Requests):
+	case step.failed():
 		return limitErrors
 	case base == nil:
 		return ""
@@ -236,9 +239,25 @@ func (s *scaling) judge(step, base *Step, part float64) string {
 	return ""
 }
 
-// grew tells whose part of the time grew more since a base.
-func (s *Step) grew(base *Step) string {
-	if s.Model.Mean-base.Model.Mean > s.Gateway.Mean-base.Gateway.Mean {
+// straggled tells whether the gateway's slowest request explains more of a step's time than the backend's: how long a step takes is up to
+// its slowest, and a place for which one had to wait costs a whole latency of the backend.
+func (s *Step) straggled(base *Step) bool {
+	return s.Gateway.Max-base.Gateway.Max >= s.Model.Max-base.Model.Max
+}
+
+// failed tells whether too much of a step failed.
+func (s *Step) failed() bool { return float64(s.Failed) > mostFailed*float64(s.Requests) }
+
+// grew tells whose part of the time grew more from the base to the step with the most at once that was too much and did not fail: right
+// beyond the knee so few have to wait that they are lost in what measurements differ by.
+func (s *scaling) grew() string {
+	worst := s.bad
+	for _, step := range s.steps {
+		if step.AtOnce > worst.AtOnce && !step.failed() {
+			worst = step
+		}
+	}
+	if worst.Model.P95-s.base.Model.P95 > worst.Gateway.P95-s.base.Gateway.P95 {
 		return grewBackend
 	}
 	return grewGateway
@@ -265,8 +284,8 @@ func (s *scaling) measured() (Measured, error) {
 	switch {
 	case s.limit == limitErrors:
 		r.Why = s.bad.why()
-	case s.bad != nil:
-		r.Grew = s.bad.grew(at)
+	case s.bad != nil && s.base != nil:
+		r.Grew = s.grew()
 	}
 	slices.SortFunc(r.Steps, func(a, b Step) int { return cmp.Compare(a.AtOnce, b.AtOnce) })
 	return Measured{Document: r, Samples: samples, Confidence: flow.Confidence(int64(at.Requests-at.Failed), at.Latency.Mean, at.Latency.Spread)}, nil

@@ -9,12 +9,10 @@ import (
 // Without a bound none waits.
 type seats struct {
 	taken atomic.Pointer[chan struct{}]
-	most  atomic.Int64
 }
 
 // set changes how many there are; 0: no bound. Who sits or waits does so among the seats before.
 func (s *seats) set(n int) {
-	s.most.Store(int64(n))
 	if n <= 0 {
 		s.taken.Store(nil)
 		return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -26,6 +27,21 @@ func TestCallsBeyondTheSeatsWaitForTheirTurn(t *testing.T) {
 	}
 }
 
+// until waits for what another goroutine brings about.
+func until(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(time.Minute)
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("never: " + what)
+		}
+	}
+}
+
 func TestASeatIsFreeAgainWhenItsCallerHasGone(t *testing.T) {
 	s := begin(t, Options{AtOnce: 1, Script: func(a Ask) Reply {
 		if a.Key == "t/slow" {
@@ -33,21 +49,33 @@ func TestASeatIsFreeAgainWhenItsCallerHasGone(t *testing.T) {
 		}
 		return Reply{Outcome: Success}
 	}})
-	slow, leave := context.WithCancel(t.Context())
 	var calls sync.WaitGroup
-	for i := range 2 { // one sits, one waits; both go
-		calls.Go(func() {
-			if _, _, err := ask(slow, s, fmt.Sprintf("t/slow/%d/1", i)); err == nil {
-				t.Error("a call of an hour was answered")
-			}
-		})
+	defer calls.Wait()
+	slow, leave := context.WithCancel(t.Context())
+	defer leave()
+	impatient, giveUp := context.WithCancel(t.Context())
+	defer giveUp()
+	gone := func(ctx context.Context, id string) {
+		if _, _, err := ask(ctx, s, id); err == nil {
+			t.Errorf("%s was answered", id)
+		}
 	}
-	for s.Totals("t/slow").Open < 2 {
-		time.Sleep(time.Millisecond) // no signal tells
-	}
+	calls.Go(func() { gone(slow, "t/slow/0/1") })
+	until(t, "the seat is taken", func() bool { return len(*s.seats.taken.Load()) == 1 })
+	calls.Go(func() { gone(impatient, "t/gone/0/1") })
+	until(t, "one waits", func() bool { return s.Totals("t/gone").Open == 1 })
+	giveUp()
+	until(t, "who waited has gone", func() bool { return s.Totals("t/gone").Open == 0 })
+
+	var left atomic.Bool
+	calls.Go(func() {
+		status, _, err := ask(t.Context(), s, "t/next/0/1")
+		if status != 200 || err != nil || !left.Load() {
+			t.Errorf("the next call is answered with %d %v, the seat before was left: %t", status, err, left.Load())
+		}
+	})
+	until(t, "the next waits", func() bool { return s.Totals("t/next").Open == 1 })
+	left.Store(true)
 	leave()
 	calls.Wait()
-	if status, _, err := ask(t.Context(), s, "t/r/0/1"); status != 200 || err != nil {
-		t.Errorf("the next call is answered with %d %v", status, err)
-	}
 }

@@ -23,7 +23,7 @@ type trigger struct {
 // mostTriggers bounds the triggers that are read.
 const mostTriggers = 500
 
-// triggersSQL has the triggers and the rules of the schema's tables.
+// triggersSQL has the triggers and the rules of the schema's tables. Before Postgres 15, what a partition has of its parent is internal.
 const triggersSQL = `WITH named AS (
     SELECT c.oid, c.relname::text AS name, coalesce(parent.relname, c.relname)::text AS parent
     FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid LEFT JOIN pg_class parent ON parent.oid = i.inhparent
@@ -36,11 +36,33 @@ SELECT n.name, n.parent, t.tgname::text, t.tgenabled::text, array_remove(ARRAY[
     CASE WHEN t.tgqual IS NOT NULL THEN 'WHEN' END], NULL),
     s.nspname || '.' || p.proname, p.prosrc
 FROM pg_trigger t JOIN named n ON n.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace s ON s.oid = p.pronamespace
-WHERE NOT t.tgisinternal
+WHERE NOT t.tgisinternal OR t.tgparentid <> 0 AND t.tgconstraint = 0
 UNION ALL
 SELECT n.name, n.parent, w.rulename::text, w.ev_enabled::text, '{RULE}', '', ''
 FROM pg_rewrite w JOIN named n ON n.oid = w.ev_class
 ORDER BY 1, 3 LIMIT $2`
+
+// partition is one of a table.
+type partition struct{ Table, Parent string }
+
+const partitionsSQL = `SELECT c.relname::text, parent.relname::text
+FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_class parent ON parent.oid = i.inhparent
+WHERE c.relnamespace = to_regnamespace($1) AND c.relkind IN ('r', 'p') AND parent.relname = ANY ($2)
+ORDER BY 1 LIMIT $3`
+
+// withPartitions adds what partitions must have: each trigger of their table, under its name.
+func withPartitions(wanted []trigger, partitions []partition) []trigger {
+	all := slices.Clone(wanted)
+	for _, p := range partitions {
+		for _, w := range wanted {
+			if w.Table == p.Parent {
+				w.Table = p.Table
+				all = append(all, w)
+			}
+		}
+	}
+	return all
+}
 
 // guardsOf are the triggers that migrations make, in their order, as the last of them leaves each.
 func guardsOf(migrations []Migration, schema string) []trigger {
@@ -65,24 +87,26 @@ func guardsOf(migrations []Migration, schema string) []trigger {
 	return all
 }
 
-// compare says what is wrong with a trigger among those of the database; empty: nothing.
-func (t trigger) compare(found []trigger) string {
+// compare says what is wrong with a trigger among those of the database, and whether enabling it mends that; empty: nothing. The worst is
+// said first.
+func (t trigger) compare(found []trigger) (fault string, off bool) {
 	at := slices.IndexFunc(found, func(f trigger) bool { return f.Table == t.Table && f.Name == t.Name })
 	if at < 0 {
-		return "is missing"
+		return "is missing", false
 	}
 	f := found[at]
-	slices.Sort(t.When)
 	slices.Sort(f.When)
 	switch {
-	case f.Enabled == "D":
-		return "is disabled"
-	case f.Enabled != "O" && f.Enabled != "A":
-		return "fires on replicas alone"
-	case !slices.Equal(t.When, f.When):
-		return "does not fire when it should: it is " + strings.ToLower(strings.Join(f.When, " "))
+	case !slices.Equal(slices.Sorted(slices.Values(t.When)), f.When):
+		return "does not fire when it should: it is " + strings.ToLower(strings.Join(f.When, " ")), false
 	case f.Function != t.Function || f.Body != t.Body:
-		return "does another thing than the migrations make it do"
+		return "does another thing than the migrations make it do", false
+	case f.Enabled == "D":
+		return "is disabled", true
+	case f.Enabled == "R":
+		return "fires on replicas alone", true
+	case f.Enabled != "A":
+		return "is not ENABLE ALWAYS: whoever sets session_replication_role to replica passes it by", true
 	}
-	return ""
+	return "", false
 }

@@ -163,8 +163,8 @@ func TestAWorkersRoleHasRowsAlone(t *testing.T) {
 		"SELECT flowgate.drop_pending('admission_pending_default')",
 		"SELECT flowgate.ensure_partition('outcome', '209901', '2099-01-01', '2099-02-01')",
 	} {
-		if _, err := hand.Exec(t.Context(), sql); err == nil {
-			t.Errorf("the worker's role may %s", sql)
+		if _, err := hand.Exec(t.Context(), sql); err == nil || strings.Contains(err.Error(), "are only added") { // its rights end before a trigger says so
+			t.Errorf("the worker's role may %s: %v", sql, err)
 		}
 	}
 	// What later migrations make is granted already.

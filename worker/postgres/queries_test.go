@@ -257,12 +257,12 @@ func TestCheckFindsWhatIsBroken(t *testing.T) {
 		broken []string
 	}{
 		"nothing":                {"SELECT 1", nil},
-		"a lost outcome":         {"DELETE FROM flowgate.outcome WHERE id = 'good'", []string{"outcomes"}},
-		"a lost intent":          {"DELETE FROM flowgate.intent WHERE id = 'good'", []string{"intents"}},
+		"a lost outcome":         {"ALTER TABLE flowgate.outcome DISABLE TRIGGER USER; DELETE FROM flowgate.outcome WHERE id = 'good'", []string{"outcomes"}},
+		"a lost intent":          {"ALTER TABLE flowgate.intent DISABLE TRIGGER USER; DELETE FROM flowgate.intent WHERE id = 'good'", []string{"intents"}},
 		"a lost admission":       {"DELETE FROM flowgate.admission WHERE id = 'good'", []string{"outcomes", "admitted_intents", "settled"}},
 		"money that leaked":      {"UPDATE flowgate.scope SET settled = settled + 1", []string{"settled"}},
 		"money that stays":       {"UPDATE flowgate.scope SET reserved = reserved + 1", []string{"reserved"}},
-		"a cost that is made up": {"UPDATE flowgate.outcome SET cost_microusd = 1 WHERE id = 'good'", []string{"cost"}},
+		"a cost that is made up": {"ALTER TABLE flowgate.outcome DISABLE TRIGGER USER; UPDATE flowgate.outcome SET cost_microusd = 1 WHERE id = 'good'", []string{"cost"}},
 		"a charge that is wrong": {"UPDATE flowgate.attempt SET cost = cost + 1 WHERE id = 'good'", []string{"charges", "settled"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -9,7 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// AuditTables are the tables whose rows are only added, by any statement of this build. Partitions of them count as they do.
+// AuditTables are the tables whose rows are only added, by any statement of this build: a trigger of each refuses everything else.
+// Partitions of them count as they do.
 func AuditTables() []string {
 	return []string{"agreement_change", "decision_settings", "directory_change", "event", "intent", "outcome", "recorder_gap"}
 }
@@ -115,23 +116,30 @@ type Guard struct {
 	Table, Name string
 	// Fault is what is wrong with it; empty: it is as the migrations make it.
 	Fault string
+	// Off: it would do what it should, but does not fire always; enabling it mends that.
+	Off bool
 }
 
-// Guards compares the triggers that the migrations make with those of the database, and lists what else could change what is stored into
-// audit tables.
+// Guards compares the triggers that the migrations make with those of the database, on partitions too, and lists what else could change
+// what is stored into audit tables.
 func (db *DB) Guards(ctx context.Context) ([]Guard, error) {
 	all, err := Migrations(db.pool.options.Schema)
 	if err != nil {
 		return nil, err
 	}
-	wanted := guardsOf(all, db.pool.options.Schema)
+	partitions, err := collect(ctx, db, pgx.RowToStructByPos[partition], partitionsSQL, db.pool.options.Schema, AuditTables(), mostTriggers)
+	if err != nil {
+		return nil, fmt.Errorf("reading the partitions: %w", err)
+	}
+	wanted := withPartitions(guardsOf(all, db.pool.options.Schema), partitions)
 	found, err := collect(ctx, db, pgx.RowToStructByPos[trigger], triggersSQL, db.pool.options.Schema, mostTriggers)
 	if err != nil {
 		return nil, fmt.Errorf("reading the triggers: %w", err)
 	}
 	guards := make([]Guard, 0, len(wanted))
 	for _, w := range wanted {
-		guards = append(guards, Guard{Table: w.Table, Name: w.Name, Fault: w.compare(found)})
+		fault, off := w.compare(found)
+		guards = append(guards, Guard{Table: w.Table, Name: w.Name, Fault: fault, Off: off})
 	}
 	for _, f := range found {
 		known := slices.ContainsFunc(wanted, func(w trigger) bool { return w.Table == f.Table && w.Name == f.Name })

@@ -107,14 +107,23 @@ func TestGuardsAreThoseThatTheMigrationsMake(t *testing.T) {
 	const changed = "agreement_change.agreement_change_added"
 	for _, c := range []struct{ do, undo, at, says string }{
 		{"ALTER TABLE flowgate.agreement_change DISABLE TRIGGER agreement_change_added", "ALTER TABLE flowgate.agreement_change ENABLE ALWAYS TRIGGER agreement_change_added", changed, "is disabled"},
-		{"ALTER TABLE flowgate.agreement_change ENABLE REPLICA TRIGGER agreement_change_added", "ALTER TABLE flowgate.agreement_change ENABLE TRIGGER agreement_change_added", changed, "replicas"},
-		{"ALTER TABLE flowgate.directory_change DISABLE TRIGGER ALL", "ALTER TABLE flowgate.directory_change ENABLE TRIGGER ALL", "directory_change.directory_change_added", "is disabled"},
+		{"ALTER TABLE flowgate.agreement_change ENABLE REPLICA TRIGGER agreement_change_added", "ALTER TABLE flowgate.agreement_change ENABLE ALWAYS TRIGGER agreement_change_added", changed, "replicas"},
+		{"ALTER TABLE flowgate.directory_change DISABLE TRIGGER ALL", "ALTER TABLE flowgate.directory_change ENABLE ALWAYS TRIGGER directory_change_added", "directory_change.directory_change_added", "is disabled"},
 		{"CREATE RULE quiet AS ON INSERT TO flowgate.event DO INSTEAD NOTHING", "DROP RULE quiet ON flowgate.event", "event.quiet", "none that a migration made"},
 		{"CREATE TRIGGER more BEFORE INSERT ON flowgate.outcome_default FOR EACH ROW EXECUTE FUNCTION flowgate.refuse_change()", "DROP TRIGGER more ON flowgate.outcome_default", "outcome_default.more", "none that a migration made"},
 		{
 			"CREATE OR REPLACE TRIGGER agreement_change_added BEFORE TRUNCATE ON flowgate.agreement_change FOR EACH STATEMENT EXECUTE FUNCTION flowgate.refuse_change()",
-			"CREATE OR REPLACE TRIGGER agreement_change_added BEFORE UPDATE OR DELETE OR TRUNCATE ON flowgate.agreement_change FOR EACH STATEMENT EXECUTE FUNCTION flowgate.refuse_change()",
+			"CREATE OR REPLACE TRIGGER agreement_change_added BEFORE UPDATE OR DELETE OR TRUNCATE ON flowgate.agreement_change FOR EACH STATEMENT EXECUTE FUNCTION flowgate.refuse_change(); " +
+				"ALTER TABLE flowgate.agreement_change ENABLE ALWAYS TRIGGER agreement_change_added",
 			changed, "does not fire when it should",
+		},
+		{"DROP TRIGGER recorder_gap_added ON flowgate.recorder_gap", "CREATE TRIGGER recorder_gap_added BEFORE UPDATE OR DELETE OR TRUNCATE ON flowgate.recorder_gap FOR EACH STATEMENT EXECUTE FUNCTION flowgate.refuse_change(); " +
+			"ALTER TABLE flowgate.recorder_gap ENABLE ALWAYS TRIGGER recorder_gap_added", "recorder_gap.recorder_gap_added", "is missing"},
+		{"DROP TRIGGER outcome_kept ON flowgate.outcome_default", "CREATE TRIGGER outcome_kept BEFORE TRUNCATE ON flowgate.outcome_default FOR EACH STATEMENT EXECUTE FUNCTION flowgate.refuse_change(); " +
+			"ALTER TABLE flowgate.outcome_default ENABLE ALWAYS TRIGGER outcome_kept", "outcome_default.outcome_kept", "is missing"},
+		{
+			"CREATE TABLE flowgate.outcome_odd PARTITION OF flowgate.outcome FOR VALUES FROM ('1999-01-01Z') TO ('1999-02-01Z')",
+			"DROP TABLE flowgate.outcome_odd", "outcome_odd.outcome_kept", "is missing",
 		},
 		{"CREATE OR REPLACE FUNCTION flowgate.refuse_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'", "", changed, "another thing"},
 		{"DROP TRIGGER agreement_change_added ON flowgate.agreement_change", "", changed, "is missing"},
@@ -130,6 +139,66 @@ func TestGuardsAreThoseThatTheMigrationsMake(t *testing.T) {
 		if f := faults(); len(f) > 0 {
 			t.Errorf("%s: %v", c.undo, f)
 		}
+	}
+}
+
+func TestEveryTableOfTheRecordIsGuardedAlways(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	guards, err := b.Guards(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range append(postgres.AuditTables(), "outcome_default") {
+		if !slices.ContainsFunc(guards, func(g postgres.Guard) bool { return g.Table == table }) {
+			t.Errorf("%s has no guard", table)
+		}
+	}
+	is := func(g postgres.Guard) postgres.Guard {
+		t.Helper()
+		now, err := b.Guards(t.Context())
+		at := slices.IndexFunc(now, func(n postgres.Guard) bool { return n.Table == g.Table && n.Name == g.Name })
+		if err != nil || at < 0 {
+			t.Fatal(g, now, err)
+		}
+		return now[at]
+	}
+	for _, g := range guards {
+		for _, c := range []struct{ do, says string }{{"DISABLE", "is disabled"}, {"ENABLE", "not ENABLE ALWAYS"}, {"ENABLE ALWAYS", ""}} {
+			b.sql(t, "ALTER TABLE flowgate."+g.Table+" "+c.do+" TRIGGER "+g.Name)
+			if now := is(g); !strings.Contains(now.Fault, c.says) || (now.Fault != "") != (c.says != "") || now.Off != (c.says != "") {
+				t.Errorf("%s: %+v", c.do, now)
+			}
+		}
+	}
+}
+
+func TestRowsOfTheRecordAreOnlyAdded(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.end(t, "r", 11, 5)
+	// One row in a partition that was there before the triggers, one in a later one.
+	b.sql(t, "SELECT flowgate.ensure_partitions('2098-01-15')")
+	for _, when := range []string{"2001-01-01Z", "2098-01-20Z"} {
+		b.sql(t, "INSERT INTO flowgate.outcome SELECT (jsonb_populate_record(o, jsonb_build_object('stored_at', $1::text))).* FROM (SELECT o FROM flowgate.outcome o LIMIT 1) one", when)
+	}
+	rows := count[int](t, b, "SELECT count(*) FROM flowgate.outcome")
+	for _, role := range []string{"origin", "replica"} {
+		b.sql(t, "SET session_replication_role = "+role)
+		for _, table := range append(postgres.AuditTables(), "outcome_default", "outcome_209801") {
+			column := count[string](t, b, "SELECT attname::text FROM pg_attribute WHERE attrelid = $1::regclass AND attnum = 1", "flowgate."+table)
+			for _, sql := range []string{
+				"UPDATE flowgate." + table + " SET " + column + " = " + column, "DELETE FROM flowgate." + table,
+				"TRUNCATE flowgate." + table, "TRUNCATE flowgate." + table + " CASCADE",
+			} {
+				if _, err := b.raw.Exec(t.Context(), sql); err == nil || !strings.Contains(err.Error(), "are only added") {
+					t.Errorf("%s as %s: %v", sql, role, err)
+				}
+			}
+		}
+	}
+	if n := count[int](t, b, "SELECT count(*) FROM flowgate.outcome"); n != rows || n < 3 {
+		t.Errorf("%d rows are left of %d", n, rows)
 	}
 }
 

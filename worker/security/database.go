@@ -70,8 +70,8 @@ func Triggers(all []postgres.Guard) *Look {
 		if g.Fault == "" {
 			continue
 		}
-		next := fmt.Sprintf("as the owner: ALTER TABLE %s ENABLE TRIGGER %s; then look who changed it, and what rows since", g.Table, g.Name)
-		if g.Fault != "is disabled" {
+		next := fmt.Sprintf("as the owner: ALTER TABLE %s ENABLE ALWAYS TRIGGER %s; then look who changed it, and what rows since", g.Table, g.Name)
+		if !g.Off {
 			next = "as the owner: make it as `flowgate migrate --plan --sql` of an empty database has it; then look who changed it, and what rows since"
 		}
 		l.Find(High, fmt.Sprintf("trigger %s on %s", g.Name, g.Table), g.Fault+": rows that are only added can be changed", next)

@@ -103,7 +103,7 @@ func TestTheDatabaseIsJudged(t *testing.T) {
 	wants(t, "a worker that owns", security.Superusers(plain, false, false), "warn 1; low role worker")
 	wants(t, "up owns", security.Superusers(plain, false, true), "pass 1")
 
-	wants(t, "triggers", security.Triggers([]postgres.Guard{{Table: "a", Name: "x"}, {Table: "b", Name: "y", Fault: "is disabled"}}), "fail 2; high trigger y on b")
+	wants(t, "triggers", security.Triggers([]postgres.Guard{{Table: "a", Name: "x"}, {Table: "b", Name: "y", Fault: "is disabled", Off: true}}), "fail 2; high trigger y on b")
 	wants(t, "no triggers", security.Triggers(nil), "not_looked_at 0")
 	c := wants(t, "record", security.Record([]postgres.Finding{{Name: "gaps", OK: true}, {Name: "cost", Count: 3, Detail: "a rule", Examples: []string{"acme/secret-id"}}}), "fail 2; high record: cost")
 	if strings.Contains(fmt.Sprint(c), "secret-id") {

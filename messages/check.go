@@ -83,6 +83,14 @@ func (r *Request) checkParameters() error {
 	default:
 		return &FieldError{Field: "priority", Rule: "must be low, normal or high", Got: shape(string(r.Priority))}
 	}
+	if n := len(r.Parameters); n > MaxParameters {
+		return &FieldError{Field: "parameters", Rule: fmt.Sprintf("must be at most %d", MaxParameters), Got: fmt.Sprint(n)}
+	}
+	for name := range r.Parameters {
+		if fault := textFault("parameters", name); fault != nil {
+			return fault
+		}
+	}
 	size := 0
 	for k, v := range r.Metadata {
 		size += len(k) + len(v)

@@ -30,8 +30,8 @@ type Execution struct {
 	Because string `json:"because,omitempty"`
 	// Reason is the code of why its agreement let it go no further.
 	Reason Reason `json:"reason,omitempty"`
-	// ParametersSHA256 is, of what parameters the action was given, the first 12 hexadecimal digits of the SHA-256 as JSON; empty: of none.
-	ParametersSHA256 string `json:"parameters_sha256,omitempty"`
+	// ParametersDigest tells what parameters the action was given from others, and not what they are: see flow.Seal. Empty: none.
+	ParametersDigest string `json:"parameters_digest,omitempty"`
 	// Samples are what the result rests on, Confidence says how far, from 0 to 1: see flow.Confidence.
 	Samples    int64   `json:"samples"`
 	Confidence float64 `json:"confidence"`

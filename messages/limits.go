@@ -14,6 +14,8 @@ const (
 	HeaderRoom = 8 << 10
 	// InlineBytes is the largest body that travels inside an envelope; larger ones go to the claim store.
 	InlineBytes = 64 << 10
+	// MaxParameters bounds the parameters of a request to an action.
+	MaxParameters = 50
 	// MaxMessages bounds the chat messages of one request.
 	MaxMessages = 1000
 	// MaxMetadataBytes bounds the encoded metadata of one request.

@@ -28,7 +28,7 @@ func newFlowRun(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "run [TRIGGER]", Short: "Carry out the action of an agreement, or of all, and show what came of it", Args: cobra.MaximumNArgs(1),
 		Long: "Asks for the agreement's action with a request that passes through all layers like any other, waits for its end, and shows the\n" +
-			"result: `flowgate submit --trigger TRIGGER --wait` does the same. --param gives a parameter in the place of the agreement's own; a\n" +
+			"result: `flowgate submit --trigger TRIGGER --wait` does the same. --param gives a parameter that the agreement does not fix; a\n" +
 			"value that reads as a number, true, false, a list or an object in JSON is one, all else is text.\n\n" +
 			"--all carries out every agreement in force that this tenant may use and whose action there is, one after the other, so that they do not measure each other.\n" +
 			"Exit code 1: one of them was not real, or did not succeed. An interrupt ends the wait; what was asked for goes on.",

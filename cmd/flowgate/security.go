@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"flowgate/configs"
+	"flowgate/messages"
 	"flowgate/worker/actions"
 	"flowgate/worker/broker"
 	"flowgate/worker/security"
@@ -51,8 +52,13 @@ func (a *audited) looks() []actions.Looking {
 	}
 }
 
+// notTold refuses an order: no older result stands in for what its tenant may not know.
+func notTold(why string) error {
+	return &actions.RefusedError{Reason: messages.ReasonAgreementNotAllowed, Why: why}
+}
+
 // errWalled says why a tenant is not told.
-var errWalled = errors.New("it tells of the whole deployment, and this tenant's producers may stand outside of it: name the tenant in the agreement's `tenants` if it may know")
+var errWalled = notTold("it tells of the whole deployment, and this tenant's producers may stand outside of it: name the tenant in the agreement's `tenants` if it may know")
 
 // tells refuses a tenant whose producers are others than this deployment's operators, unless the agreement names it.
 func (a *audited) tells(o actions.Order) error {
@@ -61,7 +67,7 @@ func (a *audited) tells(o actions.Order) error {
 	}
 	book, err := tenants.Load(a.root)
 	if err != nil {
-		return errors.New("the book of tenants cannot be read")
+		return notTold("the book of tenants cannot be read, so nobody is told")
 	}
 	unknown := a.broker == nil && len(book.Tenants) == 0 // the book of a server of somebody else's may lie on another machine
 	if book.Tenant(o.Tenant) != nil || len(book.Tenants) > 0 && book.Anonymous == o.Tenant || unknown && o.Tenant != anonymousTenant {

@@ -128,27 +128,40 @@ func (a Agreement) Complete() Agreement {
 	return a
 }
 
-// With is the agreement with parameters that a request gives in the place of its own; numbers are json.Number, as they were written. A
-// value that is no JSON is left to the action to refuse.
-func (a Agreement) With(given map[string]json.RawMessage) Agreement {
+// With is the agreement with the parameters that a request gives beside those that the agreement has: those were approved as they are,
+// and fixed is one that the request wants otherwise. Numbers are json.Number, as they were written. A value that is no JSON is left to the
+// action to refuse.
+func (a Agreement) With(given map[string]json.RawMessage) (all Agreement, fixed string) {
 	if len(given) == 0 {
-		return a
+		return a, ""
 	}
-	all := maps.Clone(a.Parameters)
-	if all == nil {
-		all = make(map[string]any, len(given))
+	own := a.Parameters
+	if a.Parameters = maps.Clone(own); a.Parameters == nil {
+		a.Parameters = make(map[string]any, len(given))
 	}
-	for name, raw := range given {
+	for _, name := range slices.Sorted(maps.Keys(given)) {
 		var value any
-		decoder := json.NewDecoder(bytes.NewReader(raw))
+		decoder := json.NewDecoder(bytes.NewReader(given[name]))
 		decoder.UseNumber()
 		if decoder.Decode(&value) != nil {
-			value = raw
+			value = given[name]
 		}
-		all[name] = value
+		if approved, has := own[name]; has {
+			if !sameJSON(approved, value) {
+				return a, name
+			}
+			continue
+		}
+		a.Parameters[name] = value
 	}
-	a.Parameters = all
-	return a
+	return a, ""
+}
+
+// sameJSON tells whether two values are written the same.
+func sameJSON(a, b any) bool {
+	one, err := json.Marshal(a)
+	other, otherErr := json.Marshal(b)
+	return err == nil && otherErr == nil && bytes.Equal(one, other)
 }
 
 // Terms are what decides of an agreement, its form, and what references to it say: no parameters and no words about it.

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
+	"strconv"
 
 	"flowgate/messages"
 )
@@ -27,13 +29,22 @@ func (s Seal) Proves(key messages.Key, trigger string, part messages.PartOf) boo
 	return err == nil && hmac.Equal(given, s.proof(key, trigger, part))
 }
 
-// proof is over texts with their lengths before them: no two requests give the same.
+// proof is of what is asked by whom.
 func (s Seal) proof(key messages.Key, trigger string, part messages.PartOf) []byte {
+	return s.sum("part of an action", key.Tenant, key.ID, trigger, part.ID, strconv.Itoa(part.Epoch))
+}
+
+// Name is a name of 16 hexadecimal digits for texts: the same for the same, and nobody without the seal can make or guess it.
+func (s Seal) Name(what string, texts ...string) string {
+	return hex.EncodeToString(s.sum(append([]string{what}, texts...)...)[:8])
+}
+
+// sum is over texts with their lengths before them: no two lists give the same.
+func (s Seal) sum(texts ...string) []byte {
 	mac := hmac.New(sha256.New, s[:])
-	for _, text := range []string{"flowgate: part of an action", key.Tenant, key.ID, trigger, part.ID} {
+	for _, text := range append([]string{"flowgate"}, texts...) {
 		_, _ = mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(text)))) // it never fails
 		_, _ = mac.Write([]byte(text))
 	}
-	_, _ = mac.Write(binary.BigEndian.AppendUint64(nil, uint64(part.Epoch))) //nolint:gosec // any 64 bits do
 	return mac.Sum(nil)
 }

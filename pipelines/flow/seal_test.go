@@ -25,6 +25,9 @@ func TestASealProvesWhatItSealedAlone(t *testing.T) {
 		if other.Proves(key, trigger, *proved) || s.Proves(key, trigger, part) {
 			t.Error("another seal, or none, proves")
 		}
+		if name := s.Name("x", key.Tenant, key.ID); len(name) != 16 || name != s.Name("x", key.Tenant, key.ID) || name == other.Name("x", key.Tenant, key.ID) || name == s.Name("x", key.Tenant+key.ID, "") {
+			t.Error("a name is not of its texts and the seal alone")
+		}
 		moved := key
 		moved.Tenant, moved.ID = key.Tenant+key.ID[:1], key.ID[1:]
 		later, elsewhere := *proved, *proved

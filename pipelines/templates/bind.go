@@ -49,14 +49,20 @@ func Bind(parameters []Parameter, given map[string]any) (Values, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if !slices.ContainsFunc(parameters, func(p Parameter) bool { return p.Name == name }) {
-			faults = append(faults, fmt.Sprintf("parameter %.80s is none of %s", name, namesOf(parameters)))
+			faults = append(faults, fmt.Sprintf("parameter %.40q is none of %s", name, namesOf(parameters)))
 		}
+	}
+	if more := len(faults) - maxFaults; more > 0 {
+		faults = append(faults[:maxFaults], fmt.Sprintf("and %d more", more))
 	}
 	if len(faults) > 0 {
 		return nil, errors.New(strings.Join(faults, "; "))
 	}
 	return values, nil
 }
+
+// maxFaults is how many are told at once.
+const maxFaults = 5
 
 func namesOf(parameters []Parameter) string {
 	names := make([]string, len(parameters))

@@ -3,6 +3,7 @@ package templates
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -74,20 +75,32 @@ func TestATemplateAsksWhatItSays(t *testing.T) {
 	}
 }
 
+// TestAFloodOfParametersIsToldInFew: what is wrong goes into results.
+func TestAFloodOfParametersIsToldInFew(t *testing.T) {
+	t.Parallel()
+	given := map[string]any{}
+	for i := range 10_000 {
+		given[fmt.Sprintf("person %d\n", i)] = 1
+	}
+	if _, err := Bind([]Parameter{{Name: "week", Type: Text}}, given); err == nil || len(err.Error()) > 1000 || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "and 9995 more") {
+		t.Error(err)
+	}
+}
+
 func TestParametersAreChecked(t *testing.T) {
 	t.Parallel()
 	s := summary(t)
 	for want, given := range map[string]map[string]any{
-		"template summary: parameter week is required":       {},
-		"parameter week must be a whole number":              {"week": 4.5},
-		"parameter week must be a whole number; parameter t": {"week": "49", "tone": "angry"},
-		"parameter tone must be one of plain, formal":        {"week": 1, "tone": "angry"},
-		"parameter tone must be at most 6 characters, has 7": {"week": 1, "tone": "plainer"},
-		"parameter share must be a number":                   {"week": 1, "share": "half"},
-		"parameter brief must be true or false":              {"week": 1, "brief": "yes"},
-		"parameter who must be a text":                       {"week": 1, "who": []any{"a"}},
-		"parameter who must be text without zero bytes":      {"week": 1, "who": "a\x00"},
-		"parameter more is none of week, tone, share, brief": {"week": 1, "more": nil},
+		"template summary: parameter week is required":           {},
+		"parameter week must be a whole number":                  {"week": 4.5},
+		"parameter week must be a whole number; parameter t":     {"week": "49", "tone": "angry"},
+		"parameter tone must be one of plain, formal":            {"week": 1, "tone": "angry"},
+		"parameter tone must be at most 6 characters, has 7":     {"week": 1, "tone": "plainer"},
+		"parameter share must be a number":                       {"week": 1, "share": "half"},
+		"parameter brief must be true or false":                  {"week": 1, "brief": "yes"},
+		"parameter who must be a text":                           {"week": 1, "who": []any{"a"}},
+		"parameter who must be text without zero bytes":          {"week": 1, "who": "a\x00"},
+		"parameter \"more\" is none of week, tone, share, brief": {"week": 1, "more": nil},
 	} {
 		if v, err := s.Bind(given); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "angry") {
 			t.Errorf("%v: %v, %v", given, v, err)

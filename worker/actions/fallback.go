@@ -27,8 +27,8 @@ func (f *Floor) fallback(x messages.Execution, o Order, why error) messages.Exec
 			stands.Because = why.Error()
 			return stands
 		}
-		if refused, is := errors.AsType[*refusedError](err); is {
-			x.Mode, x.Because, x.Reason = messages.ExecutionDenied, err.Error(), refused.reason
+		if refused, is := errors.AsType[*RefusedError](err); is {
+			x.Mode, x.Because, x.Reason = messages.ExecutionDenied, err.Error(), refused.Reason
 			return x
 		}
 		why = fmt.Errorf("%w; its fallback %s failed too: %w", why, a.Fallback, err)
@@ -74,7 +74,7 @@ func (f *Floor) newest(x messages.Execution, tenant string, a flow.Agreement) (o
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), 5*time.Second)
 	defer cancel()
 	now := f.opts.Now()
-	old, err = f.opts.History.NewestExecution(ctx, tenant, a.Trigger, a.Action, x.ParametersSHA256, now.Add(-time.Duration(a.FallbackAgeSeconds*float64(time.Second))))
+	old, err = f.opts.History.NewestExecution(ctx, tenant, a.Trigger, a.Action, x.ParametersDigest, now.Add(-time.Duration(a.FallbackAgeSeconds*float64(time.Second))))
 	switch {
 	case errors.Is(err, worker.ErrNotFound):
 		return old, 0, errors.New("nothing was measured that is young enough to stand in")

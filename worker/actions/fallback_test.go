@@ -49,7 +49,7 @@ func TestTheFallbackThatAnAgreementNamesStandsIn(t *testing.T) {
 					Functions:  map[string]actions.Function{"x": broken("no ground"), "spare": told, "flat": broken("no air"), "picky": told},
 					Parameters: map[string][]templates.Parameter{"spare": parameter("text"), "picky": parameter("place")},
 					History: past{x: messages.Execution{
-						Result: json.RawMessage(`{"old":true}`), Samples: 2, MeasuredAt: time.Now().Add(-time.Minute), ParametersSHA256: "1471ec889eb0", // of those below
+						Result: json.RawMessage(`{"old":true}`), Samples: 2, MeasuredAt: time.Now().Add(-time.Minute), ParametersDigest: "e3f579a73c1693f9", // of those below
 					}},
 				})
 				defer f.Close()

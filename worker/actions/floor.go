@@ -86,6 +86,9 @@ type Options struct {
 // most bounds what is being carried out, waits, or has ended and was not asked for again.
 const most = 200
 
+// maxBecause bounds the words of why an execution is not real, in bytes.
+const maxBecause = 1000
+
 // forget is when an execution is forgotten: its outcome was published, or its request goes on elsewhere.
 const forget = 2 * time.Minute
 
@@ -219,6 +222,7 @@ func (f *Floor) Execute(key messages.Key, epoch int, by flow.Asker, a flow.Agree
 		out := f.carryOut(Order{Key: key, Asker: by, Epoch: epoch, Agreement: a, Location: f.opts.Location}, function)
 		f.mu.Lock()
 		defer f.mu.Unlock()
+		out.Because = strings.ToValidUTF8(out.Because[:min(len(out.Because), maxBecause)], "")
 		r.out, r.ended = out, f.opts.Now()
 		close(r.done)
 	})
@@ -251,11 +255,15 @@ func (f *Floor) carryOut(o Order, function Function) messages.Execution {
 	a := o.Agreement
 	began := f.opts.Now()
 	o.Now, o.chain = began, f.opts.Chain
-	x := messages.Execution{Action: a.Action, Version: a.Version, Mode: messages.ExecutionReal, ParametersSHA256: digestOf(a.Parameters)}
+	x := messages.Execution{Action: a.Action, Version: a.Version, Mode: messages.ExecutionReal}
 	var result json.RawMessage
 	var m Measured
 	err := f.usable(a)
 	if err == nil {
+		err = f.sealed(&o)
+	}
+	if err == nil {
+		x.ParametersDigest = digestOf(a.Parameters, o.seal)
 		result, m, err = f.measure(o, function)
 	}
 	now := f.opts.Now()
@@ -264,13 +272,13 @@ func (f *Floor) carryOut(o Order, function Function) messages.Execution {
 		x.Result, x.Samples, x.Confidence, x.MeasuredAt = result, m.Samples, m.Confidence, began.UTC()
 		return x
 	}
-	f.opts.Logger.Warn("carrying out an action", zap.String("action", a.Action), zap.String("trigger", a.Trigger), zap.Error(err))
-	if refused, is := errors.AsType[*refusedError](err); is {
-		x.Mode, x.Because, x.Reason = messages.ExecutionDenied, err.Error(), refused.reason
+	if wrongParameters(err) { // its words are the asker's: they are not for the log
+		x.Mode, x.Because = messages.ExecutionFailed, err.Error()
 		return x
 	}
-	if wrongParameters(err) {
-		x.Mode, x.Because = messages.ExecutionFailed, err.Error()
+	f.opts.Logger.Warn("carrying out an action", zap.String("action", a.Action), zap.String("trigger", a.Trigger), zap.Error(err))
+	if refused, is := errors.AsType[*RefusedError](err); is {
+		x.Mode, x.Because, x.Reason = messages.ExecutionDenied, err.Error(), refused.Reason
 		return x
 	}
 	return f.fallback(x, o, err)
@@ -304,10 +312,6 @@ func (f *Floor) measure(o Order, function Function) (json.RawMessage, Measured, 
 	}
 	ctx, cancel := context.WithTimeout(f.ctx, f.bound(o.Agreement))
 	defer cancel()
-	if err := f.sealed(ctx, &o); err != nil {
-		<-f.slots
-		return nil, Measured{}, err
-	}
 	type outcome struct {
 		m   Measured
 		err error
@@ -331,10 +335,12 @@ func (f *Floor) measure(o Order, function Function) (json.RawMessage, Measured, 
 }
 
 // sealed gives an order what its questions prove with; without it layer 1 refuses them.
-func (f *Floor) sealed(ctx context.Context, o *Order) (err error) {
+func (f *Floor) sealed(o *Order) (err error) {
 	if f.opts.Seal == nil {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(f.ctx, 5*time.Second)
+	defer cancel()
 	if o.seal, err = f.opts.Seal(ctx); err != nil {
 		f.opts.Logger.Warn("reading the seal of actions", zap.Error(err))
 		return errors.New("the seal of actions cannot be read")

@@ -31,7 +31,7 @@ type past struct {
 }
 
 func (p past) NewestExecution(_ context.Context, _, _, _, parameters string, _ time.Time) (messages.Execution, error) {
-	if p.err == nil && parameters != p.x.ParametersSHA256 {
+	if p.err == nil && parameters != p.x.ParametersDigest {
 		return messages.Execution{}, worker.ErrNotFound
 	}
 	return p.x, p.err
@@ -90,6 +90,9 @@ func TestAnActionHasARealResultOrSaysWhyNot(t *testing.T) {
 		"an older result stands in": {func(context.Context, actions.Order) (actions.Measured, error) {
 			return actions.Measured{}, errors.New("no ground")
 		}, past{}, 100, messages.ExecutionFallback, "no ground"},
+		"its asker may not know": {func(context.Context, actions.Order) (actions.Measured, error) {
+			return actions.Measured{}, fmt.Errorf("here: %w", &actions.RefusedError{Reason: messages.ReasonAgreementNotAllowed, Why: "not for you"})
+		}, past{}, 100, messages.ExecutionDenied, "not for you"},
 		"a parameter is wrong": {func(context.Context, actions.Order) (actions.Measured, error) {
 			return actions.Measured{}, &actions.ParameterError{Parameter: "days", Rule: "must be a number"}
 		}, past{}, 100, messages.ExecutionFailed, "parameter days must be a number"},

@@ -1,8 +1,6 @@
 package actions
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,8 +32,8 @@ func (f *Floor) usable(a flow.Agreement) error {
 	return nil
 }
 
-// digestOf tells parameters from others.
-func digestOf(parameters map[string]any) string {
+// digestOf tells parameters from others. Without the seal nobody can find out what they are by trying.
+func digestOf(parameters map[string]any, seal flow.Seal) string {
 	if len(parameters) == 0 {
 		return ""
 	}
@@ -43,8 +41,7 @@ func digestOf(parameters map[string]any) string {
 	if err != nil { // they came as JSON
 		return "unknown"
 	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:6])
+	return seal.Name("parameters of an action", string(data))
 }
 
 // Number is a whole number among an order's parameters, or what stands in for it.

@@ -3,11 +3,10 @@ package actions
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"flowgate/messages"
 )
@@ -27,17 +26,19 @@ func (o Order) ask(ctx context.Context, c Chain, part string, r messages.Request
 	}
 	result, err := c.Ask(ctx, key, body)
 	if err == nil && result.Status == messages.StatusDenied && ofAgreement(result.Reason) {
-		err = &refusedError{result.Reason}
+		err = &RefusedError{result.Reason, fmt.Sprintf("a request of the action was denied (%s)", result.Reason)}
 	}
 	return result, err
 }
 
-// refusedError is why the agreement lets an order go no further: it ends as denied, and nothing stands in for it.
-type refusedError struct{ reason messages.Reason }
-
-func (e *refusedError) Error() string {
-	return fmt.Sprintf("a request of the action was denied (%s)", e.reason)
+// RefusedError is why the agreement lets an order go no further: it ends as denied, and nothing stands in for it.
+type RefusedError struct {
+	// Reason is the result's.
+	Reason messages.Reason
+	Why    string
 }
+
+func (e *RefusedError) Error() string { return e.Why }
 
 // ofAgreement tells the reasons that say that an agreement is not valid any more, or exhausted.
 func ofAgreement(r messages.Reason) bool {
@@ -47,8 +48,8 @@ func ofAgreement(r messages.Reason) bool {
 	}, r)
 }
 
-// base begins the ids of the requests that an order makes: those of a fallback are others than those of what it stands in for.
+// base begins the ids of the requests that an order makes: those of a fallback are others than those of what it stands in for, and nobody
+// can know them before and ask under them first.
 func (o Order) base() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%d/%s", o.Key, o.Epoch, o.Agreement.Action))
-	return "action-" + hex.EncodeToString(sum[:8])
+	return "action-" + o.seal.Name("id of a part", o.Tenant, o.ID, strconv.Itoa(o.Epoch), o.Agreement.Action)
 }

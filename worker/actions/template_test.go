@@ -128,7 +128,7 @@ func TestATemplateThatFailsSaysWhere(t *testing.T) {
 	older := past{x: messages.Execution{Result: json.RawMessage(`{}`), Samples: 1, Confidence: 0.5}}
 	week := map[string]any{"week": "49"}
 	same := older
-	same.x.ParametersSHA256 = "ee8b0f011754" // of {"week":"49"}
+	same.x.ParametersDigest = "3aeb7a70dfb218fc" // of {"week":"49"}
 	for name, c := range map[string]struct {
 		change     func(*templates.Template)
 		model      *model
@@ -144,7 +144,7 @@ func TestATemplateThatFailsSaysWhere(t *testing.T) {
 			nil, &model{},
 			flow.Agreement{Parameters: map[string]any{"week": "49", "weak": 1}, FallbackAgeSeconds: 100},
 			older,
-			messages.ExecutionFailed, "parameter weak is none of week", 0, 0,
+			messages.ExecutionFailed, "parameter \"weak\" is none of week", 0, 0,
 		},
 		"a step fails": {
 			nil, &model{answers: answers(), ends: map[string]messages.Status{"risks of 49": messages.StatusFailure}},

@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"flowgate/messages"
@@ -58,8 +59,8 @@ func (o *Optimizer) Handle(ctx context.Context, tasks []*worker.Task) []worker.V
 // followAction is when a request is looked at again whose action is being carried out, if nobody told.
 const followAction = 10 * time.Minute
 
-// execute lets the action of a request's agreement be carried out, with the parameters that the request gives in the place of the
-// agreement's own; before tells that the verdict stands: it has not ended, or cannot begin.
+// execute lets the action of a request's agreement be carried out, with the parameters that the request gives beside the agreement's
+// own; before tells that the verdict stands: it has not ended, or cannot begin.
 func (o *Optimizer) execute(ctx context.Context, t *worker.Task, f *optimizer.Facts, p optimizer.Policy) (v worker.Verdict, before bool) {
 	a, executes := optimizer.Executes(t.Envelope, *f, p)
 	if !executes || o.Actions == nil {
@@ -76,7 +77,14 @@ func (o *Optimizer) execute(ctx context.Context, t *worker.Task, f *optimizer.Fa
 	default:
 		return worker.Park(o.Now().Add(time.Second), err), true
 	}
-	x, done := o.Actions.Execute(t.Key, t.Envelope.Epoch, askerOf(t.Envelope.Corporate), a.With(r.Parameters))
+	a, fixed := a.With(r.Parameters)
+	if fixed != "" {
+		f.Execution = &messages.Execution{
+			Action: a.Action, Version: a.Version, Mode: messages.ExecutionFailed, Because: fmt.Sprintf("parameter %s is the agreement's own: leave it out", fixed),
+		}
+		return v, false
+	}
+	x, done := o.Actions.Execute(t.Key, t.Envelope.Epoch, askerOf(t.Envelope.Corporate), a)
 	if f.Execution = x; x != nil {
 		return v, false
 	}

@@ -71,7 +71,7 @@ func TestWhatAnActionAsksRunsUnderItsAgreement(t *testing.T) {
 			e.Parameters = map[string]any{"requests": 8, "at_once": 1, "model": model}
 		}))
 	}
-	load(flow.StateApproved, 1, flow.Limits{CallsDay: 1})
+	load(flow.StateApproved, 1, flow.Limits{CallsDay: 2})
 	s.agreements = func(messages.LayerName) *flow.Book { return book.Load() }
 	chain := ownStage{s, make(chan part, 100)}
 	floor := actions.New(actions.Options{
@@ -100,6 +100,11 @@ func TestWhatAnActionAsksRunsUnderItsAgreement(t *testing.T) {
 	if c := e.Corporate; c.Agreement == nil || c.Agreement.Trigger != "[Report]" || c.Facts.Agreement.By != string(corporate.AgreedByExecution) ||
 		c.PartOf == nil || c.PartOf.ID != "first" || c.CorrelationID != "first" || c.PartOf.Proof != "" {
 		t.Errorf("%s: %+v", first.Key, e.Corporate)
+	}
+	fixed := messages.Key{Tenant: first.Tenant, ID: "fixed"}
+	s.publish(messages.RequestSubject(messages.ClassStd, fixed), []byte(`{"trigger":"[Report]","audit_reason":"a test of actions","parameters":{"at_once":1,"requests":500}}`))
+	if r := messages.Project(fixed, s.outcome(fixed)); r.Status != messages.StatusFailure || !strings.Contains(r.Execution.Because, "parameter requests is the agreement's own") {
+		t.Errorf("%+v", r)
 	}
 	if r := s.execute("second", "[Report]", nil); r.Reason != messages.ReasonAgreementExhausted || r.Execution.Mode != messages.ExecutionDenied {
 		t.Errorf("%+v", r)

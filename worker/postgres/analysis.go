@@ -171,7 +171,7 @@ func (db *DB) NewestExecution(ctx context.Context, tenant, trigger, action, para
 WHERE o.tenant = $1 AND o.kind = 'action' AND o.stored_at > $5 AND o.sections -> 'corporate_llm' -> 'agreement' ->> 'trigger' = $2
     AND o.sections -> 'workflow_optimizer' -> 'execution' ->> 'execution_mode' = 'real'
     AND o.sections -> 'workflow_optimizer' -> 'execution' ->> 'action' = $3
-    AND coalesce(o.sections -> 'workflow_optimizer' -> 'execution' ->> 'parameters_sha256', '') = $4
+    AND coalesce(o.sections -> 'workflow_optimizer' -> 'execution' ->> 'parameters_digest', '') = $4
 ORDER BY o.stored_at DESC LIMIT 1`
 	rows, err := collect(ctx, db, pgx.RowTo[[]byte], sql, tenant, trigger, action, parameters, since)
 	switch {

@@ -52,7 +52,7 @@ func TestExecutionsAreListedAndCounted(t *testing.T) {
 	for i := range 3 {
 		add(fmt.Sprint("real-", i), "[A]", mode(messages.ExecutionReal), nil)
 	}
-	add("week", "[A]", &messages.Execution{Action: "a", Mode: messages.ExecutionReal, ParametersSHA256: "abc", Samples: 49}, nil)
+	add("week", "[A]", &messages.Execution{Action: "a", Mode: messages.ExecutionReal, ParametersDigest: "abc", Samples: 49}, nil)
 	add("older", "[A]", mode(messages.ExecutionFallback), nil)
 	add("failed", "[B]", mode(messages.ExecutionFailed), func(o *worker.Outcome) {
 		corporate := *o.Corporate

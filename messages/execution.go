@@ -1,6 +1,8 @@
 package messages
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"time"
 )
@@ -42,6 +44,26 @@ type Execution struct {
 	Seconds float64 `json:"seconds"`
 	// Result is the action's own document.
 	Result json.RawMessage `json:"result,omitempty"`
+	// Figures says that the document has figures alone. One of which that is not said may have what models answered: the record keeps it
+	// as it keeps answers, for a while.
+	Figures bool `json:"figures,omitempty"`
+	// ResultBytes is how long a document is that the record keeps apart, ResultSHA256 its SHA-256 in hexadecimal digits.
+	ResultBytes  int    `json:"result_bytes,omitempty"`
+	ResultSHA256 string `json:"result_sha256,omitempty"`
+}
+
+// Apart says that there is a document which is not here: the record keeps it apart, or did.
+func (x *Execution) Apart() bool { return x != nil && len(x.Result) == 0 && x.ResultBytes > 0 }
+
+// Bare is an execution without a document that may have text; one of figures stays in it.
+func (x *Execution) Bare() *Execution {
+	if x == nil || x.Figures || len(x.Result) == 0 {
+		return x
+	}
+	sum := sha256.Sum256(x.Result)
+	bare := *x
+	bare.Result, bare.ResultBytes, bare.ResultSHA256 = nil, len(x.Result), hex.EncodeToString(sum[:])
+	return &bare
 }
 
 // execution is what a result shows of the action that a request asked for; nil: it asked for none.

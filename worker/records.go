@@ -94,9 +94,9 @@ type Outcome struct {
 	History       []messages.Attempt
 	// RequestClaim is where the request's body is, where it is not inline.
 	RequestClaim *messages.Claim
-	// Sections is the envelope without request and answer, as JSON: every section, every attempt, the end.
+	// Sections is the envelope without request, answer and documents that may have answers, as JSON: every section, every attempt, the end.
 	Sections json.RawMessage
-	// Answer is the model's text, kept apart under a retention of its own.
+	// Answer is the model's text, or the document of an action that may have such, kept apart under a retention of its own.
 	Answer string
 	// DeadLetter is the whole envelope, where the end can be replayed.
 	DeadLetter []byte

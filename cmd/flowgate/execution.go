@@ -22,7 +22,7 @@ func executionLines(x *messages.Execution) []string {
 	if x.Because != "" {
 		lines = append(lines, titled("because", x.Because)...)
 	}
-	if x.Result == nil {
+	if x.Result == nil && !x.Apart() {
 		return lines
 	}
 	lines = append(lines, fmt.Sprintf("  rests on  %d samples, confidence %.2f", x.Samples, x.Confidence))
@@ -31,6 +31,9 @@ func executionLines(x *messages.Execution) []string {
 	} else if x.Mode == messages.ExecutionFallback {
 		age := time.Duration(x.AgeSeconds * float64(time.Second)).Round(time.Second)
 		lines = append(lines, fmt.Sprintf("  measured  %s, %s ago", x.MeasuredAt.UTC().Format(time.RFC3339), age))
+	}
+	if x.Apart() {
+		return append(lines, fmt.Sprintf("  document  of %d bytes, which may have had answers of models: it is kept no longer", x.ResultBytes))
 	}
 	return append(lines, documentLines(x)...)
 }

@@ -170,3 +170,23 @@ func TestExecutionsReadWell(t *testing.T) {
 		}
 	}
 }
+
+// TestPipelinesShowNoDocumentThatMayHaveAnswers: how it went is shown, and how long a document there is.
+func TestPipelinesShowNoDocumentThatMayHaveAnswers(t *testing.T) {
+	t.Parallel()
+	own, figures := executionOf("board_summary", map[string]any{"answer": "what a model told"}), executionOf(actions.CostAnalysisAction, map[string]any{"requests": 3})
+	figures.Figures = true
+	for _, x := range []*messages.Execution{own, figures} {
+		s := optimizerStage(&messages.OptimizerSection{Execution: x})
+		data, err := json.Marshal(s)
+		if err != nil || strings.Contains(string(data), "what a model told") || strings.Contains(string(data), "requests") != x.Figures {
+			t.Errorf("%v: %s", err, data)
+		}
+		if text := strings.Join(s.facts(), "\n"); !strings.Contains(text, "4.200 s, 40 samples, confidence 0.87") {
+			t.Errorf("got %s", text)
+		}
+	}
+	if got := strings.Join(executionLines(own.Bare()), "\n"); !strings.Contains(got, "40 samples") || !strings.Contains(got, "document  of 30 bytes") {
+		t.Errorf("one that is kept no longer reads\n%s", got)
+	}
+}

@@ -198,7 +198,7 @@ func checksText(checks []messages.Check) string {
 // executionText is what came of an agreement's action, in one line.
 func executionText(x *messages.Execution) string {
 	text := fmt.Sprintf("action %s: %s%s", orDash(x.Action), x.Mode, prefixed(", ", x.Because))
-	if x.Result != nil {
+	if x.Mode == messages.ExecutionReal || x.Mode == messages.ExecutionFallback {
 		text += fmt.Sprintf(", %.3f s, %d samples, confidence %.2f", x.Seconds, x.Samples, x.Confidence)
 	}
 	if x.Mode == messages.ExecutionFallback {

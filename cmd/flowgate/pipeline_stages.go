@@ -242,7 +242,7 @@ func optimizerStage(o *messages.OptimizerSection) (s pipelineStage) {
 		return s
 	}
 	s.stayed(o.Stay)
-	s.Optimizer = &optimizerFacts{Checks: append([]messages.Check{}, o.Checks...), Execution: o.Execution}
+	s.Optimizer = &optimizerFacts{Checks: append([]messages.Check{}, o.Checks...), Execution: o.Execution.Bare()}
 	return s
 }
 

@@ -71,6 +71,11 @@ func BuiltIn() []About {
 	}
 }
 
+// builtIn says whether the product has an action of that name: what it measures is figures.
+func builtIn(name string) bool {
+	return slices.ContainsFunc(BuiltIn(), func(a About) bool { return a.Name == name })
+}
+
 // Catalog lists all actions of a deployment, by name. A name that is there twice, or is none, is an error, and so is an own action that does
 // nothing or has wrong parameters.
 func Catalog(own []Own, made []*templates.Template) ([]About, error) {

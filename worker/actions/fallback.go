@@ -40,6 +40,7 @@ func (f *Floor) fallback(x messages.Execution, o Order, why error) messages.Exec
 	}
 	x.Mode, x.Because = messages.ExecutionFallback, why.Error()
 	x.Result, x.Samples, x.Confidence, x.MeasuredAt, x.AgeSeconds = old.Result, old.Samples, old.Confidence, old.MeasuredAt, age.Seconds()
+	x.Figures = builtIn(a.Action)
 	return x
 }
 
@@ -63,6 +64,7 @@ func (f *Floor) standIn(x messages.Execution, o Order, function Function) (messa
 	}
 	x.Mode, x.Fallback, x.Seconds = messages.ExecutionFallback, o.Agreement.Action, x.Seconds+f.opts.Now().Sub(began).Seconds()
 	x.Result, x.Samples, x.Confidence, x.MeasuredAt = result, m.Samples, m.Confidence, began.UTC()
+	x.Figures = builtIn(o.Agreement.Action)
 	return x, nil
 }
 

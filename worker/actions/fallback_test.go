@@ -73,3 +73,32 @@ func TestTheFallbackThatAnAgreementNamesStandsIn(t *testing.T) {
 		})
 	}
 }
+
+// TestOnlyWhatTheProductMeasuresIsFigures: the documents of all others may have what models answered, and are not kept for ever.
+func TestOnlyWhatTheProductMeasuresIsFigures(t *testing.T) {
+	t.Parallel()
+	well := func(context.Context, actions.Order) (actions.Measured, error) {
+		return actions.Measured{Document: map[string]int{"n": 1}, Samples: 1, Confidence: 1}, nil
+	}
+	badly := func(context.Context, actions.Order) (actions.Measured, error) {
+		return actions.Measured{}, errors.New("no ground")
+	}
+	for _, c := range []struct {
+		action, fallback string
+		figures          bool
+	}{
+		{actions.CostAnalysisAction, "", true},
+		{"own", "", false},
+		{"broken", actions.CostAnalysisAction, true},
+		{actions.ErrorAnalysisAction, "own", false},
+	} {
+		f := actions.New(actions.Options{Functions: map[string]actions.Function{
+			actions.CostAnalysisAction: well, "own": well, "broken": badly, actions.ErrorAnalysisAction: badly,
+		}})
+		x := executed(t, f, flow.Agreement{Trigger: "[X]", Action: c.action, SLASeconds: 60, Fallback: c.fallback})
+		f.Close()
+		if x.Figures != c.figures || string(x.Result) != `{"n":1}` {
+			t.Errorf("%s, else %q: %+v", c.action, c.fallback, x)
+		}
+	}
+}

@@ -270,6 +270,7 @@ func (f *Floor) carryOut(o Order, function Function) messages.Execution {
 	x.Seconds = now.Sub(began).Seconds()
 	if err == nil {
 		x.Result, x.Samples, x.Confidence, x.MeasuredAt = result, m.Samples, m.Confidence, began.UTC()
+		x.Figures = builtIn(a.Action)
 		return x
 	}
 	if wrongParameters(err) { // its words are the asker's: they are not for the log

@@ -165,23 +165,34 @@ UNION ALL SELECT count(*) FROM outcome WHERE tenant = $1 AND stored_at >= $2 AND
 }
 
 // NewestExecution is the newest real execution of an agreement's action, with parameters of that digest, in a tenant since a moment, or
-// worker.ErrNotFound.
+// worker.ErrNotFound. One whose document is kept no longer is none, and no older one is kept longer.
 func (db *DB) NewestExecution(ctx context.Context, tenant, trigger, action, parameters string, since time.Time) (x messages.Execution, err error) {
-	const sql = `SELECT o.sections -> 'workflow_optimizer' -> 'execution' FROM outcome o
+	const sql = `SELECT o.sections -> 'workflow_optimizer' -> 'execution', coalesce(c.answer, '')
+FROM outcome o LEFT JOIN content c ON c.tenant = o.tenant AND c.id = o.id AND c.epoch = o.epoch
 WHERE o.tenant = $1 AND o.kind = 'action' AND o.stored_at > $5 AND o.sections -> 'corporate_llm' -> 'agreement' ->> 'trigger' = $2
     AND o.sections -> 'workflow_optimizer' -> 'execution' ->> 'execution_mode' = 'real'
     AND o.sections -> 'workflow_optimizer' -> 'execution' ->> 'action' = $3
     AND coalesce(o.sections -> 'workflow_optimizer' -> 'execution' ->> 'parameters_digest', '') = $4
 ORDER BY o.stored_at DESC LIMIT 1`
-	rows, err := collect(ctx, db, pgx.RowTo[[]byte], sql, tenant, trigger, action, parameters, since)
+	type measured struct {
+		Execution []byte
+		Document  string
+	}
+	rows, err := collect(ctx, db, pgx.RowToStructByPos[measured], sql, tenant, trigger, action, parameters, since)
 	switch {
 	case err != nil:
 		return x, fmt.Errorf("reading what was measured before: %w", err)
 	case len(rows) == 0:
 		return x, worker.ErrNotFound
 	}
-	if err := json.Unmarshal(rows[0], &x); err != nil {
+	if err := json.Unmarshal(rows[0].Execution, &x); err != nil {
 		return x, errors.Join(worker.ErrNotFound, err)
+	}
+	if x.Apart() {
+		if rows[0].Document == "" {
+			return messages.Execution{}, worker.ErrNotFound
+		}
+		x.Result = json.RawMessage(rows[0].Document)
 	}
 	return x, nil
 }

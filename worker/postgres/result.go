@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -74,8 +75,8 @@ type storedEnvelope struct {
 	Answer   string
 }
 
-// Envelope is the recorded envelope of an ended epoch: every section, every attempt and the end, with the answer while it
-// is kept, without the request. An epoch that has not ended gives worker.ErrNotFound.
+// Envelope is the recorded envelope of an ended epoch: every section, every attempt and the end, with the answer or the
+// document of an action while it is kept, without the request. An epoch that has not ended gives worker.ErrNotFound.
 func (db *DB) Envelope(ctx context.Context, key messages.Key, epoch int) (*messages.Envelope, error) {
 	rows, err := collect(ctx, db, pgx.RowToStructByName[storedEnvelope], envelopeSQL, key.Tenant, key.ID, epoch)
 	if err == nil && len(rows) == 0 {
@@ -96,7 +97,11 @@ func (s *storedEnvelope) envelope() *messages.Envelope {
 			Layer: messages.LayerName(s.Layer), Replayable: s.Replayable, CostMicroUSD: s.CostMicroUSD, FinishedAt: timeOf(s.FinishedAt),
 		}}
 	}
-	if s.Answer != "" {
+	switch {
+	case s.Answer == "":
+	case e.Optimizer != nil && e.Optimizer.Execution.Apart():
+		e.Optimizer.Execution.Result = json.RawMessage(s.Answer)
+	default:
 		if e.AI == nil {
 			e.AI = &messages.AISection{Backend: s.Backend, Model: s.Model, Usage: messages.Usage{InputUncached: s.TokensIn, Output: s.TokensOut}}
 		}

@@ -175,6 +175,13 @@ func (r *Recorder) outcome(ctx context.Context, at worker.Stored, e *messages.En
 		section.Answer = ""
 		bare.AI = &section
 	}
+	if e.Optimizer != nil && e.Optimizer.Execution != nil {
+		section := *e.Optimizer
+		if section.Execution = section.Execution.Bare(); section.Execution.Apart() && o.Answer == "" { // an action has no answer of its own
+			o.Answer = string(e.Optimizer.Execution.Result)
+		}
+		bare.Optimizer = &section
+	}
 	o.Sections, err = messages.EncodeEnvelope(&bare)
 	return o, err
 }

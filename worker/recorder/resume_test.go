@@ -23,11 +23,12 @@ import (
 	"flowgate/worker/workertest"
 )
 
-// tape is a broker, a database and a recorder that a test runs for a while.
+// tape is a broker, a database (at url) and a recorder that a test runs for a while.
 type tape struct {
 	t    *testing.T
 	js   jetstream.JetStream
 	db   *postgres.DB
+	url  string
 	logs *observer.ObservedLogs
 	log  *zap.Logger
 	n    int
@@ -40,13 +41,14 @@ func newTape(t *testing.T) *tape {
 	t.Helper()
 	_, js := workertest.Conn(t, workertest.Server(t))
 	workertest.Topology(t, js, nil)
-	db, err := postgres.Open(t.Context(), workertest.Database(t), postgres.Options{MaxConns: 2})
+	url := workertest.Database(t)
+	db, err := postgres.Open(t.Context(), url, postgres.Options{MaxConns: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(db.Close)
 	core, logs := observer.New(zap.ErrorLevel)
-	return &tape{t: t, js: js, db: db, logs: logs, log: zap.New(core), believe: 200 * time.Millisecond}
+	return &tape{t: t, js: js, db: db, url: url, logs: logs, log: zap.New(core), believe: 200 * time.Millisecond}
 }
 
 // end stores the ends of n requests, refused ones.
@@ -55,26 +57,31 @@ func (b *tape) end(n int) (last uint64) { return b.store(messages.StateDone, n) 
 // store stores a state of n requests, as of refused ones.
 func (b *tape) store(state messages.State, n int) (last uint64) {
 	b.t.Helper()
-	hop := &worker.Hop{JS: b.js, Leader: &worker.Leader{JS: b.js}, Backoff: worker.DefaultDelays()}
 	for range n {
-		b.n++
 		now := time.Now()
-		data, err := json.Marshal(&messages.Envelope{V: messages.Version, Kind: messages.KindPrompt, SubmittedAt: now, End: &messages.End{
+		last = b.put(state, &messages.Envelope{V: messages.Version, Kind: messages.KindPrompt, SubmittedAt: now, End: &messages.End{
 			Status: messages.StatusDenied, Reason: messages.ReasonLimitDay, Layer: messages.LayerCorporate, FinishedAt: now,
 		}})
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		key := messages.Key{Tenant: "acme", ID: strconv.Itoa(b.n)}
-		receipt := hop.Publish(b.t.Context(), []*worker.Publication{{
-			Address: messages.Address{Key: key, Class: messages.ClassStd, State: state}, Data: data,
-		}})[0]
-		if receipt.Fate != worker.FateStored {
-			b.t.Fatalf("publishing: %+v", receipt)
-		}
-		last = receipt.Seq
 	}
 	return last
+}
+
+// put stores a state of the next request: its id is the tape's n.
+func (b *tape) put(state messages.State, e *messages.Envelope) (seq uint64) {
+	b.t.Helper()
+	b.n++
+	data, err := json.Marshal(e)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	hop := &worker.Hop{JS: b.js, Leader: &worker.Leader{JS: b.js}, Backoff: worker.DefaultDelays()}
+	receipt := hop.Publish(b.t.Context(), []*worker.Publication{{
+		Address: messages.Address{Key: messages.Key{Tenant: "acme", ID: strconv.Itoa(b.n)}, Class: messages.ClassStd, State: state}, Data: data,
+	}})[0]
+	if receipt.Fate != worker.FateStored {
+		b.t.Fatalf("publishing: %+v", receipt)
+	}
+	return receipt.Seq
 }
 
 // record runs a recorder until so much is recorded.

@@ -174,14 +174,16 @@ func (g *ground) boardsTell() {
 	fitsIn(t, g.say("board").stdout, pageWidth)
 
 	g.say("pause", "layer", "ai_processing", "--reason", "a test of boards").wants(t, exitDone)
-	if b, code = g.board("--timeout", "30s"); code != exitFailed || b.State != sessions.StateDegraded || len(b.Reasons) != 1 || b.Reasons[0].About != "layer ai_processing" || len(b.Paused) != 1 {
-		t.Errorf("paused, exit code %d, the board is %+v", code, b)
-	}
+	eventually(t, "the board tells of the pause", func() bool {
+		b, code = g.board("--timeout", "30s")
+		return code == exitFailed && b.State != sessions.StateHealthy && len(b.Paused) == 1 &&
+			slices.ContainsFunc(b.Reasons, func(r boardReason) bool { return r.About == "layer ai_processing" && r.State == sessions.StateDegraded })
+	})
 	g.say("resume", "layer", "ai_processing").wants(t, exitDone)
 
 	// A database that takes connections and answers none holds nobody else up.
 	thaw := g.freezeDatabase()
-	b, code = g.board("--timeout", "2s")
+	b, code = g.board("--timeout", "10s")
 	if code != exitFailed || b.State == sessions.StateHealthy || b.Money != nil || b.Letters != nil || b.Agreement != nil ||
 		!slices.ContainsFunc(b.Reasons, func(r boardReason) bool { return r.About == "database" && r.State == sessions.StateUnknown }) {
 		t.Errorf("without an answer of the database, exit code %d, the board is %+v", code, b)

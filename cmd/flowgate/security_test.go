@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -98,7 +100,8 @@ func bearer(ends time.Time) []byte {
 func TestSecurityTestFindsWhatIsPlanted(t *testing.T) {
 	t.Parallel()
 	g := newGround(t, quickSettings)
-	if err := os.Chmod(g.dir, 0o755); err != nil { //nolint:gosec // whatever the umask is
+	home := filepath.Join(g.dir, "home")                                                                                                            // the tester's own has files that this test does not know
+	if err := errors.Join(os.Mkdir(home, 0o700), os.Chmod(home, 0o700), os.Chmod(g.dir, 0o755), os.Chmod(filepath.Dir(g.dir), 0o755)); err != nil { //nolint:gosec // whatever the umask is
 		t.Fatal(err)
 	}
 	var acme newTenant
@@ -107,7 +110,7 @@ func TestSecurityTestFindsWhatIsPlanted(t *testing.T) {
 	printed.wants(t, exitDone, "TENANT_acme")
 	g.file("users.conf", []byte("users: [ { user: admin, password: secret } ]\n"))
 	server := newGuarded(t, g, printed.stdout)
-	g.env = []string{"NATS_URL=" + server.as("admin")}
+	g.env = []string{"NATS_URL=" + server.as("admin"), "HOME=" + home}
 	key, token := g.file("cache.key", []byte("a-key-of-a-cache\n")), g.file("openai.token", bearer(time.Now().Add(1000*time.Hour)))
 	of := *g
 	of.settings = g.file("closed.yaml", fmt.Appendf(nil, "%s  nats: {connect_wait: 1s, server_config: %q}\n  backends: {allowed: [offline], openai: {api_key_file: %q}}\ncache: {encryption_key_file: %q}\n",

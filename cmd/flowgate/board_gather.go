@@ -87,19 +87,26 @@ func (r *reporter) look(ctx context.Context) *board {
 	return boardOf(&f)
 }
 
-// unanswered takes over what the database did not answer. Where it answered nothing, that is one silence, and its questions say no more.
+// silentDatabase is the silence of a database that answers nothing, and silentClock that of its clock, the least that can be asked.
+const (
+	silentDatabase = "database"
+	silentClock    = "Postgres' clock"
+)
+
+// unanswered takes over what the database did not answer. Where it answered nothing, not even what time it is, that is one silence, and
+// its questions say no more.
 func (f *boardFacts) unanswered(told <-chan doctor.Silence) {
 	var all []doctor.Silence
 	for s := range told {
 		all = append(all, s)
 	}
-	if len(all) < boardQuestions {
+	if len(all) < boardQuestions || !f.lacks(silentClock) {
 		f.Unreachable = append(f.Unreachable, all...)
 		return
 	}
-	asked := []string{"agreements", "record", "Postgres' clock"}
+	asked := []string{"agreements", "record", silentClock}
 	f.Unreachable = slices.DeleteFunc(f.Unreachable, func(s doctor.Silence) bool { return slices.Contains(asked, s.What) })
-	f.Unreachable = append(f.Unreachable, doctor.Silence{What: "database", Why: all[0].Why})
+	f.Unreachable = append(f.Unreachable, doctor.Silence{What: silentDatabase, Why: all[0].Why})
 }
 
 // late says of an error that is the end of the time for an answer how long that was.
@@ -221,7 +228,8 @@ func (f *boardFacts) ask(ctx context.Context, r *reporter, from *opening, all *s
 		return answered(&f.Letters, n, err)
 	})
 	question(askCharged, func(ctx context.Context, db *postgres.DB) error {
-		n, err := db.ChargedSince(ctx, dayOf(now.In(r.settings.Flowgate.Location())).from)
+		today := dayOf(now.In(r.settings.Flowgate.Location()))
+		n, err := db.ChargedSince(ctx, today.from, today.suffix)
 		return answered(&f.Charged, n, err)
 	})
 	question(askHeld, func(ctx context.Context, db *postgres.DB) error {
@@ -275,7 +283,7 @@ func (r *reporter) forget(f *boardFacts) {
 		r.client.conn.Close()
 		r.client.conn, r.client.js = nil, nil
 	}
-	if r.client.db != nil && f.Charged == nil {
+	if r.client.db != nil && f.lacks(silentDatabase) { // one that answers slowly is kept: its pool makes broken connections anew
 		r.client.db.Close()
 		r.client.db = nil
 	}

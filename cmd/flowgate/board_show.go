@@ -200,11 +200,17 @@ func (b *board) writeRest(p *page) {
 	letters, money := unknownWord, unknownWord
 	if n := b.Letters; n != nil {
 		letters = fmt.Sprintf("%d, %d of them not replayed", n.All, n.Open)
+		if n.More {
+			letters = fmt.Sprintf("%d+, at least %d of them not replayed", n.All, n.Open)
+		}
 	}
 	if m := b.Money; m != nil {
 		today, held := unknownWord, unknownWord
 		if m.Today != nil {
 			today = fmt.Sprintf("%s for %s", dollars(m.Today.MicroUSD), plural(int(m.Today.Calls), "call"))
+			if m.Today.More {
+				today = fmt.Sprintf("at least %s for %d+ calls", dollars(m.Today.MicroUSD), m.Today.Calls)
+			}
 		}
 		if m.HeldMicroUSD != nil {
 			held = dollars(*m.HeldMicroUSD)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -108,6 +109,14 @@ func TestBoardsSayWhyTheyAreNotHealthy(t *testing.T) {
 	}
 	fitsIn(t, wide.String(), pageWidth)
 	fitsIn(t, narrow.String(), 50)
+	var many bytes.Buffer
+	b.Letters, b.Money.Today = &boardLetters{All: 10_000, Open: 9, More: true}, &postgres.Charged{MicroUSD: 5, Calls: 10_000, More: true}
+	b.writeRest(newPage(&many))
+	for _, want := range []string{"10000+, at least 9 of them not replayed", "at least $0.000005 for 10000+ calls, held"} {
+		if !strings.Contains(many.String(), want) {
+			t.Errorf("of more than are counted it says %s", many.String())
+		}
+	}
 	if wide.String() != writtenBoard {
 		t.Errorf("got\n%s\nwant\n%s", wide.String(), writtenBoard)
 	}
@@ -149,5 +158,33 @@ func TestWhatIsNotAskedIsUnknown(t *testing.T) {
 	}
 	if code := exitCode(b.verdict(nil)); code != exitFailed {
 		t.Errorf("exit code %d", code)
+	}
+}
+
+// TestASlowDatabaseIsKept: one that says what time it is, and answers nothing else in time, is not one that is away.
+func TestASlowDatabaseIsKept(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		unanswered []string
+		clock      bool
+		kept       bool
+	}{
+		"all is answered":         {nil, true, true},
+		"money is slow":           {[]string{askCharged}, true, true},
+		"everything is slow":      {[]string{askExecutions, askLetters, askCharged, askHeld}, true, true},
+		"nothing at all is heard": {[]string{askExecutions, askLetters, askCharged, askHeld}, false, false},
+	} {
+		f, told := boardFacts{}, make(chan doctor.Silence, boardQuestions)
+		if !c.clock {
+			f.silent(silentClock, context.DeadlineExceeded)
+		}
+		for _, what := range c.unanswered {
+			told <- doctor.Silence{What: what, Why: "no answer within 3s"}
+		}
+		close(told)
+		f.unanswered(told)
+		if kept := !f.lacks(silentDatabase); kept != c.kept {
+			t.Errorf("%s: kept is %t, unreachable are %+v", name, kept, f.Unreachable)
+		}
 	}
 }

@@ -20,12 +20,18 @@ import (
 // asks publishes a request of the default tenant as a producer does, and waits for its end.
 func asks(t *testing.T, conn *nats.Conn, id, document string) messages.Result {
 	t.Helper()
+	return asksFor(t, conn, id, document, patience)
+}
+
+// asksFor is asks for a request that may take longer than other waits.
+func asksFor(t *testing.T, conn *nats.Conn, id, document string, longest time.Duration) messages.Result {
+	t.Helper()
 	key := messages.Key{Tenant: "default", ID: id}
 	if _, err := conn.Request(messages.RequestSubject(messages.ClassRT, key), []byte(document), patience); err != nil {
 		t.Fatal(err)
 	}
 	var r messages.Result
-	eventually(t, id+" ends", func() bool {
+	eventuallyWithin(t, longest, id+" ends", func() bool {
 		var err error
 		r, err = results.Get(t.Context(), conn, key)
 		return err == nil && r.State == messages.ResultDone

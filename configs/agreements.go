@@ -92,6 +92,9 @@ func decodeAgreements(file string, data []byte) ([]flow.Agreement, error) {
 		return nil, err
 	}
 	book, err := flow.NewBook(agreements)
+	if err == nil {
+		err = flow.CheckNames(agreements)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", file, err)
 	}

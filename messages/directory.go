@@ -70,6 +70,16 @@ func CheckWord(what, text string, most int) error {
 	return nil
 }
 
+// Visible is what people see of a name: no characters without a shape, none that turn the writing around, and no spaces but the usual one.
+func Visible(name string) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if unicode.In(r, unicode.Cf, unicode.Zs, unicode.Zl, unicode.Zp) && r != ' ' {
+			return -1
+		}
+		return r
+	}, name))
+}
+
 // NoData is the list of data classes that has none.
 const NoData = "none"
 

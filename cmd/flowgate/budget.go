@@ -140,7 +140,7 @@ func newBudgetRaise(g *globals) *cobra.Command {
 				err = errors.New("flag --until is missing: a raise ends")
 			case r.Reason == "":
 				err = errors.New("flag --reason is missing: say why")
-			case r.Approver == "" || strings.EqualFold(control.Visible(r.Approver), control.Visible(r.By)):
+			case r.Approver == "" || strings.EqualFold(messages.Visible(r.Approver), messages.Visible(r.By)):
 				err = errors.New("flag --approver must name another person than who asks (--by)")
 			case day == 0 && month == 0:
 				err = errors.New("flag --day or --month is missing: say what may be spent until then")

@@ -12,7 +12,6 @@ import (
 	"flowgate/messages"
 	"flowgate/pipelines/corporate"
 	"flowgate/pipelines/privacy"
-	"flowgate/worker/control"
 	"flowgate/worker/postgres"
 )
 
@@ -148,7 +147,7 @@ func (g *globals) naming() (func(string) error, error) {
 	}
 	rules := corporate.Policy{Privacy: privacy.NewGuard(settings.PrivacyRules())}
 	return func(name string) error {
-		if control.Visible(name) != name {
+		if messages.Visible(name) != name {
 			return errors.New("a name must have no invisible characters and no spaces around it: nobody could tell it from another one")
 		}
 		if !corporate.Recorded(name, rules) {

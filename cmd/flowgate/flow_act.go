@@ -37,7 +37,7 @@ func (a *agreeing) change(cmd *cobra.Command, g *globals, act flow.Act, roles ..
 	if err := corporate.CheckChange(reason, by); err != nil {
 		return flow.Change{}, usageError{err}
 	}
-	if control.Visible(by) != by {
+	if messages.Visible(by) != by {
 		return flow.Change{}, usageError{errors.New("flag --by has invisible characters: nobody could tell the name from another one")}
 	}
 	if err := a.check.mustHaveAnywhere(cmd.Context(), g, "by", by, roles...); err != nil {

@@ -75,7 +75,9 @@ func (s *scaffold) run(cmd *cobra.Command, g *globals, trigger string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := flow.NewBook([]flow.Agreement{{Trigger: trigger, FlowEncoding: "@a#b!c@d", Action: "ask"}}); err != nil {
+	named := []flow.Agreement{{Trigger: trigger, FlowEncoding: "@a#b!c@d", Action: "ask"}}
+	_, err = flow.NewBook(named)
+	if err = errors.Join(err, flow.CheckNames(named)); err != nil {
 		return usageError{err}
 	}
 	if s.file == "" {

@@ -53,12 +53,13 @@ func Edit(all []Entry, trigger, version string, c Change) (changed []Entry, err 
 	return append(changed, now), nil
 }
 
-// Write adds a version as a draft. One with the content of a version that is there is refused.
+// Write adds a version as a draft. One with the content of a version that is there is refused, and so are names that nobody could tell
+// from others.
 func Write(all []Entry, a Agreement, c Change) ([]Entry, error) {
 	a.Approver = "" // who approves it says so himself
 	a = a.Complete()
-	if err := a.fault(); err != nil {
-		return nil, fmt.Errorf("agreement %s: %w", a.Trigger, err)
+	if err := errors.Join(a.fault(), a.namesFault(), a.likeAnother(all)); err != nil {
+		return nil, fmt.Errorf("agreement %q: %w", a.Trigger, err)
 	}
 	for _, e := range all {
 		if e.Trigger == a.Trigger && e.Version == a.Version {
@@ -77,6 +78,9 @@ func Write(all []Entry, a Agreement, c Change) ([]Entry, error) {
 func Seed(all []Entry, a Agreement, c Change) ([]Entry, error) {
 	if slices.ContainsFunc(all, func(e Entry) bool { return e.Trigger == a.Trigger }) {
 		return nil, nil
+	}
+	if err := errors.Join(a.namesFault(), a.likeAnother(all)); err != nil {
+		return nil, err
 	}
 	e, err := Entry{Agreement: a.Complete()}.Move(c)
 	if err != nil {

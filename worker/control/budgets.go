@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -119,16 +118,6 @@ func (b Budget) Check() error {
 // LongestRaise is for how long a raise may hold.
 const LongestRaise = 366 * 24 * time.Hour
 
-// Visible is what people see of a name.
-func Visible(name string) string {
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if unicode.In(r, unicode.Cf, unicode.Zs) && r != ' ' {
-			return -1
-		}
-		return r
-	}, name))
-}
-
 func (r Raise) check(of Budget) error {
 	if err := cmp.Or(checkWords(r.Reason, r.By), checkLine("approver", r.Approver, MaxBy)); err != nil {
 		return err
@@ -193,7 +182,7 @@ func RaiseBudget(ctx context.Context, js jetstream.JetStream, k BudgetKey, r Rai
 		if !has {
 			return b, ErrNoBudget
 		}
-		if strings.EqualFold(Visible(r.Approver), Visible(r.By)) { // only now: what was approved before stands
+		if strings.EqualFold(messages.Visible(r.Approver), messages.Visible(r.By)) { // only now: what was approved before stands
 			return b, errors.New("a raise needs an approver who is another person than who asks for it")
 		}
 		if !now.Before(r.Until) || r.Until.After(now.Add(LongestRaise)) {

@@ -166,17 +166,33 @@ func (v *onceValue) Set(s string) error {
 	return nil
 }
 
-// usageArgs makes faults in arguments usage errors, with the way to help.
+// usageArgs makes faults in arguments, and in flags beside each other, usage errors with the way to help. A command of commands alone takes
+// none but theirs.
 func usageArgs(c *cobra.Command) {
-	if check := c.Args; check != nil {
-		c.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
+	if c.HasSubCommands() && !c.Runnable() {
+		c.Args, c.RunE = cobra.NoArgs, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
+	check := c.Args
+	if check == nil {
+		check = cobra.ArbitraryArgs
+	}
+	c.Args = func(cmd *cobra.Command, args []string) error {
+		for _, err := range []error{check(cmd, args), cmd.ValidateFlagGroups(), waitFault(cmd)} {
+			if err != nil {
 				return usageError{seeHelp(cmd, err)}
 			}
-			return nil
 		}
+		return nil
 	}
 	for _, sub := range c.Commands() {
 		usageArgs(sub)
 	}
+}
+
+// waitFault wants --timeout, where a command has it, to be a time.
+func waitFault(cmd *cobra.Command) error {
+	if d, err := cmd.Flags().GetDuration("timeout"); err == nil && d <= 0 {
+		return fmt.Errorf("flag --timeout is %s, must be above 0", d)
+	}
+	return nil
 }

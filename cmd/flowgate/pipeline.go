@@ -55,8 +55,11 @@ func newPipelineShow(g *globals) *cobra.Command {
 			"was asked or answered. Exit code 1: nothing is recorded of it.",
 		Example: "  flowgate pipeline show order-4711\n  flowgate pipeline show order-4711 --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := errors.Join(messages.CheckTenant(g.tenant), messages.CheckCorrelationID(args[0])); err != nil || args[0] == "" {
-				return usageError{errors.Join(err, errors.New("name a correlation id"))}
+			if args[0] == "" {
+				return usageError{errors.New("name a correlation id")}
+			}
+			if err := errors.Join(messages.CheckTenant(g.tenant), messages.CheckCorrelationID(args[0])); err != nil {
+				return usageError{err}
 			}
 			c, err := reach(cmd.Context(), g, true)
 			if err != nil {

@@ -82,6 +82,13 @@ func (g *ground) pipelinesAreJoined() {
 	eventually(t, "a request that was submitted alone is part of the trail", func() bool {
 		return strings.Contains(g.say("pipeline", "show", "order-1").stdout, "#3 third, epoch 0: success")
 	})
+
+	// An action's parts are found by the id of the request whose action it is, with that request.
+	g.say("flow", "run", "[Integration Test]", "--id", "origin").wants(t, exitDone, "real")
+	eventually(t, "the action and its part are one trail", func() bool {
+		said := g.say("pipeline", "show", "origin").stdout
+		return strings.Contains(said, "#1 origin, epoch 0: success") && strings.Contains(said, "#2 action-")
+	})
 }
 
 // trailIsWhole wants the records of both requests in order of time, each with its place.

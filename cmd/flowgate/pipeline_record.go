@@ -63,8 +63,8 @@ type trailRecord struct {
 	Seq    int64  `json:"seq,omitempty"`
 }
 
-// recordedPipeline reads what is recorded of the requests that name a correlation id, and of own ones, of which the record may not have
-// heard yet.
+// recordedPipeline reads what is recorded of the requests that name a correlation id, of the one that has it as its id and names none (its
+// action's parts name it), and of own ones, of which the record may not have heard yet.
 func recordedPipeline(ctx context.Context, db *postgres.DB, tenant, correlation string, own ...messages.Key) (pipelineView, error) {
 	v := pipelineView{CorrelationID: correlation, Requests: []pipelineRequest{}, Stages: []pipelineStage{}, Trail: []trailRecord{}}
 	keys, all, err := db.Correlated(ctx, tenant, correlation)
@@ -72,6 +72,9 @@ func recordedPipeline(ctx context.Context, db *postgres.DB, tenant, correlation 
 		return v, err
 	}
 	v.More = all - len(keys)
+	if origin := (messages.Key{Tenant: tenant, ID: correlation}); !slices.Contains(keys, origin) {
+		keys = append([]messages.Key{origin}, keys...)
+	}
 	for _, key := range own {
 		if !slices.Contains(keys, key) {
 			keys = append(keys, key)
@@ -89,6 +92,9 @@ func recordedPipeline(ctx context.Context, db *postgres.DB, tenant, correlation 
 			e, err := db.Envelope(ctx, key, story.Epochs[i].Epoch)
 			if err != nil && !errors.Is(err, worker.ErrNotFound) {
 				return v, err
+			}
+			if key.ID == correlation && e != nil && e.Corporate != nil && e.Corporate.CorrelationID != "" && e.Corporate.CorrelationID != correlation {
+				continue // it belongs to others
 			}
 			v.add(key.ID, &story.Epochs[i], e)
 		}

@@ -93,7 +93,7 @@ func TestRunEndsWithItsContextAndTidiesUp(t *testing.T) {
 func TestALoadWithoutEndsSaysSo(t *testing.T) {
 	f := setup(t)
 	l := f.load(t, 5)
-	l.patience = 10 * time.Millisecond
+	l.patience = time.Second // time enough to begin them
 	nobody := governedTarget("bench", func(context.Context) (uint64, error) { return 0, nil })
 	_, err := l.drive(t.Context(), nobody, bounds{outstanding: 5, requests: 10}, &meter{})
 	if err == nil || !strings.Contains(err.Error(), "5 are still under way") {

@@ -8,6 +8,7 @@ import (
 
 	"flowgate/messages"
 	"flowgate/pipelines/flow"
+	"flowgate/worker"
 )
 
 // report is the agreement of these tests, in a revision.
@@ -139,5 +140,37 @@ func TestFiftyAtOnceOnALimitOfTenRunTen(t *testing.T) {
 	}
 	if ran != 10 || denied != 40 || s.openai.Calls("") != 10 {
 		t.Errorf("%d ran, %d were denied, %d calls", ran, denied, s.openai.Calls(""))
+	}
+}
+
+// TestLayerTwoCallsNoMoreOftenThanTheAgreementHasMoneyFor: each call is in doubt, and would be made again; where the agreement's money is
+// for one, there is one.
+func TestLayerTwoCallsNoMoreOftenThanTheAgreementHasMoneyFor(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.wrap = func(b worker.Backend) worker.Backend { return panicking{b} }
+	var book atomic.Pointer[flow.Book]
+	book.Store(report(flow.StateApproved, 1, nil))
+	s.agreements = func(messages.LayerName) *flow.Book { return book.Load() }
+	p := s.start(true, nil)
+	defer p.end()
+	ask := func(tenant string) (*messages.Envelope, int) {
+		key := messages.Key{Tenant: tenant, ID: "same"}
+		s.publish(messages.RequestSubject(messages.ClassStd, key), underReport("x"))
+		return s.outcome(key), s.openai.Billed(key.String())
+	}
+	e, calls := ask("acme")
+	bound := e.Corporate.BoundMicroUSD
+	if calls != 2 || e.End.CostMicroUSD != 2*bound {
+		t.Fatalf("%d calls: %+v", calls, e.End)
+	}
+	book.Store(report(flow.StateApproved, 2, func(a *flow.Entry) { a.Limits.DayMicroUSD = bound * 3 / 2 }))
+	if e, calls = ask("beta"); calls != 1 || e.End.Reason != messages.ReasonInDoubt || e.End.CostMicroUSD != bound {
+		t.Errorf("%d calls: %+v", calls, e.End)
+	}
+	key := messages.Key{Tenant: "beta", ID: "next"}
+	s.publish(messages.RequestSubject(messages.ClassStd, key), underReport("x"))
+	if e := s.outcome(key); e.End.Status != messages.StatusDenied || e.End.Reason != messages.ReasonLimitAgreement || e.End.Layer != messages.LayerCorporate {
+		t.Errorf("ended as %+v", e.End)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 )
 
 // The largest files that are read, in bytes.
@@ -15,9 +16,9 @@ const (
 	MaxPricesBytes     = 16 << 20
 )
 
-// readFile reads a file of at most limit bytes.
+// readFile reads a regular file, or what a link to one leads to, of at most limit bytes. Of a pipe nobody knows whether its end ever comes.
 func readFile(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path) //nolint:gosec // the operator names the file
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // the operator names the file; a pipe must not block
 	if err != nil {
 		if fault, ok := errors.AsType[*fs.PathError](err); ok {
 			err = fault.Err
@@ -31,6 +32,9 @@ func readFile(path string, limit int64) ([]byte, error) {
 	}
 	if info.IsDir() {
 		return nil, &Fault{File: path, Text: "is a directory; name a file in it"}
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &Fault{File: path, Text: "is no regular file"}
 	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {

@@ -133,7 +133,7 @@ func parameterText(p templates.Parameter) string {
 }
 
 func unknownActionText(trigger, action string) string {
-	return fmt.Sprintf("%s: this deployment has no action %.80s by these settings, so that a request for it is denied;\n  one with a prompt runs under the agreement", printable(trigger), printable(action))
+	return fmt.Sprintf("%s: the settings in use here know no action %.80s; give the deployment's with --config.\n  Where its workers know none either, a request for it is denied, and one with a prompt runs under the agreement", printable(trigger), printable(action))
 }
 
 // warnActions tells of agreements whose action is unknown by the settings, which may be right elsewhere.

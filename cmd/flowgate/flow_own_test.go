@@ -77,7 +77,7 @@ func TestAnOwnActionFromItsScaffold(t *testing.T) {
 	}
 	g.say("flow", "actions").wants(t, exitDone, "board_summary (template)", "used by [Board Summary]", "parameter tone, text, default plain, one of plain, formal")
 	g.file("ask.yaml", []byte("- {trigger: x, flow_encoding: \"@a#b!c@d\", action: sing}\n"))
-	g.say("flow", "import", "ask.yaml", "--dry-run").wants(t, exitDone, "warning: x: this deployment has no action sing")
+	g.say("flow", "import", "ask.yaml", "--dry-run").wants(t, exitDone, "warning: x: the settings in use here know no action sing")
 	up.stop()
 
 	g.file("actions/broken.yaml", []byte("name: broken\nprompt: \"{{week}}\"\n"))

@@ -90,7 +90,7 @@ func (r *flowRun) order(trigger string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	fields := map[string]any{"trigger": trigger, "audit_reason": "asked for by hand: flow run " + trigger}
+	fields := map[string]any{"trigger": trigger, "audit_reason": askedByHand(trigger)}
 	if r.reason != "" {
 		fields["audit_reason"] = r.reason
 	}
@@ -107,6 +107,16 @@ func (r *flowRun) order(trigger string) ([]byte, error) {
 		_, err = messages.DecodeRequest(document)
 	}
 	return document, err
+}
+
+// askedByHand is the audit reason where nobody gives one; a trigger that no reason could have is not in it.
+func askedByHand(trigger string) string {
+	const words = "asked for by hand: flow run"
+	reason := words + " " + trigger
+	if messages.CheckWord("audit_reason", reason, messages.MaxTextBytes) != nil || messages.Visible(reason) != reason {
+		return words
+	}
+	return reason
 }
 
 // parametersOf reads name=value.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -44,9 +45,25 @@ func ranAgreement(trigger string, r messages.Result) agreementRun {
 	return a
 }
 
-// runAll carries out every agreement in force, one after the other. What cannot be asked or waited for ends it, and what ended before is
-// shown.
+// agreementRuns is what came of many.
+type agreementRuns struct {
+	Executions []agreementRun `json:"executions"`
+	Real       int            `json:"real"`
+	All        int            `json:"all"`
+	// NotRun are the triggers of those that were not come to, LeftOut of those whose action is unknown by the settings.
+	NotRun  []string `json:"not_run"`
+	LeftOut []string `json:"left_out"`
+}
+
+// errNotAsked says that no request can be made for an agreement: others can be asked for.
+var errNotAsked = errors.New("it cannot be asked for")
+
+// runAll carries out every agreement in force, one after the other. One that cannot be asked for has failed, and the others are run; where
+// the broker does not take it, or its end is not waited for, that ends it, and what ended before is shown with what was not come to.
 func (r *flowRun) runAll(cmd *cobra.Command, g *globals) error {
+	if _, err := r.order("[All]"); err != nil {
+		return usageError{err}
+	}
 	c, err := reach(cmd.Context(), g, true)
 	if err != nil {
 		return err
@@ -65,24 +82,45 @@ func (r *flowRun) runAll(cmd *cobra.Command, g *globals) error {
 		fmt.Fprintf(cmd.ErrOrStderr(), "flowgate: left out: %s\n", unknownActionText(e.Trigger, e.Action))
 	}
 	if len(entries) == 0 {
-		return fmt.Errorf("no agreement with an action is in force for tenant %s; `flowgate flow list` lists them", g.tenant)
+		return fmt.Errorf("no agreement with an action is in force for tenant %s%s; `flowgate flow list` lists them", g.tenant, leftOutText(len(without)))
 	}
-	ran, err := []agreementRun{}, error(nil)
+	runs := agreementRuns{Executions: []agreementRun{}, All: len(entries), NotRun: []string{}, LeftOut: triggersOf(without)}
+	err = runs.each(entries, func(e flow.Entry, place string) (agreementRun, error) { return r.runNext(cmd, g, c, e, place) })
+	return errors.Join(runs.show(cmd.OutOrStdout(), g), err)
+}
+
+func triggersOf(entries []flow.Entry) []string {
+	triggers := make([]string, len(entries))
 	for i, e := range entries {
-		var one agreementRun
-		if one, err = r.runNext(cmd, g, c, e, fmt.Sprintf("%d of %d, %s", i+1, len(entries), printable(e.Trigger))); err != nil {
-			break
-		}
-		ran = append(ran, one)
+		triggers[i] = e.Trigger
 	}
-	return errors.Join(showRuns(cmd.OutOrStdout(), g, ran, len(entries)), err)
+	return triggers
+}
+
+// each carries out agreements one after the other, until one fails in a way that others would too.
+func (a *agreementRuns) each(entries []flow.Entry, run func(e flow.Entry, place string) (agreementRun, error)) error {
+	for i, e := range entries {
+		one, err := run(e, fmt.Sprintf("%d of %d, %s", i+1, len(entries), printable(e.Trigger)))
+		switch {
+		case errors.Is(err, errNotAsked):
+			one = agreementRun{Trigger: e.Trigger, Status: messages.StatusFailure, Mode: messages.ExecutionFailed, Because: err.Error()}
+		case err != nil:
+			a.NotRun = triggersOf(entries[i+1:])
+			return fmt.Errorf("%s: %w", printable(e.Trigger), err)
+		}
+		if one.good() {
+			a.Real++
+		}
+		a.Executions = append(a.Executions, one)
+	}
+	return nil
 }
 
 // runNext carries out one of them and tells how far it is.
 func (r *flowRun) runNext(cmd *cobra.Command, g *globals, c *client, e flow.Entry, place string) (a agreementRun, err error) {
 	document, err := r.order(e.Trigger)
 	if err != nil {
-		return a, usageError{err}
+		return a, fmt.Errorf("%w: %w", errNotAsked, err)
 	}
 	key := messages.Key{Tenant: g.tenant}
 	if key.ID, err = newID(); err != nil {
@@ -129,23 +167,33 @@ func tellWaiting(ctx context.Context, w io.Writer, terminal bool, place string) 
 	return func() { cancel(); going.Wait() }
 }
 
-// showRuns shows what came of agreements; wanted is how many were to be carried out.
-func showRuns(w io.Writer, g *globals, ran []agreementRun, wanted int) error {
-	good := 0
-	rows, notes := make([][]string, len(ran)), make([]string, len(ran))
-	for i, a := range ran {
-		if a.good() {
-			good++
-		}
-		rows[i] = []string{a.Trigger, string(a.Mode), fmt.Sprintf("%.3f", a.Seconds), fmt.Sprint(a.Samples), fmt.Sprintf("%.2f", a.Confidence)}
-		notes[i] = a.Because
-	}
+// show shows what came of them.
+func (a *agreementRuns) show(w io.Writer, g *globals) error {
+	good := a.Real == a.All
 	if g.json {
-		return verdict(printJSON(w, map[string]any{"executions": ran, "real": good, "all": wanted}), good == wanted)
+		return verdict(printJSON(w, a), good)
+	}
+	rows, notes := make([][]string, len(a.Executions)), make([]string, len(a.Executions))
+	for i, x := range a.Executions {
+		rows[i] = []string{x.Trigger, string(x.Mode), fmt.Sprintf("%.3f", x.Seconds), fmt.Sprint(x.Samples), fmt.Sprintf("%.2f", x.Confidence)}
+		notes[i] = x.Because
 	}
 	if err := notedTable(w, "TRIGGER MODE SECONDS SAMPLES CONFIDENCE", rows, "BECAUSE", notes); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%d of %d were real and succeeded\n", good, wanted)
-	return verdict(err, good == wanted)
+	out := &lines{w: w}
+	if len(a.NotRun) > 0 {
+		for i, line := range wrapped([]string{printable("not run: " + strings.Join(a.NotRun, ", "))}, tableWidth-2) {
+			out.print("%s%s\n", strings.Repeat("  ", min(i, 1)), line)
+		}
+	}
+	out.print("%d of %d were real and succeeded%s\n", a.Real, a.All, leftOutText(len(a.LeftOut)))
+	return verdict(out.err, good)
+}
+
+func leftOutText(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %d left out: the settings in use here do not know the action", n)
 }

@@ -80,6 +80,9 @@ func newPipelineShow(g *globals) *cobra.Command {
 
 // pipeline sends the request and shows what is recorded of it. What ended otherwise than well, or has not ended, is exit code 1.
 func (s *submission) pipeline(cmd *cobra.Command, g *globals, args []string) error {
+	if err := s.agreed(cmd, args); err != nil {
+		return err
+	}
 	document, request, err := s.read(cmd, args)
 	if err != nil {
 		return usageError{err}
@@ -121,6 +124,14 @@ func (s *submission) pipeline(cmd *cobra.Command, g *globals, args []string) err
 		return errors.Join(ending, err)
 	}
 	return verdict(nil, result.Status == messages.StatusSuccess || result.Status == messages.StatusPartial)
+}
+
+// agreed names the shipped agreement where flags and arguments ask nothing and name none: its action is asked for.
+func (s *submission) agreed(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 || s.file != "" || len(s.inputs) > 0 || s.lines != "" || cmd.Flags().Changed("trigger") {
+		return nil
+	}
+	return cmd.Flags().Set("trigger", pipelineTrigger)
 }
 
 // correlated is the request with a correlation id, and under the shipped agreement where neither it nor a flag says which.

@@ -71,5 +71,5 @@ cases:
     error: parameter tone must be one of plain, formal
   - name: a parameter that it does not have
     parameters: {figures: none, week: 49}
-    error: parameter week is none of figures, tone
+    error: 'parameter "week" is none of figures, tone'
 `

@@ -137,7 +137,8 @@ func (g *ground) pipelinesThatDoNotSucceed() {
 	}
 	g.say(append(run, "--id", "question", "Say OK")...).wants(t, exitFailed, "was submitted before")
 	g.say(append(run, "--correlation-id", "a b", "Say OK")...).wants(t, exitUsage, "correlation_id")
-	g.say(run...).wants(t, exitUsage, "give a prompt")
+	g.say(run...).wants(t, exitDone, "action cost_analysis: real")
+	g.say(append(run, "--trigger", "")...).wants(t, exitUsage, "give a prompt")
 	g.say("pipeline", "show", "order-9").wants(t, exitFailed, "nothing is recorded")
 	g.say("pipeline", "show", "a.b").wants(t, exitUsage, "correlation_id")
 }

@@ -24,8 +24,8 @@ type ScalabilityReport struct {
 	Limit     string  `json:"limit"`
 	// Over is the least that was tried and too much, 0 where nothing was: the knee is less than that, and at least Knee.
 	Over int `json:"over,omitempty"`
-	// Grew is whose part of the time grew more, by the 95 % quantiles, from the last step that was good while doubling to the most at once
-	// that was too much and answered: backend or gateway. Why is the most frequent reason of the failures at Over, where they are the limit.
+	// Grew is whose part of the slowest request's time grew more, from the last step that was good while doubling, in most of the steps that
+	// were too much and answered: backend or gateway. Why is the most frequent reason of the failures at Over, where they are the limit.
 	Grew string `json:"grew,omitempty"`
 	Why  string `json:"why,omitempty"`
 }
@@ -248,16 +248,20 @@ func (s *Step) straggled(base *Step) bool {
 // failed tells whether too much of a step failed.
 func (s *Step) failed() bool { return float64(s.Failed) > mostFailed*float64(s.Requests) }
 
-// grew tells whose part of the time grew more from the base to the step with the most at once that was too much and did not fail: right
-// beyond the knee so few have to wait that they are lost in what measurements differ by.
+// grew tells whose part of the time grew in most of the steps that were too much and did not fail: right beyond the knee so few have to wait
+// that one of them may be lost in what measurements differ by, and far beyond it the gateway has limits of its own.
 func (s *scaling) grew() string {
-	worst := s.bad
+	backend := 0
 	for _, step := range s.steps {
-		if step.AtOnce > worst.AtOnce && !step.failed() {
-			worst = step
+		switch {
+		case step.AtOnce < s.bad.AtOnce || step.failed():
+		case step.straggled(s.base):
+			backend--
+		default:
+			backend++
 		}
 	}
-	if worst.Model.P95-s.base.Model.P95 > worst.Gateway.P95-s.base.Gateway.P95 {
+	if backend > 0 {
 		return grewBackend
 	}
 	return grewGateway

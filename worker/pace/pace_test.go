@@ -31,6 +31,7 @@ type kind struct {
 	mute    bool   // no Retry-After
 	used    float64
 	longer  float64 // used over 10,000 calls
+	spare   int     // so many more may be refused while little is known: of 500 calls each is a fifth of what may be
 }
 
 func kinds() []kind {
@@ -61,7 +62,7 @@ func (k kind) judge(t *testing.T, c *crowd, began time.Time) {
 	used := float64(calls()) / (k.burst + p.rate*took.Seconds())
 	t.Logf("%d of %d calls are refused (%.2f %%), %.1f %% of the limit is used, the slowest call took %s, %d came back", p.denied, p.calls, 100*p.share(), 100*used,
 		c.longest.Round(time.Millisecond), c.parked)
-	if p.denied*100 > p.calls {
+	if (p.denied-k.spare)*100 > p.calls {
 		t.Errorf("%.2f %% of the calls are refused", 100*p.share())
 	}
 	if least := map[bool]float64{false: k.used, true: k.longer}[long()]; used < least {

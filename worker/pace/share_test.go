@@ -45,6 +45,9 @@ func (b *bus) join(ctx context.Context, running *sync.WaitGroup, n int) (all []*
 func TestThreeWorkersShareOneLimit(t *testing.T) {
 	for _, k := range kinds()[:5] {
 		k.used = min(k.used, 0.7) // three of them learn it
+		if !long() {
+			k.spare = 5
+		}
 		t.Run(k.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())

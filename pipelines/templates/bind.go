@@ -96,7 +96,7 @@ func (p *Parameter) plain(raw any) (string, error) {
 	if written, is := raw.(json.Number); is && p.Type == Text {
 		raw = string(written)
 	}
-	number, numeric := numberOf(raw)
+	number, numeric := NumberOf(raw)
 	truth, isTruth := raw.(bool)
 	said, isText := raw.(string)
 	switch {
@@ -128,8 +128,8 @@ func (p *Parameter) plain(raw any) (string, error) {
 	return said, nil
 }
 
-// numberOf is what JSON and YAML make of a number.
-func numberOf(raw any) (n float64, is bool) {
+// NumberOf is what JSON and YAML make of a number; is tells that it is one, and finite.
+func NumberOf(raw any) (n float64, is bool) {
 	switch v := raw.(type) {
 	case float64:
 		n = v

@@ -46,26 +46,12 @@ func digestOf(parameters map[string]any, seal flow.Seal) string {
 
 // Number is a whole number among an order's parameters, or what stands in for it.
 func (o Order) Number(name string, without, least, most int) (int, error) {
-	n := float64(without)
-	switch said := o.Agreement.Parameters[name].(type) {
-	case nil:
-	case float64:
-		n = said
-	case int:
-		n = float64(said)
-	case int64:
-		n = float64(said)
-	case uint64:
-		n = float64(said)
-	case json.Number:
-		var err error
-		if n, err = said.Float64(); err != nil {
-			n = math.NaN()
-		}
-	default:
-		n = math.NaN()
+	said := o.Agreement.Parameters[name]
+	if said == nil {
+		return without, nil
 	}
-	if n != math.Trunc(n) || n < float64(least) || n > float64(most) {
+	n, is := templates.NumberOf(said)
+	if !is || n != math.Trunc(n) || n < float64(least) || n > float64(most) {
 		return 0, &ParameterError{name, fmt.Sprintf("must be a whole number from %d to %d", least, most)}
 	}
 	return int(n), nil
